@@ -1,0 +1,94 @@
+//! What a guest author in Rust works with: events to read and answers to write, over the packed columns of `wit/`.
+//!
+//! * [`RawEvents::iter`] walks the raw events of a batch, [`OriginEvents::iter`] the normalized ones.
+//! * [`Normalizing`] writes a normalizer's answer, [`Routing`] a router's, [`Deciding`] a federation policy's.
+//! * [`log`] and [`settings`] are the two things that a guest may ask of the host.
+//!
+//! All of it also compiles natively, so a guest's logic runs under plain `cargo test` and in the host's benches.
+//! Natively [`settings::get`] answers "not set" and [`log::write`] writes to standard error.
+
+mod deciding;
+mod normalizing;
+mod raw;
+mod routing;
+mod view;
+
+pub use deciding::{Deciding, Decisions, Share};
+pub use normalizing::{Disposition, EventWriter, Normalized, Normalizing, Summary, Text};
+pub use raw::RawEvent;
+pub use routing::{Routes, Routing};
+pub use view::{EventView, Observable};
+
+/// Bindings of `aurora:event`, as wit-bindgen makes them. Guests name this crate in their own `with:`.
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/event",
+        world: "guest",
+        generate_all,
+        generate_unused_types: true,
+    });
+}
+
+pub use bindings::aurora::event::types::{
+    Category, Context, Events, Failure, Kind, ObservableType, OriginEvents, RawEvents, Scope, Severity, Tlp,
+};
+
+/// The host's log. See `aurora:event/log`.
+pub mod log {
+    pub use super::bindings::aurora::event::log::Level;
+
+    /// Writes one line to the host's log under the guest's name.
+    pub fn write(level: Level, message: &str) {
+        #[cfg(target_family = "wasm")]
+        super::bindings::aurora::event::log::write(level, message);
+        #[cfg(not(target_family = "wasm"))]
+        eprintln!("{level:?}: {message}");
+    }
+}
+
+/// The guest's own settings. See `aurora:event/settings`.
+pub mod settings {
+    /// The value of `key` as JSON text, or nothing where it is not set.
+    #[must_use]
+    pub fn get(key: &str) -> Option<String> {
+        #[cfg(target_family = "wasm")]
+        return super::bindings::aurora::event::settings::get(key);
+        #[cfg(not(target_family = "wasm"))]
+        {
+            let _ = key;
+            None
+        }
+    }
+
+    /// The value of `key` as a string, or nothing where it is not set.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidSettings`](crate::Failure) if it is set to something else than a string.
+    pub fn text(key: &str) -> Result<Option<String>, crate::Failure> {
+        typed(key, "a string")
+    }
+
+    /// The value of `key` as a list of strings, empty where it is not set.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidSettings`](crate::Failure) if it is set to something else than a list of strings.
+    pub fn texts(key: &str) -> Result<Vec<String>, crate::Failure> {
+        Ok(typed(key, "a list of strings")?.unwrap_or_default())
+    }
+
+    fn typed<T: serde::de::DeserializeOwned>(key: &str, expected: &str) -> Result<Option<T>, crate::Failure> {
+        let Some(json) = get(key) else { return Ok(None) };
+        serde_json::from_str(&json)
+            .map(Some)
+            .map_err(|_| crate::Failure::InvalidSettings(format!("option `{key}` is {json}, expected {expected}")))
+    }
+}
+
+/// Spellings of the enums as they stand in JSON, subjects and metrics.
+mod spelling;
+
+/// The piece at `index` of `text` as cut by `ends`.
+fn piece<'a>(text: &'a [u8], ends: &[u32], index: usize) -> &'a [u8] {
+    let start = if index == 0 { 0 } else { ends[index - 1] as usize };
+    &text[start..ends[index] as usize]
+}

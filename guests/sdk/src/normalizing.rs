@@ -1,0 +1,311 @@
+use crate::{Category, Events, Kind, ObservableType, Scope, Severity};
+
+/// What became of one raw event. As `aurora:normalizer/normalize.disposition`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Understood; one or more events follow.
+    Accepted,
+    /// Understood and not worth keeping.
+    Dropped,
+    /// To be asked again later.
+    RetryAfter,
+    /// Not understood.
+    Rejected,
+}
+
+/// A normalizer's answer. As `aurora:normalizer/normalize.normalized`, without needing its bindings.
+#[derive(Clone, Debug)]
+pub struct Normalized {
+    /// A disposition for each raw event.
+    pub disposition: Vec<Disposition>,
+    /// Number of events of each raw event.
+    pub count: Vec<u32>,
+    /// One for each raw event that was not accepted.
+    pub reasons: Vec<String>,
+    /// One for each [`Disposition::RetryAfter`].
+    pub retry_after_ms: Vec<u32>,
+    /// The events of all accepted ones.
+    pub events: Events,
+}
+
+/// Writes a normalizer's answer, raw event by raw event, straight into the columns that cross to the host.
+///
+/// For each raw event call one of [`accept`](Self::accept), [`drop_event`](Self::drop_event),
+/// [`retry_after`](Self::retry_after) and [`reject`](Self::reject). Events begun before `accept` belong to it; any
+/// other verdict takes them back, so a parser may write fields as it goes and give up half-way.
+#[derive(Debug)]
+pub struct Normalizing {
+    done: Normalized,
+    /// Where the raw event under work began.
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    events: usize,
+    observables: usize,
+    ends: usize,
+    text: usize,
+}
+
+impl Normalizing {
+    /// An answer to a batch of `raw_events` events and `bytes` bytes in all: the columns are sized once.
+    #[must_use]
+    pub fn with_capacity(raw_events: usize, bytes: usize) -> Self {
+        Self {
+            done: Normalized {
+                disposition: Vec::with_capacity(raw_events),
+                count: Vec::with_capacity(raw_events),
+                reasons: Vec::new(),
+                retry_after_ms: Vec::new(),
+                events: Events {
+                    kind: Vec::with_capacity(raw_events),
+                    severity: Vec::with_capacity(raw_events),
+                    category: Vec::with_capacity(raw_events),
+                    timestamp_ms: Vec::with_capacity(raw_events),
+                    fields: Vec::with_capacity(raw_events),
+                    observables: Vec::with_capacity(raw_events),
+                    techniques: Vec::with_capacity(raw_events),
+                    observable_type: Vec::with_capacity(4 * raw_events),
+                    observable_scope: Vec::with_capacity(4 * raw_events),
+                    ends: Vec::with_capacity(48 * raw_events),
+                    text: Vec::with_capacity(2 * bytes + 256),
+                },
+            },
+            mark: Mark::default(),
+        }
+    }
+
+    /// Begins an event of the raw event under work. Nothing of it counts before [`EventWriter::finish`].
+    pub fn event(&mut self) -> EventWriter<'_> {
+        let events = &mut self.done.events;
+        let (first_piece, first_byte, first_observable) =
+            (events.ends.len(), events.text.len(), events.observable_type.len());
+        EventWriter { events, first_piece, first_byte, first_observable, fields: 0, techniques: 0, finished: false }
+    }
+
+    /// The raw event is understood; the events finished since the last verdict are its events.
+    ///
+    /// # Panics
+    /// If no event was finished: a raw event that gives none is dropped, with a reason.
+    pub fn accept(&mut self) {
+        let count = self.done.events.kind.len() - self.mark.events;
+        assert!(count > 0, "accepted a raw event without any normalized event");
+        self.verdict(Disposition::Accepted, count);
+    }
+
+    /// The raw event is understood and not worth keeping.
+    pub fn drop_event(&mut self, reason: impl Into<String>) {
+        self.take_back();
+        self.done.reasons.push(reason.into());
+        self.verdict(Disposition::Dropped, 0);
+    }
+
+    /// The raw event cannot be decided now.
+    pub fn retry_after(&mut self, milliseconds: u32, reason: impl Into<String>) {
+        self.take_back();
+        self.done.reasons.push(reason.into());
+        self.done.retry_after_ms.push(milliseconds);
+        self.verdict(Disposition::RetryAfter, 0);
+    }
+
+    /// The raw event is not understood. Say what was expected, and at which byte.
+    pub fn reject(&mut self, reason: impl Into<String>) {
+        self.take_back();
+        self.done.reasons.push(reason.into());
+        self.verdict(Disposition::Rejected, 0);
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn finish(self) -> Normalized {
+        self.done
+    }
+
+    fn verdict(&mut self, disposition: Disposition, count: usize) {
+        self.done.disposition.push(disposition);
+        self.done.count.push(count as u32);
+        let events = &self.done.events;
+        self.mark = Mark {
+            events: events.kind.len(),
+            observables: events.observable_type.len(),
+            ends: events.ends.len(),
+            text: events.text.len(),
+        };
+    }
+
+    fn take_back(&mut self) {
+        let (events, mark) = (&mut self.done.events, self.mark);
+        events.kind.truncate(mark.events);
+        events.severity.truncate(mark.events);
+        events.category.truncate(mark.events);
+        events.timestamp_ms.truncate(mark.events);
+        events.fields.truncate(mark.events);
+        events.observables.truncate(mark.events);
+        events.techniques.truncate(mark.events);
+        events.observable_type.truncate(mark.observables);
+        events.observable_scope.truncate(mark.observables);
+        events.ends.truncate(mark.ends);
+        events.text.truncate(mark.text);
+    }
+}
+
+/// Writes one event: fields first, then observables, then techniques, then [`finish`](Self::finish). Dropped without
+/// `finish`, it leaves nothing behind.
+#[derive(Debug)]
+pub struct EventWriter<'a> {
+    events: &'a mut Events,
+    first_piece: usize,
+    first_byte: usize,
+    first_observable: usize,
+    fields: u32,
+    techniques: u32,
+    finished: bool,
+}
+
+/// Text of an event's tail: either a string of the guest's, or the value of a field already written, copied in place.
+#[derive(Clone, Copy, Debug)]
+pub enum Text<'a> {
+    /// This string.
+    Str(&'a str),
+    /// The value of the field at this position.
+    Field(usize),
+}
+
+/// What is known of an event once its fields are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// What sort of message it is.
+    pub kind: Kind,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What part of the site it concerns.
+    pub category: Category,
+    /// When it happened, milliseconds since 1970-01-01 UTC.
+    pub timestamp_ms: i64,
+    /// The origin; empty for the context's.
+    pub source: Text<'a>,
+    /// The device; empty for the context's.
+    pub device_id: Text<'a>,
+    /// The deduplication key; empty for the host's default.
+    pub dedup_key: Text<'a>,
+    /// One line for a person.
+    pub title: Text<'a>,
+    /// More, for a person.
+    pub description: Text<'a>,
+}
+
+impl EventWriter<'_> {
+    /// Appends a field. Keys must be unique within the event.
+    pub fn field(&mut self, key: &str, value: &str) {
+        debug_assert!(self.events.observable_type.len() == self.first_observable && self.techniques == 0);
+        self.piece(key);
+        self.piece(value);
+        self.fields += 1;
+    }
+
+    /// Appends a field by letting `key` and `value` write their UTF-8 bytes to the text itself, without a copy.
+    /// Neither may touch what is already there.
+    pub fn field_with<E>(
+        &mut self,
+        key: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        value: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        key(&mut self.events.text)?;
+        self.events.ends.push(self.events.text.len() as u32);
+        value(&mut self.events.text)?;
+        self.events.ends.push(self.events.text.len() as u32);
+        self.fields += 1;
+        Ok(())
+    }
+
+    /// Number of fields so far.
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        self.fields as usize
+    }
+
+    /// Key of the field at `index`.
+    #[must_use]
+    pub fn key(&self, index: usize) -> &str {
+        self.text(self.first_piece + 2 * index)
+    }
+
+    /// Value of the field at `index`.
+    #[must_use]
+    pub fn value(&self, index: usize) -> &str {
+        self.text(self.first_piece + 2 * index + 1)
+    }
+
+    /// Position of the field `key`.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<usize> {
+        (0..self.field_count()).find(|&index| self.key(index) == key)
+    }
+
+    /// Appends an observable, unless the event has it already. All fields come before the first observable.
+    pub fn observable(&mut self, kind: ObservableType, scope: Scope, value: &str) {
+        let first = self.first_piece + 2 * self.fields as usize;
+        let known = self.events.observable_type[self.first_observable..].iter().enumerate();
+        if known.into_iter().any(|(i, &k)| k == kind && self.text(first + i) == value) {
+            return;
+        }
+        self.events.observable_type.push(kind);
+        self.events.observable_scope.push(scope);
+        self.piece(value);
+    }
+
+    /// Appends a MITRE ATT&CK technique id. All observables come before the first one.
+    pub fn technique(&mut self, id: &str) {
+        let first = self.events.ends.len() - self.techniques as usize;
+        if (first..self.events.ends.len()).any(|piece| self.text(piece) == id) {
+            return;
+        }
+        self.piece(id);
+        self.techniques += 1;
+    }
+
+    /// Completes the event.
+    pub fn finish(mut self, summary: &Summary<'_>) {
+        for text in [summary.source, summary.device_id, summary.dedup_key, summary.title, summary.description] {
+            match text {
+                Text::Str(text) => self.piece(text),
+                Text::Field(index) => {
+                    let piece = self.first_piece + 2 * index + 1;
+                    let (start, end) = (self.events.ends[piece - 1] as usize, self.events.ends[piece] as usize);
+                    self.events.text.extend_from_within(start..end);
+                    self.events.ends.push(self.events.text.len() as u32);
+                }
+            }
+        }
+        let events = &mut *self.events;
+        events.kind.push(summary.kind);
+        events.severity.push(summary.severity);
+        events.category.push(summary.category);
+        events.timestamp_ms.push(summary.timestamp_ms);
+        events.fields.push(self.fields);
+        events.observables.push((events.observable_type.len() - self.first_observable) as u32);
+        events.techniques.push(self.techniques);
+        self.finished = true;
+    }
+
+    fn piece(&mut self, text: &str) {
+        self.events.text.extend_from_slice(text.as_bytes());
+        self.events.ends.push(self.events.text.len() as u32);
+    }
+
+    fn text(&self, piece: usize) -> &str {
+        str::from_utf8(crate::piece(&self.events.text, &self.events.ends, piece)).unwrap_or_default()
+    }
+}
+
+impl Drop for EventWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.events.observable_type.truncate(self.first_observable);
+            self.events.observable_scope.truncate(self.first_observable);
+            self.events.ends.truncate(self.first_piece);
+            self.events.text.truncate(self.first_byte);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use crate::{Category, Kind, ObservableType, Severity, Tlp};
+
+impl Severity {
+    /// `critical`, `high`, `medium`, `low` or `info`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl Category {
+    /// `cps`, `network`, `endpoint`, `identity` or `cloud`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cps => "cps",
+            Self::Network => "network",
+            Self::Endpoint => "endpoint",
+            Self::Identity => "identity",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
+impl Kind {
+    /// `alert`, `status`, `telemetry` or `attestation`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Status => "status",
+            Self::Telemetry => "telemetry",
+            Self::Attestation => "attestation",
+        }
+    }
+}
+
+impl ObservableType {
+    /// As in the `type` of an IOC: `ip`, `hash_sha256`, `file_path`, …
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Domain => "domain",
+            Self::Url => "url",
+            Self::Email => "email",
+            Self::HashMd5 => "hash_md5",
+            Self::HashSha1 => "hash_sha1",
+            Self::HashSha256 => "hash_sha256",
+            Self::Cve => "cve",
+            Self::FilePath => "file_path",
+            Self::RegistryKey => "registry_key",
+            Self::Mutex => "mutex",
+            Self::UserAgent => "user_agent",
+        }
+    }
+}
+
+impl Tlp {
+    /// As TLP 2.0 writes it, without the `TLP:`: `CLEAR`, `GREEN`, `AMBER`, `AMBER+STRICT`, `RED`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clear => "CLEAR",
+            Self::Green => "GREEN",
+            Self::Amber => "AMBER",
+            Self::AmberStrict => "AMBER+STRICT",
+            Self::Red => "RED",
+        }
+    }
+}
