@@ -149,6 +149,18 @@ impl<'a> Draft<'a> {
         keys.iter().find_map(|key| self.get(key))
     }
 
+    /// The value of the field `prefix` + `key`, unless it is missing or empty.
+    #[must_use]
+    pub fn under(&self, prefix: &str, key: &str) -> Option<&str> {
+        if prefix.is_empty() {
+            return self.get(key);
+        }
+        let mut whole = String::with_capacity(prefix.len() + key.len());
+        whole.push_str(prefix);
+        whole.push_str(key);
+        self.get(&whole)
+    }
+
     /// Every field, key and value.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         (0..self.out.field_count()).map(|index| (self.out.key(index), self.out.value(index)))

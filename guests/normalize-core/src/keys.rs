@@ -33,12 +33,14 @@ pub mod marks {
     pub const ZEEK: u32 = 1 << 1;
     pub const WAZUH: u32 = 1 << 2;
     pub const WINDOWS: u32 = 1 << 3;
+    /// Windows, in any shape that nests it.
     pub const WINLOGBEAT: u32 = 1 << 4;
     pub const VELOCIRAPTOR: u32 = 1 << 5;
     pub const OCSF: u32 = 1 << 6;
     pub const ECS: u32 = 1 << 7;
     pub const CLOUDTRAIL: u32 = 1 << 8;
     pub const OKTA: u32 = 1 << 9;
+    pub const SENTINEL: u32 = 1 << 10;
 }
 
 /// A hash of a key, for this table and for [`crate::draft`]'s. Word by word over the whole key: flattened arrays give
@@ -426,8 +428,9 @@ static KEYS: &[(&str, Treat, u32)] = &[
     ("userIdentity.principalId", Skip, 0),
     ("userIdentity.sessionContext.attributes.creationDate", Skip, 0),
     // Okta system log.
-    ("legacyEventType", Skip, marks::OKTA),
-    ("published", Skip, 0),
+    ("legacyEventType", Skip, 0),
+    ("eventType", Skip, 0),
+    ("published", Skip, marks::OKTA),
     ("uuid", Skip, 0),
     ("client.ipAddress", As(Ip), 0),
     ("client.userAgent.rawUserAgent", As(UserAgent), 0),
@@ -435,6 +438,21 @@ static KEYS: &[(&str, Treat, u32)] = &[
     ("_Source", Skip, marks::VELOCIRAPTOR),
     ("ClientId", Skip, marks::VELOCIRAPTOR),
     ("_ts", Skip, 0),
+    ("client_id", Skip, marks::VELOCIRAPTOR),
+    // Azure's table of syslog.
+    ("SyslogMessage", Scan, marks::SENTINEL),
+    ("TimeGenerated", Skip, 0),
+    ("TenantId", Skip, 0),
+    ("_ResourceId", Skip, 0),
+    ("MG", Skip, 0),
+    // Windows, as its XML and tools that turn it into JSON nest it.
+    ("Event.System.EventID", Skip, marks::WINLOGBEAT),
+    ("System.EventID", Skip, marks::WINLOGBEAT),
+    ("System.EventID.Value", Skip, marks::WINLOGBEAT),
+    ("event_id", Skip, marks::WINLOGBEAT),
+    ("TimeCreated.SystemTime", Skip, 0),
+    ("Provider.Guid", Skip, 0),
+    ("Correlation.ActivityID", Skip, 0),
     // Devices.
     ("device_id", Skip, 0),
     ("device_type", Skip, 0),

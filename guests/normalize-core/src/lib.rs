@@ -1,7 +1,7 @@
 //! The stock normalizer: raw events of many products in, normalized events out.
 //!
 //! In the order in which an event goes: `normalize` takes a batch, `detect` says what a payload is, one of
-//! `json cef leef syslog kv mqtt` writes its fields into a `draft`, `products` and `meaning` say what they mean, and
+//! `json cef leef syslog kv winxml zeek_tsv mqtt` writes its fields into a `draft`, `products` and `meaning` say what they mean, and
 //! `observing` hands to `observables` what may hold an indicator. Nothing here keeps anything from batch to batch.
 
 mod normalize;
@@ -14,6 +14,8 @@ mod cef;
 mod leef;
 mod syslog;
 mod kv;
+mod winxml;
+mod zeek_tsv;
 mod mqtt;
 mod products;
 mod meaning;

@@ -15,6 +15,8 @@ use crate::{
     observing::Observing,
     products, syslog,
     time::Clock,
+    winxml,
+    zeek_tsv::Columns,
 };
 
 /// Why a raw event gives no events.
@@ -39,7 +41,7 @@ impl From<&'static str> for Refusal {
 }
 
 /// What `format` may say.
-const FORMATS: &str = "auto, json, cef, leef, syslog, mqtt, kv";
+const FORMATS: &str = "auto, json, cef, leef, syslog, mqtt, zeek, winxml, kv";
 
 /// All that a batch needs beside its input and its answer, so that memory is taken once.
 pub struct Batch<'o> {
@@ -50,6 +52,8 @@ pub struct Batch<'o> {
     observing: Observing<'o>,
     /// Vendor and product of the last CEF or LEEF record, and its category: a batch seldom has many.
     product: (String, String, Option<Category>),
+    /// The last Zeek header of each context, told apart by its address in the batch.
+    zeek: Vec<(usize, Columns)>,
 }
 
 impl<'o> Batch<'o> {
@@ -63,6 +67,7 @@ impl<'o> Batch<'o> {
             path: String::new(),
             observing: Observing::new(&options.allow),
             product: Default::default(),
+            zeek: Vec::new(),
         }
     }
 
@@ -83,8 +88,11 @@ impl<'o> Batch<'o> {
             Err(error) => lines_of_bytes(payload, &about.context.format, error.valid_up_to())?.into(),
         };
         let text = text.trim_end_matches(['\n', '\r', '\0']);
-        let found = detect::find(text);
         let declared = about.context.format.as_str();
+        if declared == "zeek" || self.is_zeek_line(text, about) {
+            return self.zeek(text, about, out);
+        }
+        let found = detect::find(text);
         let fits = match declared {
             "auto" | "" => found != Found::Nothing,
             "mqtt" => found != Found::Nothing || mqtt::is_reading(text),
@@ -92,6 +100,7 @@ impl<'o> Batch<'o> {
             "cef" => matches!(found, Found::Cef(_) | Found::Syslog(_)),
             "leef" => matches!(found, Found::Leef(_) | Found::Syslog(_)),
             "syslog" => matches!(found, Found::Syslog(_) | Found::OctetCounted),
+            "winxml" | "windows-xml" => matches!(found, Found::WindowsXml(_)),
             "kv" | "logfmt" => !matches!(found, Found::Json(_) | Found::Cef(_) | Found::Leef(_)),
             other => {
                 return Err(Refusal::Reject(format!("format `{other}` does not exist; there are {FORMATS}").into()));
@@ -123,7 +132,8 @@ impl<'o> Batch<'o> {
             Found::Syslog(at) => self.syslog(text, at, about, out),
             Found::OctetCounted => self.frames(text, about, out),
             Found::KeyValue(at) => self.pairs(text, at, about, out),
-            Found::WindowsXml(_) | Found::ZeekHeader => Err("not read yet".into()),
+            Found::WindowsXml(at) => self.windows_xml(text, at, about, out),
+            Found::ZeekHeader => self.zeek(text, about, out),
             Found::Nothing => {
                 let mut event = Draft::new(out.event(), &mut self.notes);
                 self.words.clear();
@@ -174,7 +184,10 @@ impl<'o> Batch<'o> {
         if let Some(header) = header {
             syslog::write(text, header, true, &mut event);
         }
-        let meaning = match products::recognised(&mut event, about, &mut self.words) {
+        // Before any shape: a device must not get past the check of its answer by dressing it as something else.
+        let answer = about.context.channel.as_deref() == Some("response") && mqtt::is_device(about);
+        let product = if answer { None } else { products::recognised(&mut event, about, &mut self.words) };
+        let meaning = match product {
             Some(meaning) => meaning,
             None if mqtt::is_device(about) && header.is_none() => mqtt::meaning(&mut event, about, &mut self.words),
             None => products::generic(&mut event, about, &mut self.words),
@@ -191,6 +204,68 @@ impl<'o> Batch<'o> {
         }
         let meaning = kv::meaning(&mut event, about, &mut self.words);
         Ok(event.finish(meaning, &self.words, &mut self.observing)?)
+    }
+
+    fn windows_xml(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
+        let mut document = winxml::Document::new(text, at);
+        let mut any = false;
+        while document.next_event()? {
+            let mut event = Draft::new(out.event(), &mut self.notes);
+            self.words.clear();
+            document.read(&mut event)?;
+            let meaning = products::windows(&mut event, about, &mut self.words);
+            event.finish(meaning, &self.words, &mut self.observing)?;
+            any = true;
+        }
+        if any { Ok(()) } else { Err(Refusal::Drop("no event within <Events>")) }
+    }
+
+    /// Whether the payload is a record behind a Zeek header of its context.
+    fn is_zeek_line(&self, text: &str, about: &About<'_>) -> bool {
+        let context = std::ptr::from_ref(about.context).addr();
+        matches!(about.context.format.as_str(), "auto" | "")
+            && self
+                .zeek
+                .iter()
+                .any(|(owner, columns)| *owner == context && (text.starts_with('#') || columns.fits(text)))
+    }
+
+    /// Lines of a Zeek log: one, or a whole file.
+    fn zeek(&mut self, text: &str, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
+        // A log that Zeek writes as JSON is JSON, however it is declared.
+        if let Found::Json(at) = detect::find(text) {
+            return self.json(text, at, about, out);
+        }
+        let context = std::ptr::from_ref(about.context).addr();
+        let known = self.zeek.iter().position(|(owner, _)| *owner == context);
+        let slot = known.unwrap_or_else(|| {
+            self.zeek.push((context, Columns::default()));
+            self.zeek.len() - 1
+        });
+        let (mut any, mut at) = (false, 0);
+        for line in text.split('\n') {
+            let start = at;
+            at += line.len() + 1;
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if line.starts_with('#') {
+                self.zeek[slot].1.header(line);
+                continue;
+            }
+            if line.is_empty() {
+                continue;
+            }
+            let columns = &self.zeek[slot].1;
+            if !columns.known() {
+                return Err(Fault::new(start, "a Zeek header (#fields) earlier in the batch").into());
+            }
+            let mut event = Draft::new(out.event(), &mut self.notes);
+            self.words.clear();
+            columns.read(line, start, &mut event)?;
+            let meaning = products::zeek(&mut event, about, &mut self.words);
+            event.finish(meaning, &self.words, &mut self.observing)?;
+            any = true;
+        }
+        if any { Ok(()) } else { Err(Refusal::Drop("a line of a Zeek header")) }
     }
 
     fn frames(&mut self, text: &str, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
@@ -280,7 +355,7 @@ fn record(
         let category = category::by_product(name)
             .or_else(|| category::by_product(vendor))
             .or_else(|| category::by_product(&about.context.source))
-            .unwrap_or(Category::Network);
+            .unwrap_or(if mqtt::is_device(about) { Category::Cps } else { Category::Network });
         *product = (vendor.to_owned(), name.to_owned(), Some(category));
     }
     let category = product.2.unwrap_or(Category::Network);

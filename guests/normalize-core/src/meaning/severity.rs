@@ -93,6 +93,43 @@ pub fn suricata(text: &str) -> Severity {
     }
 }
 
+/// Wazuh's rule level, 0..15, in the bands of its own dashboard; 0 is what its rules ignore.
+#[must_use]
+pub fn wazuh(text: &str) -> Severity {
+    match text.parse::<u32>() {
+        Ok(0) => Info,
+        Ok(1..=6) => Low,
+        Ok(7..=11) => Medium,
+        Ok(12..=14) => High,
+        Ok(_) => Critical,
+        Err(_) => Medium,
+    }
+}
+
+/// The level of a Windows event.
+#[must_use]
+pub fn windows(text: &str) -> Severity {
+    match text {
+        "1" => Critical,
+        "2" => High,
+        "3" => Medium,
+        "0" | "4" | "5" => Info,
+        _ => by_word(text).unwrap_or(Info),
+    }
+}
+
+/// OCSF's `severity_id`. 0 is unknown, 99 another scale.
+#[must_use]
+pub fn ocsf(text: &str) -> Severity {
+    match text {
+        "1" => Info,
+        "2" => Low,
+        "4" => High,
+        "5" | "6" => Critical,
+        _ => Medium,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
