@@ -3,6 +3,7 @@
 use aurora_guest::{Category, Kind, Severity};
 
 use crate::{
+    audit,
     draft::{Draft, Meaning, Words},
     fault::Fault,
     meaning::{About, category, severity, title},
@@ -166,8 +167,12 @@ fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'@' | b'/')
 }
 
-/// What pairs mean, by the names that are common among those who write them.
-pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> Meaning {
+/// What pairs mean, by the names that are common among those who write them. `stated` is the severity of a header around
+/// them, which counts where they have none.
+pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, stated: Option<Severity>, words: &mut Words) -> Meaning {
+    if audit::fits(event) {
+        return audit::meaning(event, about, words);
+    }
     let (mut severity, mut key) = (None, "");
     for name in ["severity", "level", "lvl", "sev", "pri", "priority", "Severity", "threat_level", "risk"] {
         if let Some(found) = event.get(name).and_then(severity::by_word) {
@@ -175,9 +180,17 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
             break;
         }
     }
-    if severity.is_some() {
-        event.keep_severity(key);
+    // SonicWall's `pri` is a number of syslog's scale.
+    if severity.is_none()
+        && event.get("sn").is_some()
+        && let Some(number) = event.get("pri").and_then(|pri| pri.parse().ok()).filter(|number| *number < 8)
+    {
+        (severity, key) = (Some(severity::syslog(number)), "pri");
     }
+    if severity.is_none() && stated.is_some() {
+        key = "severity";
+    }
+    event.keep_severity(key);
     let message = event.first(&["msg", "message", "title", "logdesc", "event", "desc", "reason", "subject", "action"]);
     words.title.push_str(title::line(message.unwrap_or("Unknown Event")));
     let from = event.first(&["src", "srcip", "src_ip", "SRC", "SrcIP", "client_ip", "ClientIP"]);
@@ -212,5 +225,11 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
                 .map(|key| event.get(key)),
         ),
     };
-    Meaning { kind: Kind::Alert, severity: severity.unwrap_or(Severity::Medium), category, timestamp_ms, device: None }
+    Meaning {
+        kind: Kind::Alert,
+        severity: severity.or(stated).unwrap_or(Severity::Medium),
+        category,
+        timestamp_ms,
+        device: None,
+    }
 }

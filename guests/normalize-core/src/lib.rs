@@ -14,6 +14,7 @@ mod cef;
 mod leef;
 mod syslog;
 mod kv;
+mod audit;
 mod winxml;
 mod zeek_tsv;
 mod mqtt;

@@ -202,7 +202,7 @@ impl<'o> Batch<'o> {
         if kv::read(text, at, kv::Mode::Whole, &mut event)? == 0 {
             return Err(Fault::new(at, "`key=value`").into());
         }
-        let meaning = kv::meaning(&mut event, about, &mut self.words);
+        let meaning = kv::meaning(&mut event, about, None, &mut self.words);
         Ok(event.finish(meaning, &self.words, &mut self.observing)?)
     }
 
@@ -323,10 +323,10 @@ impl<'o> Batch<'o> {
                 if !message.is_empty() {
                     event.field("message", message);
                 }
-                if kv::is_pairs(message.trim_start()) {
-                    kv::read(text, header.message, kv::Mode::Within, &mut event)?;
+                match syslog::message(text, &header, &mut event, about, &mut self.words)? {
+                    Some(meaning) => meaning,
+                    None => syslog::meaning(&header, &mut event, about, &mut self.words),
                 }
-                syslog::meaning(&header, &mut event, about, &mut self.words)
             }
         };
         Ok(event.finish(meaning, &self.words, &mut self.observing)?)

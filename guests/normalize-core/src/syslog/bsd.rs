@@ -86,6 +86,15 @@ fn stamp(text: &str) -> Option<(time::Civil, usize)> {
 /// Takes the host's name, if the next word can be one: it is not a tag, a bracket or a message.
 fn host<'t>(text: &'t str, header: &mut Header<'t>) -> &'t str {
     let Some((word, rest)) = text.split_once([' ', '\t']) else { return text };
+    // F5's iRules join the host to their pairs.
+    if let Some((name, pairs)) = text.split_once(',')
+        && is_host(name)
+        && name.len() < word.len()
+        && pairs.split_once('=').is_some_and(|(key, _)| is_host(key))
+    {
+        header.hostname = Some(name);
+        return pairs;
+    }
     if word.ends_with(':') && !word.contains("::") || word.contains(['[', '=', '|', '{', '"', '%', ',']) {
         return text;
     }
@@ -154,6 +163,11 @@ fn tag_at<'t>(text: &'t str, header: &mut Header<'t>) -> Option<&'t str> {
     if let Some(after) = rest.strip_prefix(" -: ") {
         header.appname = Some(name);
         return Some(after);
+    }
+    // Cisco's ISE and ACS put no colon behind theirs.
+    if (name.starts_with("CISE_") || name.starts_with("CSCOacs_")) && rest.starts_with(' ') {
+        header.appname = Some(name);
+        return Some(&rest[1..]);
     }
     if rest.starts_with(" [") && !name.bytes().all(|byte| byte.is_ascii_digit()) {
         header.appname = Some(name);

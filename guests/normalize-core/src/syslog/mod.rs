@@ -4,8 +4,13 @@ mod bsd;
 mod ietf;
 mod priority;
 mod structured;
+mod message;
+mod cisco;
+mod netfilter;
+mod panos;
 
-pub use priority::{facility_name, severity_name};
+pub use message::read as message;
+use priority::{facility_name, severity_name};
 
 use aurora_guest::{Category, Kind, Severity};
 
@@ -118,8 +123,8 @@ pub fn meaning(header: &Header<'_>, event: &mut Draft<'_>, about: &About<'_>, wo
     Meaning { kind: Kind::Alert, severity, category: category(header), timestamp_ms: about.time([]), device: None }
 }
 
-/// By the program that wrote it, then by the facility.
-fn category(header: &Header<'_>) -> Category {
+/// Whether a program is about who may do what.
+fn is_identity(appname: &str) -> bool {
     const IDENTITY: &[&str] = &[
         "sshd",
         "sudo",
@@ -141,6 +146,10 @@ fn category(header: &Header<'_>) -> Category {
         "vsftpd",
         "pam",
     ];
+    is_one_of(appname, IDENTITY) || appname.starts_with("CISE_") || appname.starts_with("CSCOacs_")
+}
+
+fn is_network(appname: &str) -> bool {
     const NETWORK: &[&str] = &[
         "named",
         "dhcpd",
@@ -165,16 +174,22 @@ fn category(header: &Header<'_>) -> Category {
         "mib2d",
         "rt_flow",
     ];
-    if let Some(appname) = header.appname {
-        let program = appname.rsplit('/').next().unwrap_or(appname);
-        let program = program.split(['(', '-']).next().unwrap_or(program);
-        let is = |list: &[&str]| list.iter().any(|name| name.eq_ignore_ascii_case(program) || appname == *name);
-        if is(IDENTITY) {
-            return Category::Identity;
-        }
-        if is(NETWORK) {
-            return Category::Network;
-        }
+    is_one_of(appname, NETWORK)
+}
+
+/// By the name of the program: `/usr/sbin/cron`, `su(pam_unix)`, `postfix-smtpd` and `named` are known by their stems.
+fn is_one_of(appname: &str, list: &[&str]) -> bool {
+    let program = appname.rsplit('/').next().unwrap_or(appname);
+    let program = program.split(['(', '-']).next().unwrap_or(program);
+    list.iter().any(|name| name.eq_ignore_ascii_case(program) || appname == *name)
+}
+
+/// By the program that wrote it, then by the facility.
+fn category(header: &Header<'_>) -> Category {
+    match header.appname {
+        Some(appname) if is_identity(appname) => return Category::Identity,
+        Some(appname) if is_network(appname) => return Category::Network,
+        _ => {}
     }
     // auth and authpriv.
     match header.priority.map(|priority| priority >> 3) {
