@@ -21,8 +21,7 @@ pub fn fits(event: &Draft<'_>) -> bool {
 pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> Meaning {
     // `msg='op=login acct="root" exe="…" addr=192.0.2.1 res=failed'` is the second field of that name.
     if let Some(inner) = event.get("msg.1").map(str::to_owned) {
-        // Lenient mode has no error to give.
-        let _ = kv::read(&inner, 0, kv::Mode::Within, event);
+        kv::within(&inner, 0, event);
     }
     let kind = event.get("type").unwrap_or_default();
     let _ = write!(words.title, "audit {kind}");

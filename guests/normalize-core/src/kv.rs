@@ -11,18 +11,28 @@ use crate::{
 
 /// How strictly pairs are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+enum Mode {
     /// The whole text is pairs: a word alone is a key that is `true`, a broken quote is an error.
     Whole,
     /// Pairs stand somewhere in a message that is kept anyway: other words are passed over.
     Within,
 }
 
-/// Reads the pairs from `at` on, and answers how many there were.
+/// Reads the pairs that stand from `at` on among other text.
+pub fn within(text: &str, at: usize, event: &mut Draft<'_>) {
+    // Only whole texts have anything to be wrong.
+    let _ = read(text, at, Mode::Within, event);
+}
+
+/// Reads a text that is pairs and nothing else from `at` on, and answers how many there were.
 ///
 /// # Errors
-/// In [`Mode::Whole`], where a quoted value is not followed by a separator.
-pub fn read(text: &str, at: usize, mode: Mode, event: &mut Draft<'_>) -> Result<usize, Fault> {
+/// Where a quoted value is not followed by a separator.
+pub fn whole(text: &str, at: usize, event: &mut Draft<'_>) -> Result<usize, Fault> {
+    read(text, at, Mode::Whole, event)
+}
+
+fn read(text: &str, at: usize, mode: Mode, event: &mut Draft<'_>) -> Result<usize, Fault> {
     let bytes = text.as_bytes();
     let separator = separator(&text[at..]);
     let is_end = |byte: u8| byte == separator || separator == b' ' && byte.is_ascii_whitespace() || byte == b'\n';
@@ -163,6 +173,15 @@ pub fn is_pairs(text: &str) -> bool {
         })
 }
 
+/// Whether a message that begins with words goes on with pairs in quotes: `… event: text="…" type="…"`.
+#[must_use]
+pub fn has_quoted_pairs(text: &str) -> bool {
+    memchr::memmem::find_iter(text.as_bytes(), b"=\"")
+        .filter(|&at| at > 0 && is_key(text.as_bytes()[at - 1]))
+        .nth(2)
+        .is_some()
+}
+
 fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'@' | b'/')
 }
@@ -174,7 +193,9 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, stated: Option<Severity
         return audit::meaning(event, about, words);
     }
     let (mut severity, mut key) = (None, "");
-    for name in ["severity", "level", "lvl", "sev", "pri", "priority", "Severity", "threat_level", "risk"] {
+    // Within a syslog message `severity` is the header's, and the pairs' own came second.
+    let own = if stated.is_some() { "severity.1" } else { "severity" };
+    for name in [own, "level", "lvl", "sev", "pri", "priority", "Severity", "threat_level", "risk"] {
         if let Some(found) = event.get(name).and_then(severity::by_word) {
             (severity, key) = (Some(found), name);
             break;
@@ -201,8 +222,11 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, stated: Option<Severity
     if words.description.is_empty() {
         words.description.push_str(title::paragraph(message.unwrap_or_default()));
     }
-    let product = event.first(&["product", "vendor", "devname", "device_type", "app"]);
+    let product = event.first(&["product", "vendor", "app"]);
+    // Fortinet's serial numbers begin with the kind of the appliance.
+    let fortinet = event.first(&["devid", "device_id"]).is_some_and(|id| id.starts_with('F') && id.len() > 14);
     let category = product
+        .filter(|_| !fortinet)
         .and_then(category::by_product)
         .or_else(|| category::by_product(&about.context.source))
         .unwrap_or(Category::Network);

@@ -88,7 +88,7 @@ fn attributes(text: &str, at: usize, delimiter: char, event: &mut Draft<'_>) {
 pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, category: Category, words: &mut Words) -> Meaning {
     let severity = match event.first(&["sev", "severity"]) {
         Some(text) => severity::cef(text),
-        None => aurora_guest::Severity::Medium,
+        None => about.header_severity.unwrap_or(aurora_guest::Severity::Medium),
     };
     event.keep_severity(if event.get("sev").is_some() { "sev" } else { "severity" });
     let product = (event.get("deviceVendor").unwrap_or_default(), event.get("deviceProduct").unwrap_or_default());

@@ -10,7 +10,7 @@ use crate::{
     draft::{Draft, Meaning, Notes, Words},
     fault::Fault,
     json, kv, leef,
-    meaning::{About, category},
+    meaning::{About, category, severity},
     mqtt,
     observing::Observing,
     products, syslog,
@@ -74,7 +74,7 @@ impl<'o> Batch<'o> {
     /// Answers one raw event.
     pub fn one(&mut self, raw: &RawEvent<'_>, out: &mut Normalizing) {
         let clock = Clock { received_ms: raw.received_ms, offset_min: self.options.utc_offset_min };
-        let about = About { context: raw.context, clock, header_ms: None };
+        let about = About { context: raw.context, clock, header_ms: None, header_severity: None };
         match self.payload(raw.payload, &about, out) {
             Ok(()) => out.accept(),
             Err(Refusal::Drop(reason)) => out.drop_event(reason),
@@ -199,7 +199,7 @@ impl<'o> Batch<'o> {
     fn pairs(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
         let mut event = Draft::new(out.event(), &mut self.notes);
         self.words.clear();
-        if kv::read(text, at, kv::Mode::Whole, &mut event)? == 0 {
+        if kv::whole(text, at, &mut event)? == 0 {
             return Err(Fault::new(at, "`key=value`").into());
         }
         let meaning = kv::meaning(&mut event, about, None, &mut self.words);
@@ -290,7 +290,8 @@ impl<'o> Batch<'o> {
         header.message += at;
         header.structured = header.structured.map(|(start, end)| (start + at, end + at));
         let header_ms = header.time.and_then(|civil| civil.to_ms(about.clock));
-        let about = &About { header_ms, ..*about };
+        let header_severity = header.severity().map(severity::syslog);
+        let about = &About { header_ms, header_severity, ..*about };
         let message = &text[header.message..];
         let inner = detect::inner(message, header.message);
         match (about.context.format.as_str(), inner) {
@@ -323,7 +324,7 @@ impl<'o> Batch<'o> {
                 if !message.is_empty() {
                     event.field("message", message);
                 }
-                match syslog::message(text, &header, &mut event, about, &mut self.words)? {
+                match syslog::message(text, &header, &mut event, about, &mut self.words) {
                     Some(meaning) => meaning,
                     None => syslog::meaning(&header, &mut event, about, &mut self.words),
                 }

@@ -91,7 +91,6 @@ pub fn by_product(name: &str) -> Option<Category> {
                 "velociraptor",
                 "osquery",
                 "auditd",
-                "host",
                 "bit9",
             ],
         ),

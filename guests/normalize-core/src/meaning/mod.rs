@@ -4,7 +4,7 @@ pub mod category;
 pub mod severity;
 pub mod title;
 
-use aurora_guest::Context;
+use aurora_guest::{Context, Severity};
 
 use crate::time::Clock;
 
@@ -17,6 +17,8 @@ pub struct About<'a> {
     pub clock: Clock,
     /// The time in a syslog header around it.
     pub header_ms: Option<i64>,
+    /// The severity in it.
+    pub header_severity: Option<Severity>,
 }
 
 impl About<'_> {

@@ -9,20 +9,35 @@ use crate::{
 
 /// What such an object means.
 pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> Meaning {
-    let mut found = Severity::Medium;
+    // In a syslog message the header has a severity where the object has none.
+    let mut found = about.header_severity.unwrap_or(Severity::Medium);
+    let mut kept = false;
     for key in ["severity", "level", "log.level", "Severity", "priority"] {
         let Some(value) = event.get(key) else { continue };
         // Only `severity` may be an unknown word: the other keys are severities only where they sound like one.
         match severity::by_word(value) {
             Some(severity) => found = severity,
-            None if key == "severity" => {}
+            None if key == "severity" => found = Severity::Medium,
             None => continue,
         }
         event.keep_severity(key);
+        kept = true;
         break;
     }
+    if !kept {
+        event.keep_severity("syslog.severity");
+    }
     let text = event.first(&["title", "message"]).unwrap_or("Unknown Event");
-    words.title.push_str(title::line(text));
+    match event.get("syslog.appname").filter(|_| text == "Unknown Event") {
+        Some(appname) => {
+            words.title.push_str(appname);
+            if let Some(what) = event.first(&["msg", "event", "event_type", "action", "category", "type"]) {
+                words.title.push_str(": ");
+                words.title.push_str(title::line(what));
+            }
+        }
+        None => words.title.push_str(title::line(text)),
+    }
     let more = event.first(&["description", "message", "msg", "details", "detail", "reason"]).unwrap_or_default();
     words.description.push_str(title::paragraph(more));
     let category = event

@@ -5,45 +5,41 @@ use aurora_guest::{Category, Kind, Severity};
 use super::{Header, cisco, netfilter, panos};
 use crate::{
     draft::{Draft, Meaning, Words},
-    fault::Fault,
     kv,
     meaning::About,
 };
 
 /// Reads the message that begins at the header's end, whose header fields are written. Nothing if its form is unknown.
-///
-/// # Errors
-/// None today: pairs within a message are read leniently.
 pub fn read(
     text: &str,
     header: &Header<'_>,
     event: &mut Draft<'_>,
     about: &About<'_>,
     words: &mut Words,
-) -> Result<Option<Meaning>, Fault> {
+) -> Option<Meaning> {
     let message = &text[header.message..];
     let stated = header.severity().map_or(Severity::Low, crate::meaning::severity::syslog);
     if let Some(mnemonic) = cisco::find(message) {
-        return Ok(Some(cisco::meaning(mnemonic, message, event, about, words)));
+        return Some(cisco::meaning(mnemonic, message, event, about, words));
     }
     if netfilter::fits(message) {
-        kv::read(text, header.message, kv::Mode::Within, event)?;
-        return Ok(Some(netfilter::meaning(message, stated, event, about, words)));
+        kv::within(text, header.message, event);
+        return Some(netfilter::meaning(message, stated, event, about, words));
     }
     if panos::fits(message) {
-        return Ok(Some(panos::meaning(message, stated, event, about, words)));
+        return Some(panos::meaning(message, stated, event, about, words));
     }
-    if kv::is_pairs(message.trim_start()) {
-        kv::read(text, header.message, kv::Mode::Within, event)?;
+    if kv::is_pairs(message.trim_start()) || kv::has_quoted_pairs(message) {
+        kv::within(text, header.message, event);
         let mut meaning = kv::meaning(event, about, Some(stated), words);
         if let Some(appname) = header.appname
             && super::is_identity(appname)
         {
             meaning.category = Category::Identity;
         }
-        return Ok(Some(meaning));
+        return Some(meaning);
     }
-    Ok(None)
+    None
 }
 
 /// The meaning of a network device's message, once its parts are known.
