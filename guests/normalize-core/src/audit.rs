@@ -34,7 +34,7 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
             let _ = write!(words.description, "{key}={value} ");
         }
     }
-    words.description.truncate(words.description.trim_end().len());
+    words.description.truncate(words.description.as_str().trim_end().len());
     let failed = event.get("res") == Some("failed") || event.get("success") == Some("no");
     let severity = match kind {
         "ANOM_ABEND" | "AVC" | "SECCOMP" | "ANOM_PROMISCUOUS" | "ANOM_LOGIN_FAILURES" => Severity::Medium,

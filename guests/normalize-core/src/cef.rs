@@ -1,9 +1,7 @@
 //! ArcSight's Common Event Format, versions 0 and 1:
 //! `CEF:0|vendor|product|version|class id|name|severity|key=value key=value …`.
 
-use std::fmt::Write as _;
-
-use aurora_guest::Kind;
+use aurora_guest::{Kind, Utf8};
 
 use crate::{
     draft::{Draft, Meaning, Words},
@@ -119,7 +117,7 @@ fn is_key(byte: u8) -> bool {
 
 /// Appends `raw` without its escapes. Line breaks are escaped in the extension only. A backslash before anything else
 /// stands for itself: many products write Windows paths as they are.
-fn unescape(raw: &str, out: &mut String, extension: bool) {
+fn unescape(raw: &str, out: &mut Utf8, extension: bool) {
     let bytes = raw.as_bytes();
     let mut from = 0;
     let mut at = 0;
@@ -177,11 +175,13 @@ pub fn meaning(
         None => {
             let product =
                 (event.get("deviceVendor").unwrap_or_default(), event.get("deviceProduct").unwrap_or_default());
-            let _ = write!(words.description, "{} {}: {} ", product.0, product.1, title::line(name));
+            for part in [product.0, " ", product.1, ": ", title::line(name), " "] {
+                words.description.push_str(part);
+            }
             let from = event.first(&["src", "shost", "suser"]).map(|end| (end, event.get("spt")));
             let to = event.first(&["dst", "dhost", "duser"]).map(|end| (end, event.get("dpt")));
             title::endpoints(&mut words.description, from, to);
-            words.description.truncate(words.description.trim_end().len());
+            words.description.truncate(words.description.as_str().trim_end().len());
         }
     }
     let times = ["rt", "end", "start", "deviceReceiptTime", "art"].into_iter().map(|key| event.get(key));

@@ -1,6 +1,6 @@
 //! One event under construction: its fields, with unique keys, and a note of where observables may be.
 
-use aurora_guest::{Category, EventWriter, Kind, Severity, Summary, Text};
+use aurora_guest::{Category, EventWriter, Kind, Severity, Summary, Text, Utf8, same};
 
 use crate::{
     keys::{self, Treat},
@@ -15,7 +15,7 @@ pub const FIELDS: usize = 4096;
 pub const KEY_BYTES: usize = 1024;
 
 /// What is remembered of an event's fields; one for a batch, so that its memory is taken once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Notes {
     /// Open-addressed table of the fields by the hash of their key. A slot counts only in its own event.
     seen: Vec<Seen>,
@@ -25,6 +25,23 @@ pub struct Notes {
     marks: u32,
     overflow: Option<&'static str>,
     renamed: String,
+    /// Event, hash of the key, and last number given to a repeated key, by the low bits of its hash: a key repeated a
+    /// thousand times must not try a thousand numbers each time.
+    repeated: [(u32, u32, u32); 64],
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self {
+            seen: vec![Seen::default(); 256],
+            event: 0,
+            look: Vec::with_capacity(64),
+            marks: 0,
+            overflow: None,
+            renamed: String::new(),
+            repeated: [(0, 0, 0); 64],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,9 +62,9 @@ pub struct Draft<'a> {
 #[derive(Debug, Default)]
 pub struct Words {
     /// One line.
-    pub title: String,
+    pub title: Utf8,
     /// More.
-    pub description: String,
+    pub description: Utf8,
 }
 
 impl Words {
@@ -80,36 +97,37 @@ impl<'a> Draft<'a> {
         notes.look.clear();
         notes.marks = 0;
         notes.overflow = None;
-        if notes.seen.is_empty() {
-            notes.seen.resize(256, Seen::default());
-        }
         Self { out, notes }
     }
 
     /// Appends a field, whose value is searched for observables. A key that the event has already gets `.1`, `.2`, …
+    #[inline]
     pub fn field(&mut self, key: &str, value: &str) {
-        if let Some(index) = self.write(key, |out, key| out.field(key, value)) {
-            self.note(key, index, true);
+        let hash = keys::hash(key);
+        if let Some(index) = self.write(key, hash, |out, key| out.field(key, value)) {
+            self.note(key, hash, index, worth_a_look(value));
         }
     }
 
     /// Appends a field whose value is written by `value`.
-    pub fn field_with(&mut self, key: &str, value: impl FnOnce(&mut String)) {
-        if let Some(index) = self.write(key, |out, key| out.field_with(key, value)) {
-            self.note(key, index, true);
+    pub fn field_with(&mut self, key: &str, value: impl FnOnce(&mut Utf8)) {
+        let hash = keys::hash(key);
+        if let Some(index) = self.write(key, hash, |out, key| out.field_with(key, value)) {
+            self.note(key, hash, index, worth_a_look(self.out.value(index)));
         }
     }
 
     /// Appends a field that cannot hold an observable.
     pub fn plain(&mut self, key: &str, value: &str) {
-        if let Some(index) = self.write(key, |out, key| out.field(key, value)) {
-            self.note(key, index, false);
+        let hash = keys::hash(key);
+        if let Some(index) = self.write(key, hash, |out, key| out.field(key, value)) {
+            self.note(key, hash, index, false);
         }
     }
 
     /// Appends a field with the value of the field at `index`.
     pub fn again(&mut self, key: &str, index: usize) {
-        self.write(key, |out, key| out.field_again(key, index));
+        self.write(key, keys::hash(key), |out, key| out.field_again(key, index));
     }
 
     /// Keeps the source's own spelling of the severity, found in the field `key`.
@@ -130,7 +148,7 @@ impl<'a> Draft<'a> {
             if seen.event != self.notes.event {
                 return None;
             }
-            if seen.hash == hash && self.out.key(seen.field as usize) == key {
+            if seen.hash == hash && same(self.out.key(seen.field as usize), key) {
                 return Some(seen.field as usize);
             }
             slot += 1;
@@ -217,45 +235,59 @@ impl<'a> Draft<'a> {
             source: Text::Str(""),
             device_id: device,
             dedup_key: Text::Str(""),
-            title: Text::Str(&words.title),
-            description: Text::Str(&words.description),
+            title: Text::Str(words.title.as_str()),
+            description: Text::Str(words.description.as_str()),
         });
         Ok(())
     }
 
     /// Writes a field under a free key, and answers its position.
-    fn write(&mut self, key: &str, write: impl FnOnce(&mut EventWriter<'a>, &str)) -> Option<usize> {
+    #[inline]
+    fn write(&mut self, key: &str, hash: u32, write: impl FnOnce(&mut EventWriter<'a>, &str)) -> Option<usize> {
         let index = self.out.field_count();
         if index >= FIELDS || key.len() > KEY_BYTES {
             self.notes.overflow =
                 Some(if index >= FIELDS { "more than 4096 fields" } else { "a key longer than 1024 bytes" });
             return None;
         }
-        if self.claim(key, index) {
+        if self.claim(key, hash, index) {
             write(&mut self.out, key);
             return Some(index);
         }
+        self.write_again(key, index, write);
+        Some(index)
+    }
+
+    /// Writes a field whose key the event has already, under the next free `key.1`, `key.2`, …
+    #[cold]
+    fn write_again(&mut self, key: &str, index: usize, write: impl FnOnce(&mut EventWriter<'a>, &str)) {
         let mut renamed = std::mem::take(&mut self.notes.renamed);
-        for number in 1.. {
+        let hash = keys::hash(key);
+        let slot = hash as usize % self.notes.repeated.len();
+        let first = match self.notes.repeated[slot] {
+            (event, known, last) if event == self.notes.event && known == hash => last + 1,
+            _ => 1,
+        };
+        for number in first.. {
+            self.notes.repeated[slot] = (self.notes.event, hash, number);
             renamed.clear();
             renamed.push_str(key);
             renamed.push('.');
-            push_number(&mut renamed, number);
-            if self.claim(&renamed, index) {
+            push_number(&mut renamed, u64::from(number));
+            if self.claim(&renamed, keys::hash(&renamed), index) {
                 break;
             }
         }
         write(&mut self.out, &renamed);
         self.notes.renamed = renamed;
-        Some(index)
     }
 
     /// Takes up a key; false if the event has it already.
-    fn claim(&mut self, key: &str, index: usize) -> bool {
+    #[inline]
+    fn claim(&mut self, key: &str, hash: u32, index: usize) -> bool {
         if index * 2 >= self.notes.seen.len() {
             self.grow();
         }
-        let hash = keys::hash(key);
         let mask = self.notes.seen.len() - 1;
         let mut slot = hash as usize & mask;
         loop {
@@ -264,7 +296,7 @@ impl<'a> Draft<'a> {
                 self.notes.seen[slot] = Seen { event: self.notes.event, hash, field: index as u32 };
                 return true;
             }
-            if seen.hash == hash && self.out.key(seen.field as usize) == key {
+            if seen.hash == hash && same(self.out.key(seen.field as usize), key) {
                 return false;
             }
             slot = (slot + 1) & mask;
@@ -284,19 +316,19 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn note(&mut self, key: &str, index: usize, text: bool) {
-        let hash = keys::hash(key);
+    /// Remembers what the key tells, and to look at the value if it is `worth` it.
+    fn note(&mut self, key: &str, hash: u32, index: usize, worth: bool) {
         let known =
-            keys::known(key, hash).or_else(|| element_of(key).and_then(|key| keys::known(key, keys::hash(key))));
+            keys::known(key, hash).or_else(|| element_of(key).and_then(|array| keys::known(array, keys::hash(array))));
         let treat = match known {
             Some(known) => {
                 self.notes.marks |= known.mark;
                 known.treat
             }
-            None if text && keys::names_techniques(key) => Treat::Techniques,
+            None if worth && keys::names_techniques(key) => Treat::Techniques,
             None => Treat::Scan,
         };
-        if text && treat != Treat::Skip && worth_a_look(self.out.value(index)) {
+        if worth && treat != Treat::Skip {
             self.notes.look.push((index as u32, treat));
         }
     }
@@ -316,17 +348,7 @@ fn worth_a_look(value: &str) -> bool {
 }
 
 /// Appends a decimal number.
-pub fn push_number(text: &mut String, number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    text.extend(digits[at..].iter().map(|&digit| digit as char));
+pub fn push_number(text: &mut impl std::fmt::Write, number: u64) {
+    // Writing to memory does not fail.
+    let _ = write!(text, "{number}");
 }

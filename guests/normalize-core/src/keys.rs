@@ -1,7 +1,7 @@
 //! What is known of a field by its key alone: whether its value can hold observables, and which product's shape it
 //! betrays. One lookup a field, in a table made at compile time, so that a fresh instance has nothing to build.
 
-use aurora_guest::ObservableType;
+use aurora_guest::{ObservableType, same};
 
 /// What to look for in a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn known(key: &str, hash: u32) -> Option<Known> {
             return None;
         }
         let (name, treat, mark) = KEYS[entry - 1];
-        if name == key {
+        if same(name, key) {
             return Some(Known { treat, mark });
         }
         slot = (slot + 1) % SLOTS;

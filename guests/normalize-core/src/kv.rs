@@ -1,6 +1,6 @@
 //! `key=value` pairs: logfmt, and the firewalls that separate pairs with a bar, a tab, a comma or a semicolon.
 
-use aurora_guest::{Category, Kind, Severity};
+use aurora_guest::{Category, Kind, Severity, Utf8};
 
 use crate::{
     audit,
@@ -126,7 +126,7 @@ fn quoted(bytes: &[u8], mut at: usize, quote: u8) -> Option<(usize, bool)> {
 }
 
 /// Only the quote and the backslash are escaped.
-fn unescape(raw: &str, quote: u8, out: &mut String) {
+fn unescape(raw: &str, quote: u8, out: &mut Utf8) {
     let mut chars = raw.chars().peekable();
     while let Some(char) = chars.next() {
         match chars.peek() {

@@ -106,7 +106,7 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, category: Category, wor
     let from = event.first(&["src", "identSrc", "usrName"]).map(|end| (end, event.get("srcPort")));
     let to = event.get("dst").map(|end| (end, event.get("dstPort")));
     title::endpoints(&mut words.description, from, to);
-    words.description.truncate(words.description.trim_end().len());
+    words.description.truncate(words.description.as_str().trim_end().len());
     let declared = event.get("devTime").zip(event.get("devTimeFormat"));
     let timestamp_ms = declared
         .and_then(|(text, pattern)| time::by_pattern(text, pattern, about.clock))

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use aurora_guest::{Category, Normalizing, RawEvent};
+use aurora_guest::{Category, Normalizing, RawEvent, Utf8};
 
 use crate::{
     Options, cef,
@@ -48,7 +48,7 @@ pub struct Batch<'o> {
     options: &'o Options,
     notes: Notes,
     words: Words,
-    path: String,
+    path: Utf8,
     observing: Observing<'o>,
     /// Vendor and product of the last CEF or LEEF record, and its category: a batch seldom has many.
     product: (String, String, Option<Category>),
@@ -64,7 +64,7 @@ impl<'o> Batch<'o> {
             options,
             notes: Notes::default(),
             words: Words::default(),
-            path: String::new(),
+            path: Utf8::default(),
             observing: Observing::new(&options.allow),
             product: Default::default(),
             zeek: Vec::new(),

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::{Category, Events, Kind, ObservableType, Scope, Severity};
+use crate::{Category, Events, Kind, ObservableType, Scope, Severity, Utf8, utf8::same};
 
 /// What became of one raw event. As `aurora:normalizer/normalize.disposition`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub struct Normalized {
 #[derive(Debug)]
 pub struct Normalizing {
     done: Normalized,
-    /// The column `text`, held as a `String` so that what is read back needs no second check of its UTF-8.
-    text: String,
+    /// The column `text`, held as text so that what is read back needs no second check of its UTF-8.
+    text: Utf8,
     /// Where the raw event under work began.
     mark: Mark,
 }
@@ -76,7 +76,7 @@ impl Normalizing {
                     text: Vec::new(),
                 },
             },
-            text: String::with_capacity(2 * bytes + 256),
+            text: Utf8::with_capacity(2 * bytes + 256),
             mark: Mark::default(),
         }
     }
@@ -170,7 +170,7 @@ impl Normalizing {
 #[derive(Debug)]
 pub struct EventWriter<'a> {
     events: &'a mut Events,
-    text: &'a mut String,
+    text: &'a mut Utf8,
     first_piece: usize,
     first_byte: usize,
     first_observable: usize,
@@ -221,7 +221,7 @@ impl EventWriter<'_> {
     }
 
     /// Appends a field by letting `value` write it to the end of the text itself, without a copy.
-    pub fn field_with(&mut self, key: &str, value: impl FnOnce(&mut String)) {
+    pub fn field_with(&mut self, key: &str, value: impl FnOnce(&mut Utf8)) {
         self.piece(key);
         value(self.text);
         self.events.ends.push(self.text.len() as u32);
@@ -291,7 +291,7 @@ impl EventWriter<'_> {
     fn observed(&self, kind: ObservableType, value: &str) -> bool {
         let first = self.first_piece + 2 * self.fields as usize;
         let known = self.events.observable_type[self.first_observable..].iter().enumerate();
-        known.into_iter().any(|(i, &k)| k == kind && self.text(first + i) == value)
+        known.into_iter().any(|(i, &k)| k == kind && same(self.text(first + i), value))
     }
 
     /// Appends a MITRE ATT&CK technique id. All observables come before the first one.
@@ -342,7 +342,7 @@ impl EventWriter<'_> {
     }
 
     fn text(&self, piece: usize) -> &str {
-        &self.text[self.range(piece)]
+        &self.text.as_str()[self.range(piece)]
     }
 }
 

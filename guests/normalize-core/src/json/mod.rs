@@ -7,6 +7,8 @@
 mod number;
 mod string;
 
+use aurora_guest::Utf8;
+
 use crate::{
     draft::{Draft, push_number},
     fault::Fault,
@@ -19,7 +21,7 @@ const DEPTH: usize = 128;
 ///
 /// # Errors
 /// Where it is no JSON.
-pub fn flatten(text: &str, at: usize, draft: &mut Draft<'_>, path: &mut String) -> Result<usize, Fault> {
+pub fn flatten(text: &str, at: usize, draft: &mut Draft<'_>, path: &mut Utf8) -> Result<usize, Fault> {
     path.clear();
     let mut reader = Reader { text, bytes: text.as_bytes(), at, draft, path };
     reader.space();
@@ -66,7 +68,7 @@ struct Reader<'t, 'd, 'e> {
     at: usize,
     draft: &'d mut Draft<'e>,
     /// Key of the value under work.
-    path: &'d mut String,
+    path: &'d mut Utf8,
 }
 
 impl Reader<'_, '_, '_> {
@@ -77,9 +79,9 @@ impl Reader<'_, '_, '_> {
                 let raw = &self.text[self.at + 1..string.end];
                 if string.escaped {
                     string::check(raw.as_bytes(), self.at + 1)?;
-                    self.draft.field_with(self.path, |out| string::unescape(raw, out));
+                    self.draft.field_with(self.path.as_str(), |out| string::unescape(raw, out));
                 } else {
-                    self.draft.field(self.path, raw);
+                    self.draft.field(self.path.as_str(), raw);
                 }
                 self.at = string.end + 1;
                 Ok(())
@@ -91,7 +93,7 @@ impl Reader<'_, '_, '_> {
             Some(b'n') => self.word("null"),
             Some(b'-' | b'0'..=b'9') => {
                 let end = number::scan(self.bytes, self.at)?;
-                self.draft.plain(self.path, &self.text[self.at..end]);
+                self.draft.plain(self.path.as_str(), &self.text[self.at..end]);
                 self.at = end;
                 Ok(())
             }
@@ -178,7 +180,7 @@ impl Reader<'_, '_, '_> {
         }
         self.at += word.len();
         if word != "null" {
-            self.draft.plain(self.path, word);
+            self.draft.plain(self.path.as_str(), word);
         }
         Ok(())
     }

@@ -1,3 +1,5 @@
+use aurora_guest::Utf8;
+
 use crate::fault::Fault;
 
 /// A string between its quotes.
@@ -67,7 +69,7 @@ pub fn check(raw: &[u8], offset: usize) -> Result<(), Fault> {
 }
 
 /// Appends a checked string without its escapes. Half a surrogate pair is no character and stays as it is written.
-pub fn unescape(raw: &str, out: &mut String) {
+pub fn unescape(raw: &str, out: &mut Utf8) {
     let bytes = raw.as_bytes();
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
@@ -118,9 +120,9 @@ mod tests {
 
     fn text(raw: &str) -> String {
         check(raw.as_bytes(), 0).expect("escapes of JSON");
-        let mut out = String::new();
+        let mut out = Utf8::default();
         unescape(raw, &mut out);
-        out
+        out.as_str().to_owned()
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Titles and descriptions: what a person reads first.
 
+use aurora_guest::Utf8;
+
 /// Longest title, in bytes.
 const TITLE: usize = 160;
 /// Longest description, in bytes.
@@ -24,7 +26,7 @@ fn cut(text: &str, most: usize) -> &str {
 }
 
 /// Appends `source → destination` with the ports that are known, or the end that is.
-pub fn endpoints(out: &mut String, from: Option<(&str, Option<&str>)>, to: Option<(&str, Option<&str>)>) {
+pub fn endpoints(out: &mut Utf8, from: Option<(&str, Option<&str>)>, to: Option<(&str, Option<&str>)>) {
     let mut end = |address: &str, port: Option<&str>| {
         let v6 = port.is_some() && address.contains(':');
         if v6 {
@@ -70,8 +72,8 @@ mod tests {
 
     #[test]
     fn writes_both_ends() {
-        let mut out = String::new();
+        let mut out = Utf8::default();
         endpoints(&mut out, Some(("192.0.2.1", Some("80"))), Some(("2001:db8::1", Some("443"))));
-        assert_eq!(out, "192.0.2.1:80 → [2001:db8::1]:443");
+        assert_eq!(out.as_str(), "192.0.2.1:80 → [2001:db8::1]:443");
     }
 }

@@ -39,7 +39,7 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
                     let _ = write!(words.description, "{key} {value}, ");
                 }
             }
-            words.description.truncate(words.description.trim_end_matches(", ").len());
+            words.description.truncate(words.description.as_str().trim_end_matches(", ").len());
             (Kind::Status, stated.unwrap_or(Severity::Info))
         }
         Some("telemetry") => {
@@ -70,7 +70,7 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
                     let _ = write!(words.description, "{what} {value} ");
                 }
             }
-            words.description.truncate(words.description.trim_end().len());
+            words.description.truncate(words.description.as_str().trim_end().len());
             (Kind::Alert, stated.unwrap_or(if granted { Severity::Info } else { Severity::Medium }))
         }
         _ => {
@@ -116,8 +116,9 @@ fn reading(event: &Draft<'_>, name: &str, words: &mut Words) {
             }
         }
     }
-    let line = title::line(&words.title).len();
-    words.title.truncate(line);
+    // Keys and values of a device's own may be of any length.
+    let most = words.title.as_str().floor_char_boundary(160);
+    words.title.truncate(most);
 }
 
 fn contains(text: &str, word: &str) -> bool {

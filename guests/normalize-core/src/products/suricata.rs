@@ -30,7 +30,8 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
             let signature = event.get("alert.signature").unwrap_or("Suricata alert");
             words.title.push_str(title::line(signature));
             if let Some(class) = event.get("alert.category") {
-                let _ = write!(words.description, "{class}: ");
+                words.description.push_str(class);
+                words.description.push_str(": ");
             }
             (Kind::Alert, severity)
         }
@@ -63,11 +64,12 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
         }
     };
     if let Some(proto) = event.get("proto") {
-        let _ = write!(words.description, "{proto} ");
+        words.description.push_str(proto);
+        words.description.push(' ');
     }
     let from = event.get("src_ip").map(|ip| (ip, event.get("src_port")));
     let to = event.get("dest_ip").map(|ip| (ip, event.get("dest_port")));
     title::endpoints(&mut words.description, from, to);
-    words.description.truncate(words.description.trim_end().len());
+    words.description.truncate(words.description.as_str().trim_end().len());
     Meaning { kind, severity, category: Category::Network, timestamp_ms, device: None }
 }

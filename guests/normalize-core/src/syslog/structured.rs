@@ -1,5 +1,7 @@
 //! Structured data of RFC 5424: `[id key="value" key="value"][id …]`.
 
+use aurora_guest::Utf8;
+
 use crate::draft::Draft;
 
 /// Where the elements that begin `text` end; nothing if they are not well formed, and then they are message text.
@@ -77,7 +79,7 @@ fn word(text: &str, at: usize) -> Option<&str> {
 }
 
 /// Only `"`, `\` and `]` are escaped; a backslash before anything else stands for itself.
-fn unescape(raw: &str, out: &mut String) {
+fn unescape(raw: &str, out: &mut Utf8) {
     let mut from = 0;
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'\\', &raw.as_bytes()[at..]) {

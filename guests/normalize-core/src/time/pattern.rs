@@ -15,11 +15,11 @@ pub fn by_pattern(text: &str, pattern: &str, clock: Clock) -> Option<i64> {
         match letter {
             b'\'' => quoted ^= run % 2 == 1,
             other if quoted => at = literal(bytes, at, run, other)?,
-            b' ' => at += bytes[at..].iter().take_while(|&&byte| byte == b' ').count(),
-            b'E' => at += bytes[at..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count(),
+            b' ' => at += bytes.get(at..)?.iter().take_while(|&&byte| byte == b' ').count(),
+            b'E' => at += bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_alphabetic()).count(),
             b'M' if run > 2 => {
                 // Borrow the month's name by reading it as if it began a whole time.
-                let end = at + bytes[at..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+                let end = at + bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
                 let mut whole = String::from(&text[at..end]);
                 whole.push_str(" 1 00:00:00");
                 civil.month = named(&whole)?.0.month;
