@@ -5,6 +5,8 @@ use aurora_guest::{Category, Failure, Kind, Normalized, Normalizing, RawEvents, 
 #[cfg(target_family = "wasm")]
 mod component;
 
+pub mod observables;
+
 /// The site's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Options {}
