@@ -52,6 +52,34 @@ pub(super) fn v6(text: &[u8]) -> Option<Ipv6Addr> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// Reads an IPv4 address as `inet_aton` does: one to four parts, each decimal, `0x` hexadecimal or `0` octal, the last
+/// filling what is left. Only links that mean to deceive spell one so.
+pub(super) fn loose_v4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut parts, mut value, mut odd) = (0, 0u64, false);
+    let mut split = text.split(|&b| b == b'.').peekable();
+    while let Some(part) = split.next() {
+        let text = str::from_utf8(part).ok()?;
+        let number = if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            u64::from_str_radix(hex, 16)
+        } else if part.len() > 1 && part[0] == b'0' {
+            u64::from_str_radix(text, 8)
+        } else {
+            text.parse()
+        };
+        odd |= part.len() > 1 && part[0] == b'0';
+        let number = number.ok().filter(|_| !text.contains('+'))?;
+        let left = 4 - parts;
+        let bytes = if split.peek().is_some() { 1 } else { left };
+        if parts == 4 || bytes == 0 || number >> (8 * bytes) != 0 {
+            return None;
+        }
+        value = value << (8 * bytes) | number;
+        parts += 1;
+    }
+    // `http://8` and `http://1.2.3` are slips, not addresses.
+    ((odd || parts == 1) && value >> 24 != 0).then(|| Ipv4Addr::from_bits(value as u32))
+}
+
 /// How much of the bytes at `start` may belong to an IPv6 address. Never more than 64, so that a failed attempt costs
 /// little.
 pub(super) fn v6_extent(bytes: &[u8], start: usize) -> usize {
@@ -134,6 +162,21 @@ mod tests {
             ["1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.04", "1..3.4", ".1.2.3.4", "1.2.3.4.", "a.b.c.d"]
         {
             assert!(v4(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reads_what_the_c_library_reads() {
+        for (text, want) in [
+            ("0x42.0x66.0x0d.0x63", "66.102.13.99"),
+            ("1113984355", "66.102.13.99"),
+            ("0x7f.1", "127.0.0.1"),
+            ("0102.0146.015.0143", "66.102.13.99"),
+        ] {
+            assert_eq!(loose_v4(text.as_bytes()), Some(want.parse().unwrap()), "{text}");
+        }
+        for bad in ["", "0x", "1.2.3.4.5", "4294967296", "1.2.3.256", "09.1.1.1", "abc", "8", "10.0.514", "+1.1.1.1"] {
+            assert_eq!(loose_v4(bad.as_bytes()), None, "{bad}");
         }
     }
 

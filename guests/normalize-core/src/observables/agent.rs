@@ -50,7 +50,9 @@ fn part_end(bytes: &[u8], at: usize, limit: usize) -> Option<usize> {
                         return Some(at + index + 1);
                     }
                 }
-                b'"' | 0..0x20 => return None,
+                // Cut short by whoever logged it.
+                b'"' => return Some(at + index),
+                0..0x20 => return None,
                 _ => {}
             }
         }

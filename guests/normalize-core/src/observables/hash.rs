@@ -13,11 +13,18 @@ pub(super) fn kind(text: &[u8]) -> Option<ObservableType> {
     (text.iter().all(u8::is_ascii_hexdigit) && text.iter().any(u8::is_ascii_alphabetic)).then_some(kind)
 }
 
+/// Digests of something else than a file's bytes.
+const OTHERS: &[&[u8]] = &[b"imphash", b"authentihash", b"ja3", b"ja3s", b"hassh"];
+
 /// Whether what stands before `start` says that this is another digest of the same length: Sysmon's `IMPHASH=` is a
 /// fingerprint of the import table and no MD5 of anything.
 pub(super) fn is_other(bytes: &[u8], start: usize) -> bool {
-    let label = &bytes[start.saturating_sub(8)..start];
-    label.len() == 8 && label[..7].eq_ignore_ascii_case(b"imphash")
+    let before = &bytes[start.saturating_sub(16)..start];
+    let end = before.iter().rposition(|b| !matches!(b, b'=' | b':' | b' ' | b'"')).map_or(0, |last| last + 1);
+    let label = &before[..end];
+    OTHERS
+        .iter()
+        .any(|other| label.len() >= other.len() && label[label.len() - other.len()..].eq_ignore_ascii_case(other))
 }
 
 /// Writes the CVE number that is all of `text` in its canonical form. `CVE-2021-44228`, `cve 2021-44228`,
@@ -37,7 +44,7 @@ pub(super) fn cve(text: &[u8], out: &mut String) -> bool {
     }
     let (year, number) = (&rest[..4], &rest[5..]);
     let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
-    if !digits(year) || !digits(number) || !matches!(year[0], b'1' | b'2') {
+    if !digits(year) || !digits(number) || !(&b"1999"[..]..=&b"2099"[..]).contains(&year) {
         return false;
     }
     out.push_str("CVE-");
@@ -65,8 +72,17 @@ mod tests {
             assert!(cve(text.as_bytes(), &mut out), "{text}");
             assert_eq!(out, want);
         }
-        for bad in ["CVE-2021-1", "CVE-20211-44228", "cve", "CVE-abcd-1234", "CVE2021-44228", "5021-4422", "2021-44x28"]
-        {
+        for bad in [
+            "CVE-2021-1",
+            "CVE-20211-44228",
+            "cve",
+            "CVE-abcd-1234",
+            "CVE2021-44228",
+            "5021-4422",
+            "CVE-1800-0001",
+            "CVE-2100-0001",
+            "2021-44x28",
+        ] {
             assert!(!cve(bad.as_bytes(), &mut String::new()), "{bad}");
         }
     }

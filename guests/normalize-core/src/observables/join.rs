@@ -6,7 +6,7 @@ use super::class::{CLASS, LOCAL};
 use super::class::{begins_label, byte};
 use super::name::Name;
 use super::scan::Scan;
-use super::url::Host;
+use super::url::{Host, half_closed};
 use super::{address, refang};
 
 /// RFC 5321: at most 64 bytes before the at sign.
@@ -16,7 +16,10 @@ impl Scan<'_> {
     /// A name, address or e-mail address whose first word is `start..at` and which goes on defanged.
     pub(super) fn joined(&mut self, floor: usize, start: usize, at: usize, to: usize) -> Option<usize> {
         let bytes = &self.bytes[..to];
-        if refang::dot(bytes, at).is_none() && bytes.get(at..at + 3) != Some(b"[-]") {
+        if refang::dot(bytes, at, false).is_none()
+            && bytes.get(at..at + 3) != Some(b"[-]")
+            && half_closed(bytes, at).is_none()
+        {
             return self.bracketed_first_label(start, at, to).or_else(|| self.email(floor, start, at, to));
         }
         let from = self.scratch.len();
@@ -67,7 +70,7 @@ impl Scan<'_> {
         }
         let scope = host.scope(self);
         match host {
-            Host::V4(_) | Host::V6(_) => self.push_written(ObservableType::Ip, scope, from, start),
+            Host::V4(_) | Host::Loose(_) | Host::V6(_) => self.push_written(ObservableType::Ip, scope, from, start),
             Host::Name(name) => {
                 self.scratch.truncate(from);
                 self.scratch.push_str(name.as_str());
@@ -168,7 +171,9 @@ impl Scan<'_> {
         if let Some(end) = self.underscored_url(start, to) {
             return Some(end);
         }
-        let start = start + bytes[start..at].iter().take_while(|b| matches!(b, b'.' | b'-')).count();
+        if bytes[start] == b'.' {
+            return None;
+        }
         let name = Name::read(&bytes[start..at]).filter(Name::is_domain)?;
         if !name.is_meant(&bytes[start..at], bytes, start, at) {
             return None;
@@ -263,6 +268,8 @@ impl Scan<'_> {
         }
         let name = name?;
         let host_scope = self.name_scope(&name);
+        // Case may mean something before the at sign, and nowhere does.
+        self.scratch[from..].make_ascii_lowercase();
         let listed = self.allow.has_exact(&self.scratch[from..]);
         let scope = if listed { Scope::AllowListed } else { host_scope };
         let in_place = self.bytes[start..].starts_with(&self.scratch.as_bytes()[from..]);
@@ -270,7 +277,7 @@ impl Scan<'_> {
             let (name_start, length) = (start + name_from - from, self.scratch.len() - from);
             self.scratch.truncate(from);
             self.push(ObservableType::Email, scope, start, start + length);
-            self.push_lower(ObservableType::Domain, host_scope, name_start, start + length);
+            self.push(ObservableType::Domain, host_scope, name_start, start + length);
         } else {
             self.push_scratch(ObservableType::Email, scope, from, self.scratch.len());
             let lower = self.scratch.len();

@@ -153,9 +153,19 @@ impl<'o> Extractor<'o> {
     }
 
     fn scan<'s>(&'s mut self, text: &'s str, found: &'s mut Vec<Found>) -> Scan<'s> {
-        Scan { text, bytes: text.as_bytes(), allow: self.allow, scratch: &mut self.scratch, found, inside: false }
+        Scan {
+            text,
+            bytes: text.as_bytes(),
+            allow: self.allow,
+            scratch: &mut self.scratch,
+            found,
+            inside: false,
+            escaped: false,
+        }
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

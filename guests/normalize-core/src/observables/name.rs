@@ -108,7 +108,7 @@ impl Name {
         if before == b'$' || after == b'=' || (before == b'>' && bytes[..start].ends_with(b"->")) {
             return false;
         }
-        if words::is_program(name) {
+        if words::is_program(name) || before == b'=' && names_a_user(&bytes[..start - 1]) {
             return false;
         }
         let spelled = &text[text.len() - tld.len()..];
@@ -148,6 +148,13 @@ impl Name {
 
 fn before(bytes: &[u8], start: usize) -> u8 {
     start.checked_sub(1).map_or(0, |index| bytes[index])
+}
+
+/// Whether a key that ends the text says that a user follows: `suser=joe.black` is a man.
+fn names_a_user(key: &[u8]) -> bool {
+    [&b"user"[..], b"username", b"usrname", b"account", b"login"]
+        .iter()
+        .any(|word| key.len() >= word.len() && key[key.len() - word.len()..].eq_ignore_ascii_case(word))
 }
 
 fn is_label(label: &[u8]) -> bool {

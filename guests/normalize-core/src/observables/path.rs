@@ -161,6 +161,40 @@ impl Scan<'_> {
         }
     }
 
+    /// `../a/b` or `..\a\b`, whose dots are the word `start..at`.
+    pub(super) fn relative_path(&mut self, start: usize, at: usize, to: usize) -> Option<usize> {
+        let bytes = &self.bytes[..to];
+        if !matches!(&bytes[start..at], b"." | b"..") || self.inside || !self.at_boundary(start) {
+            return None;
+        }
+        if start > 0 && matches!(bytes[start - 1], b'/' | b'\\' | b')' | b']') {
+            return None;
+        }
+        let separator = bytes[at];
+        let mut name = at + 1;
+        while bytes.get(name..name + 2) == Some(b"..") && byte(bytes, name + 2) == separator {
+            name += 3;
+        }
+        if class(bytes, name) & ALNUM == 0 && byte(bytes, name) != b'.' {
+            return None;
+        }
+        if separator == b'\\' {
+            return self.separated(start, at, to, separator);
+        }
+        let mut end = name;
+        while class(bytes, end) & WORD != 0 && wide_punctuation(bytes, end).is_none() || byte(bytes, end) == b'/' {
+            end += 1;
+        }
+        while bytes[end - 1] == b'.' {
+            end -= 1;
+        }
+        if end <= name {
+            return None;
+        }
+        self.push_path(ObservableType::FilePath, start, end);
+        Some(end)
+    }
+
     /// `/etc/…` or `~/…`, whose first slash is at `at`.
     pub(super) fn unix_path(&mut self, at: usize, to: usize) -> Option<usize> {
         let bytes = &self.bytes[..to];
@@ -298,7 +332,7 @@ pub(super) fn component_end(bytes: &[u8], first: usize, separator: u8) -> Option
                     return None;
                 }
                 word = at + 1;
-                if registry::begins(bytes, word) || matches!(byte(bytes, word), b'-' | b'/') {
+                if registry::begins(bytes, word) || matches!(byte(bytes, word), b'-' | b'/' | b'.') {
                     return None;
                 }
             }
@@ -354,6 +388,8 @@ fn word_of_path(bytes: &[u8], at: usize) -> usize {
                 Some(close) => end += close,
                 None => break,
             },
+            // Sysmon's call traces: `ntdll.dll+9c584`.
+            b'+' if has_extension(&bytes[at..end], PROGRAMS) => break,
             b'(' => round += 1,
             b')' if round > 0 => round -= 1,
             0..=0x20 | b'"' | b'\'' | b',' | b';' | b':' | b'>' | b'|' | b'/' | b'\\' | b')' | b'`' => break,

@@ -29,8 +29,8 @@ const DOTS: &[&str] = &[".", ",", "dot", "punto", "punkt"];
 const ATS: &[&str] = &["@", "at", "et", "arroba"];
 
 /// End of a defanged dot at `at`, if a label follows it: `[.]`, `(dot)`, `{.}`, `<.>`, ` [.] `, `\.`, `^.`, `].[`,
-/// `[.`, ` DOT `. A plain dot is none.
-pub(super) fn dot(bytes: &[u8], at: usize) -> Option<usize> {
+/// `[.`, ` DOT `. A plain dot is none. `again`: the same name had one before, so that ` [.com` is one too.
+pub(super) fn dot(bytes: &[u8], at: usize, again: bool) -> Option<usize> {
     let end = match byte(bytes, at) {
         b'[' | b'(' | b'{' => bracketed(bytes, at, DOTS, true)?,
         b'<' => bytes[at..].starts_with(b"<.>").then_some(at + 3)?,
@@ -50,7 +50,7 @@ pub(super) fn dot(bytes: &[u8], at: usize) -> Option<usize> {
         b' ' => {
             let word = skip(bytes, at, b" ");
             match byte(bytes, word) {
-                b'[' | b'(' | b'{' => skip(bytes, bracketed(bytes, word, DOTS, false)?, b" "),
+                b'[' | b'(' | b'{' => skip(bytes, bracketed(bytes, word, DOTS, again)?, b" "),
                 b'\\' if byte(bytes, word + 1) == b'.' => skip(bytes, word + 2, b" "),
                 b'D' if bytes[word..].starts_with(b"DOT ") => skip(bytes, word + 4, b" "),
                 _ => return None,
@@ -82,13 +82,19 @@ pub(super) fn at_sign(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// End of one of `words` in brackets. `open_ended` takes `[.com` too, as people shorten it.
 fn bracketed(bytes: &[u8], at: usize, words: &[&str], open_ended: bool) -> Option<usize> {
-    let inner = skip(bytes, skip(bytes, at, b"[({"), b" ");
+    let mut inner = at;
+    while inner < at + 2 * PILE && matches!(byte(bytes, inner), b'[' | b'(' | b'{' | b' ') {
+        inner += 1;
+    }
     let end = any_word(bytes, inner, words)?;
     let close = skip(bytes, skip(bytes, end, b" "), b"\\");
     if matches!(byte(bytes, close), b']' | b')' | b'}' | b'[' | b'(' | b'{') {
         return Some(skip(bytes, close, b"])}[({"));
     }
-    (open_ended && byte(bytes, at) == b'[' && end == inner + 1 && byte(bytes, inner) == b'.').then_some(end)
+    // `45(.33` too, where numbers on both sides say what is meant.
+    let number = byte(bytes, end).is_ascii_digit() && at > 0 && bytes[at - 1].is_ascii_digit();
+    let short = byte(bytes, at) == b'[' || byte(bytes, at) == b'(' && number;
+    (open_ended && short && byte(bytes, inner) == b'.').then_some(end)
 }
 
 /// End of what parts a scheme from its host: `://`, `[:]//`, `[://]`, `:\/\/`, `]://`, `:///`, ` ://`, `//`, and

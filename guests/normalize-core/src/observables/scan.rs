@@ -19,6 +19,8 @@ pub(super) struct Scan<'s> {
     pub(super) found: &'s mut Vec<Found>,
     /// Within the tail of a URL, where only whole values, hashes and further URLs count.
     pub(super) inside: bool,
+    /// The URL at hand is percent-encoded as a whole.
+    pub(super) escaped: bool,
 }
 
 impl Scan<'_> {
@@ -78,9 +80,11 @@ impl Scan<'_> {
                 {
                     return Some(end);
                 }
-                if seen & NOT_HEX == 0
-                    && word.len() <= 4
-                    && let Some(end) = self.v6(start, to)
+                // Behind an ellipsis, too.
+                let dots = if word.starts_with(b"..") { word.iter().take_while(|&&b| b == b'.').count() } else { 0 };
+                if (seen & NOT_HEX == 0 || dots > 0)
+                    && word.len() - dots <= 4
+                    && let Some(end) = self.v6(start + dots, to)
                 {
                     return Some(end);
                 }
@@ -99,6 +103,7 @@ impl Scan<'_> {
             b'\\' if !self.inside => self
                 .registry(start, at, to)
                 .or_else(|| self.mutex(start, at, to))
+                .or_else(|| self.relative_path(start, at, to))
                 .or_else(|| if word.is_empty() { self.unc(at, to) } else { self.joined(floor, start, at, to) }),
             b'/' => {
                 if self.inside {
@@ -108,7 +113,7 @@ impl Scan<'_> {
                     return self.unix_path(at, to);
                 }
                 if seen & DOT != 0 {
-                    return self.schemeless(start, at, to);
+                    return self.relative_path(start, at, to).or_else(|| self.schemeless(start, at, to));
                 }
                 if seen & (DOT | HIGH) == 0 && word.len() <= 8 {
                     return self
@@ -270,6 +275,7 @@ impl Scan<'_> {
         if before.ends_with(b"/") && class(self.bytes, start.wrapping_sub(2)) & ALNUM != 0 {
             return self.bytes[start..end].ends_with(b".0");
         }
+        let before = before.strip_suffix(b"\"").unwrap_or(before);
         let before = &before[before.len().saturating_sub(10)..];
         let words: [&[u8]; 6] = [b"version ", b"version: ", b"version=", b"ver. ", b"build ", b"release "];
         words
@@ -288,7 +294,7 @@ impl Scan<'_> {
     /// An IPv6 address that begins at `start`; its end.
     fn v6(&mut self, start: usize, to: usize) -> Option<usize> {
         let bytes = &self.bytes[..to];
-        if start > 0 && (class(bytes, start - 1) & ALNUM != 0 || matches!(bytes[start - 1], b':' | b'.' | b'%')) {
+        if start > 0 && (class(bytes, start - 1) & ALNUM != 0 || matches!(bytes[start - 1], b':' | b'%')) {
             return None;
         }
         let end = address::v6_extent(bytes, start);

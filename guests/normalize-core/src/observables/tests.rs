@@ -50,7 +50,7 @@ fn finds_addresses_and_cuts_what_surrounds_them() {
         ("outside/45.33.32.156(80) -> inside:192.168.1.9/443", &["ip 45.33.32.156", "~ip 192.168.1.9"]),
         ("45.33.32.1-45.33.32.9", &["ip 45.33.32.1", "ip 45.33.32.9"]),
         ("1.2.3.4.5 300.1.1.1 01.2.3.4 .1.2.3.4 1.2.3 v1.2.3.4 2018.12.15.14.05.43", &[]),
-        ("version 4.5.6.7, Chrome/109.0.0.0", &[]),
+        ("version 4.5.6.7, Chrome/109.0.0.0 server_version=\"4.5.6.7\"", &[]),
         ("peer [2606:4700:4700::1111]:53 via fe80::1%eth0", &["ip 2606:4700:4700::1111", "~ip fe80::1"]),
         (
             "2a00:1450:4001:0802:0000:0000:0000:200e and ::ffff:45.33.32.156",
@@ -95,7 +95,7 @@ fn finds_domains_and_no_files_or_identifiers() {
         ("evil[-]site.com setup[.]py", &["domain evil-site.com", "domain setup.py"]),
         ("corp.evil.com\\user", &["domain corp.evil.com"]),
         ("e.g. this, i.e. that. The end.Next one", &[]),
-        ("$obj.name foo.call(x) a[.5] list[.]", &[]),
+        ("$obj.name foo.call(x) a[.5] list[.] suser=joe.black", &[]),
     ]);
 }
 
@@ -171,6 +171,18 @@ fn finds_urls_and_what_is_in_them() {
         ),
         ("http:// :// http://. http://?? rdar://1234 h://test http://1.1.1.1.1 http://123.123.123 //a", &[]),
         ("http://evil.com\\\\bad.doc", &["url http://evil.com", "domain evil.com"]),
+        (
+            "http://0x7f000001/ http://1113984355 HTTPS://Evil.COM/A",
+            &[
+                "~url http://0x7f000001/",
+                "~ip 127.0.0.1",
+                "url http://1113984355",
+                "ip 66.102.13.99",
+                "url https://evil.com/A",
+                "domain evil.com",
+            ],
+        ),
+        ("u=http%3A%2F%2Fevil%2Ecom%2Fa%2Ehta", &["url http://evil.com/a.hta", "domain evil.com"]),
         ("http://例え.中国/あ", &["url http://例え.中国/あ", "domain 例え.中国"]),
     ]);
 }
@@ -178,7 +190,7 @@ fn finds_urls_and_what_is_in_them() {
 #[test]
 fn finds_mail_addresses() {
     check(&[
-        ("mail Bob.Smith+x@Evil.com, now", &["email Bob.Smith+x@Evil.com", "domain evil.com"]),
+        ("mail Bob.Smith+x@Evil.com, now", &["email bob.smith+x@evil.com", "domain evil.com"]),
         (
             "to=<a@evil.com> smtp.mailfrom=b@evil.org -----c@evil.net",
             &[
@@ -254,6 +266,10 @@ fn finds_paths_keys_and_mutexes() {
         (
             r"copy %TEMP%\a.vbs to C:\Temp and D:\x",
             &[r"file_path %TEMP%\a.vbs", r"file_path C:\Temp", r"file_path D:\x"],
+        ),
+        (
+            r"C:\windows\ntdll.dll+9c584|x ..\a\b ./../c/d.py",
+            &[r"file_path C:\windows\ntdll.dll", r"file_path ..\a\b", "file_path ./../c/d.py"],
         ),
         (
             "cat /etc/passwd; ~/foo/bar.py '/tmp/.x/y.sh'",

@@ -1,12 +1,13 @@
 //! URLs, plain and defanged, with what is to be found inside them: their host, and hashes, addresses and further URLs
 //! in their tail.
 
+use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use aurora_guest::{ObservableType, Scope};
 
 use super::class::{ALNUM, HIGH, WORD};
-use super::class::{byte, class, wide_punctuation, word_end};
+use super::class::{begins_label, byte, class, wide_punctuation, word_end};
 use super::name::Name;
 use super::scan::Scan;
 use super::{address, refang};
@@ -21,6 +22,8 @@ const HOST: usize = 255;
 #[expect(clippy::large_enum_variant)]
 pub(super) enum Host {
     V4(Ipv4Addr),
+    /// An IPv4 address as only the C library still reads it: `0x7f.1`, `2130706433`.
+    Loose(Ipv4Addr),
     V6(Ipv6Addr),
     Name(Name),
 }
@@ -36,14 +39,14 @@ impl Host {
     /// Is an address or lies below a public suffix, so that nobody need know the site to understand it.
     pub(super) fn is_certain(&self) -> bool {
         match self {
-            Self::V4(_) | Self::V6(_) => true,
+            Self::V4(_) | Self::Loose(_) | Self::V6(_) => true,
             Self::Name(name) => name.is_domain(),
         }
     }
 
     pub(super) fn scope(&self, scan: &Scan<'_>) -> Scope {
         match self {
-            Self::V4(address) => scan.v4_scope(*address),
+            Self::V4(address) | Self::Loose(address) => scan.v4_scope(*address),
             Self::V6(address) => scan.v6_scope(*address),
             Self::Name(name) => scan.name_scope(name),
         }
@@ -74,13 +77,10 @@ impl Scan<'_> {
             },
         };
         let after = self.separator(stop, to, lenient)?;
+        self.escaped = bytes[stop] == b'%';
         let plain = bytes[stop..after] == *b"://";
         let from = self.scratch.len();
         match spelled {
-            // As written where it is a scheme already, whatever its case.
-            Some(spelled) if bytes[start..stop].eq_ignore_ascii_case(spelled.as_bytes()) => {
-                self.scratch.push_str(&self.text[start..stop]);
-            }
             Some(spelled) => self.scratch.push_str(spelled),
             None => {
                 let letters = word.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
@@ -91,7 +91,9 @@ impl Scan<'_> {
             }
         }
         self.scratch.push_str("://");
-        let end = self.authority(from, start, after, to, plain && spelled.is_some());
+        // A bare word is a host only behind a scheme as it should be.
+        let known = spelled.is_some_and(|spelled| bytes[start..stop].eq_ignore_ascii_case(spelled.as_bytes()));
+        let end = self.authority(from, start, after, to, plain && known);
         if end.is_none() {
             self.scratch.truncate(from);
         }
@@ -101,6 +103,7 @@ impl Scan<'_> {
     /// `http__example.com`, as one extractor's tests know it.
     pub(super) fn underscored_url(&mut self, start: usize, to: usize) -> Option<usize> {
         let bytes = &self.bytes[..to];
+        self.escaped = false;
         let scheme = [&b"https__"[..], b"hxxps__", b"http__", b"hxxp__"]
             .into_iter()
             .find(|scheme| bytes.get(start..start + scheme.len()).is_some_and(|b| b.eq_ignore_ascii_case(scheme)))?;
@@ -142,7 +145,12 @@ impl Scan<'_> {
             end = at + cut;
             host = Host::read(&self.scratch.as_bytes()[host_from..host_to]);
         }
-        let host = host?;
+        let loose = address::loose_v4(&self.scratch.as_bytes()[host_from..]).filter(|_| any_host).map(Host::Loose);
+        let host = match (host, loose) {
+            (Some(host), _) if host.is_certain() => host,
+            (_, Some(host)) => host,
+            (host, None) => host?,
+        };
         let single_label = matches!(&host, Host::Name(name) if !name.is_domain());
         if single_label
             && (!any_host
@@ -178,7 +186,7 @@ impl Scan<'_> {
                 | b'|'
                 | b'`'
                 | 0..=b' ' => break,
-                b'(' if refang::dot(self.bytes, at + index).is_some() => break,
+                b'(' if refang::dot(self.bytes, at + index, false).is_some() => break,
                 _ => {}
             }
         }
@@ -199,7 +207,7 @@ impl Scan<'_> {
             if length > HOST {
                 return (end, defanged);
             }
-            let next = if let Some(next) = refang::dot(bytes, end)
+            let next = if let Some(next) = refang::dot(bytes, end, defanged)
                 && !(in_url && matches!(bytes[end], b' ') && !matches!(byte(bytes, end + 1), b'[' | b'('))
             {
                 self.scratch.push('.');
@@ -210,6 +218,14 @@ impl Scan<'_> {
             } else if bytes.get(end..end + 3).is_some_and(|escaped| escaped.eq_ignore_ascii_case(b"%2e")) {
                 self.scratch.push('.');
                 Some(end + 3)
+            } else if in_url
+                && byte(bytes, end) == b']'
+                && begins_label(bytes, end + 1)
+                && self.scratch[from..].ends_with("dot")
+            {
+                self.scratch.truncate(self.scratch.len() - 3);
+                self.scratch.push('.');
+                Some(end + 1)
             } else if in_url && length > 0 && !self.scratch[from..].contains('.') && is_comma_domain(bytes, end) {
                 self.scratch.push('.');
                 Some(end + 1)
@@ -246,12 +262,15 @@ impl Scan<'_> {
         to: usize,
     ) -> usize {
         let bytes = &self.bytes[..to];
+        // Case means nothing in scheme and host, RFC 3986, and two spellings of one URL must be equal.
+        self.scratch[host.0..host.1].make_ascii_lowercase();
         let mut at = self.port(at, to);
         let tail = at;
         let slash = match byte(bytes, at) {
             b'/' | b'?' | b'#' => true,
             b'[' | b'(' | b'{' | b'\\' => matches!(refang::mark(bytes, at), Some((b'/' | b'?', _))),
-            _ => bytes.get(at..at + 3).is_some_and(|escaped| escaped.eq_ignore_ascii_case(b"%2f")) && self.inside,
+            b'%' => self.escaped && matches!(escaped(bytes, at), Some(b'/' | b'?' | b'#')),
+            _ => false,
         };
         if slash {
             at = self.path(start, at, to);
@@ -275,14 +294,21 @@ impl Scan<'_> {
         match who {
             Host::V4(_) | Host::V6(_) if in_place => self.push(ObservableType::Ip, host_scope, host_start, host_end),
             Host::V4(_) | Host::V6(_) => self.push_scratch(ObservableType::Ip, host_scope, host.0, host.1),
+            Host::Loose(address) => {
+                let from = self.scratch.len();
+                // Writing to a string cannot fail.
+                let _ = write!(self.scratch, "{address}");
+                self.push_scratch(ObservableType::Ip, host_scope, from, self.scratch.len());
+            }
             Host::Name(name) if !name.is_domain() => {}
-            Host::Name(_) if in_place => self.push_lower(ObservableType::Domain, host_scope, host_start, host_end),
+            Host::Name(_) if in_place => self.push(ObservableType::Domain, host_scope, host_start, host_end),
             Host::Name(name) => {
                 let lower = self.scratch.len();
                 self.scratch.push_str(name.as_str());
                 self.push_scratch(ObservableType::Domain, host_scope, lower, self.scratch.len());
             }
         }
+        self.escaped = false;
         if !self.inside && at > tail + 6 {
             self.inside = true;
             self.run(tail, at);
@@ -339,6 +365,17 @@ impl Scan<'_> {
                 copied = end;
                 continue;
             }
+            if b == b'%'
+                && self.escaped
+                && let Some(plain) = escaped(bytes, at)
+            {
+                // Encoded as a whole, to stand in another URL's parameter.
+                self.scratch.push_str(&self.text[copied..at]);
+                self.scratch.push(plain as char);
+                at += 3;
+                copied = at;
+                continue;
+            }
             let stop = match b {
                 0..=b' ' | 0x7f | b'"' | b'<' | b'>' | b'`' | b'|' | b'^' | b'\\' | b'{' | b'}' => true,
                 b'(' => {
@@ -367,7 +404,7 @@ impl Scan<'_> {
                 b',' => before == b',' || bytes[at + 1..].starts_with(b"http") || bytes[at + 1..].starts_with(b"hxxp"),
                 // A parameter of the URL around this one.
                 b'&' | b'#' if self.inside => true,
-                b'%' if self.inside => bytes[at..].starts_with(b"%22") || bytes[at..].starts_with(b"%26"),
+                b'%' if self.escaped => bytes[at..].starts_with(b"%20") || bytes[at..].starts_with(b"%22"),
                 0x80.. => wide_punctuation(bytes, at).is_some(),
                 _ => false,
             };
@@ -389,6 +426,14 @@ impl Scan<'_> {
         }
         at
     }
+}
+
+/// The mark behind the percent sign at `at`, where a URL has it in its own right.
+fn escaped(bytes: &[u8], at: usize) -> Option<u8> {
+    let digits = bytes.get(at + 1..at + 3)?;
+    let value = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    matches!(value, b'.' | b'/' | b'?' | b'=' | b'&' | b'-' | b'_' | b':' | b'#' | b'%' | b'@' | b',' | b'+' | b'~')
+        .then_some(value)
 }
 
 fn bracketed_v6(bytes: &[u8], at: usize) -> Option<(Ipv6Addr, usize)> {
@@ -419,7 +464,7 @@ fn is_comma_domain(bytes: &[u8], at: usize) -> bool {
 }
 
 /// `1.]2`: only the closing half of the brackets was left.
-fn half_closed(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn half_closed(bytes: &[u8], at: usize) -> Option<usize> {
     if at == 0 || bytes[at - 1] != b'.' || !matches!(byte(bytes, at), b']' | b')') {
         return None;
     }
