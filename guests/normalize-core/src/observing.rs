@@ -44,12 +44,15 @@ impl<'o> Observing<'o> {
                 continue;
             }
             match found.value {
-                Value::Span { start, end } => event.observable_in(found.kind, found.scope, index, start, end),
+                Value::Span { start, end } => {
+                    event.observable_in(found.kind, found.scope, index, start as usize, end as usize);
+                }
                 Value::Refanged { .. } => {
                     event.observable(found.kind, found.scope, self.extractor.value("", &found));
                 }
             }
         }
+        self.extractor.clear();
     }
 
     /// `SHA256=…` at `start` of the value. An import hash has the form of an MD5 and means something else.
@@ -66,8 +69,8 @@ impl<'o> Observing<'o> {
         let shift = start + name.len() + 1;
         for found in &mut self.found[before..] {
             if let Value::Span { start, end } = &mut found.value {
-                *start += shift;
-                *end += shift;
+                *start += shift as u32;
+                *end += shift as u32;
             }
         }
     }

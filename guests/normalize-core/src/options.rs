@@ -7,7 +7,7 @@ use crate::{observables::AllowList, time};
 pub struct Options {
     /// `utc_offset`: the zone of times that are written without one, as `+02:00`. UTC by default.
     pub utc_offset_min: i32,
-    /// The site's own names and addresses, which are marked as not to be shared.
+    /// `allow_list`: the site's own domains, addresses, networks and other values, which are marked and never shared.
     pub allow: AllowList,
 }
 
@@ -23,6 +23,8 @@ impl Options {
                 Failure::InvalidSettings(format!("option `utc_offset` is {text:?}, expected something like \"+02:00\""))
             })?;
         }
+        options.allow = AllowList::new(&settings::texts("allow_list")?)
+            .map_err(|wrong| Failure::InvalidSettings(format!("option `allow_list`: {wrong}")))?;
         Ok(options)
     }
 }
