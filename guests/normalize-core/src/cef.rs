@@ -115,9 +115,31 @@ fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']')
 }
 
-/// Appends `raw` without its escapes. Line breaks are escaped in the extension only. A backslash before anything else
-/// stands for itself: many products write Windows paths as they are.
+/// Whether a value was written without escaping its backslashes, as many products write Windows paths: it begins with a
+/// drive, or has a backslash that begins no escape.
+fn is_raw(raw: &str) -> bool {
+    let bytes = raw.as_bytes();
+    if let [drive, b':', b'\\', after, ..] = bytes
+        && drive.is_ascii_alphabetic()
+        && *after != b'\\'
+    {
+        return true;
+    }
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        match bytes.get(at + found + 1) {
+            Some(b'\\' | b'|' | b'=' | b'n' | b'r') => at += found + 2,
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Appends `raw` without its escapes. Line breaks are escaped in the extension only, and not where the value [`is_raw`]:
+/// `C:\new\regedit.exe` has none. A backslash before anything else stands for itself.
 fn unescape(raw: &str, out: &mut Utf8, extension: bool) {
+    let breaks = extension && !is_raw(raw);
     let bytes = raw.as_bytes();
     let mut from = 0;
     let mut at = 0;
@@ -125,8 +147,8 @@ fn unescape(raw: &str, out: &mut Utf8, extension: bool) {
         let escape = at + found;
         let char = match bytes.get(escape + 1) {
             Some(&byte @ (b'\\' | b'|' | b'=')) => byte as char,
-            Some(b'n') if extension => '\n',
-            Some(b'r') if extension => '\r',
+            Some(b'n') if breaks => '\n',
+            Some(b'r') if breaks => '\r',
             _ => {
                 at = escape + 1;
                 continue;
