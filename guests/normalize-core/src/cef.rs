@@ -20,7 +20,7 @@ pub fn read(text: &str, at: usize, event: &mut Draft<'_>) -> Result<(), Fault> {
     let bytes = text.as_bytes();
     let mut start = at + "CEF:".len();
     let end = header_end(bytes, start);
-    let version = text[start..end].trim();
+    let version = text[start..end].trim_ascii();
     if version.is_empty() || version.len() > 4 || !version.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(Fault::new(start, "the version of CEF and `|`"));
     }
@@ -33,7 +33,7 @@ pub fn read(text: &str, at: usize, event: &mut Draft<'_>) -> Result<(), Fault> {
         let end = header_end(bytes, start + 1);
         let raw = &text[start + 1..end];
         // The last field may end the record: an event without extension.
-        let raw = if index == HEADER.len() - 1 { raw.trim() } else { raw };
+        let raw = if index == HEADER.len() - 1 { raw.trim_ascii() } else { raw };
         if memchr::memchr(b'\\', raw.as_bytes()).is_some() {
             event.field_with(key, |out| unescape(raw, out, false));
         } else {
@@ -91,15 +91,15 @@ pub fn extension(text: &str, at: usize, event: &mut Draft<'_>) {
             continue;
         }
         if let Some((name, start)) = pair {
-            put(event, name, text[start..key].trim(), escaped);
+            put(event, name, text[start..key].trim_ascii(), escaped);
         }
         pair = Some((&text[key..found], found + 1));
         escaped = false;
     }
     if let Some((name, start)) = pair {
-        put(event, name, text[start..].trim(), escaped);
-    } else if !text[at..].trim().is_empty() {
-        event.field("message", text[at..].trim());
+        put(event, name, text[start..].trim_ascii(), escaped);
+    } else if !text[at..].trim_ascii().is_empty() {
+        event.field("message", text[at..].trim_ascii());
     }
 }
 

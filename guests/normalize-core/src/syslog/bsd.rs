@@ -8,8 +8,13 @@ use crate::{fault::Fault, time};
 /// If there is neither a priority nor a time.
 pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, Fault> {
     let mut header = Header { priority, ..Header::default() };
-    let mut rest = cisco_prefix(&text[at..], &mut header);
-    match stamp(rest) {
+    let mut rest = &text[at..];
+    let mut time = stamp(rest);
+    if time.is_none() {
+        rest = cisco_prefix(rest, &mut header);
+        time = stamp(rest);
+    }
+    match time {
         Some((civil, length)) => {
             header.time = Some(civil);
             header.stamp = Some(&rest[..length]);
