@@ -123,7 +123,7 @@ impl<'o> Batch<'o> {
                 let meaning = record(text, at, found, about, &mut event, &mut self.words, &mut self.product)?;
                 Ok(event.finish(meaning, &self.words, &mut self.observing)?)
             }
-            Found::Syslog(at) => self.syslog(text, at, about, out),
+            Found::Syslog(at) => self.messages(text, at, about, out),
             Found::OctetCounted => self.frames(text, about, out),
             Found::KeyValue(at) => self.pairs(text, at, about, out),
             Found::WindowsXml(at) => self.windows_xml(text, at, about, out),
@@ -297,6 +297,22 @@ impl<'o> Batch<'o> {
             return Err(Fault::new(at, "a frame's length").into());
         }
         Ok(())
+    }
+
+    /// A syslog message, or several that a collector has joined: a line that begins with a priority is one of its own,
+    /// any other goes on the message before it.
+    fn messages(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
+        let bytes = text.as_bytes();
+        let (mut start, mut scan) = (at, at);
+        while let Some(found) = memchr::memchr(b'\n', &bytes[scan..]) {
+            let line = scan + found;
+            scan = line + 1;
+            if matches!(bytes[scan..], [b'<', b'0'..=b'9', ..]) {
+                self.syslog(&text[..line], start, about, out)?;
+                start = scan;
+            }
+        }
+        self.syslog(text, start, about, out)
     }
 
     fn syslog(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {

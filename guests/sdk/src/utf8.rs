@@ -22,29 +22,21 @@ impl Utf8 {
     /// Appends a string.
     #[inline]
     pub fn push_str(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        let length = self.bytes.len() + bytes.len();
-        if let Some(last) = bytes.last_chunk::<16>() {
-            if bytes.len() > 96 {
-                self.bytes.extend_from_slice(bytes);
-                return;
-            }
-            let mut rest = bytes;
-            while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
-                self.bytes.extend_from_slice(chunk);
-                rest = after;
-            }
-            if !rest.is_empty() {
-                let tail = u128::from_le_bytes(*last) >> (8 * (16 - rest.len()));
-                self.bytes.extend_from_slice(&tail.to_le_bytes());
-            }
-        } else {
-            let (low, high) = short(bytes);
-            let mut both = [0; 16];
-            both[..8].copy_from_slice(&low.to_le_bytes());
-            both[8..].copy_from_slice(&high.to_le_bytes());
-            self.bytes.extend_from_slice(&both);
+        let mut rest = text.as_bytes();
+        let length = self.bytes.len() + rest.len();
+        if rest.len() > 96 {
+            self.bytes.extend_from_slice(rest);
+            return;
         }
+        while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
+            self.bytes.extend_from_slice(chunk);
+            rest = after;
+        }
+        let (low, high) = short(rest);
+        let mut both = [0; 16];
+        both[..8].copy_from_slice(&low.to_le_bytes());
+        both[8..].copy_from_slice(&high.to_le_bytes());
+        self.bytes.extend_from_slice(&both);
         // Cut off what was moved beyond the end, before anybody can see it.
         self.bytes.truncate(length);
     }

@@ -10,9 +10,9 @@ const DESCRIPTION: usize = 1024;
 /// The first line of `text`, cut to a title's length.
 #[must_use]
 pub fn line(text: &str) -> &str {
-    let text = text.trim_start();
-    let line = text.split(['\n', '\r']).next().unwrap_or_default();
-    cut(line, TITLE).trim_end()
+    let text = cut(text.trim_start(), TITLE);
+    let end = memchr::memchr2(b'\n', b'\r', text.as_bytes()).unwrap_or(text.len());
+    text[..end].trim_end()
 }
 
 /// `text` cut to a description's length.

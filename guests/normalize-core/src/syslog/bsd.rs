@@ -1,4 +1,4 @@
-use super::Header;
+use super::{Header, structured};
 use crate::{fault::Fault, time};
 
 /// Reads a header of RFC 3164, which describes what was seen and not what to write: any part may be missing, Cisco
@@ -45,6 +45,15 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, F
             rest = host(rest[length..].trim_start(), &mut header);
         }
         rest = tag(rest, &mut header);
+    }
+    // rsyslog writes structured data here too. Brackets alone prove nothing: `[error] [pid 7]`.
+    if rest.starts_with('[')
+        && let Some(end) = structured::end(rest)
+        && rest[..end].contains("=\"")
+    {
+        let start = text.len() - rest.len();
+        header.structured = Some((start, start + end));
+        rest = rest[end..].trim_start_matches(' ');
     }
     header.message = text.len() - rest.len();
     Ok(header)
