@@ -326,6 +326,7 @@ impl<'a> Draft<'a> {
                 known.treat
             }
             None if worth && keys::names_techniques(key) => Treat::Techniques,
+            None if worth && keys::names_version(key) => Treat::Skip,
             None => Treat::Scan,
         };
         if worth && treat != Treat::Skip {

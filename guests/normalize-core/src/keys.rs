@@ -93,6 +93,14 @@ pub fn names_techniques(key: &str) -> bool {
     })
 }
 
+/// Whether a key that is not in the table names a version, whose numbers look like addresses.
+#[must_use]
+pub fn names_version(key: &str) -> bool {
+    key.as_bytes().last_chunk::<6>().is_some_and(|end| end.eq_ignore_ascii_case(b"ersion"))
+        || key.ends_with("_ver")
+        || key.ends_with("Ver")
+}
+
 const SLOTS: usize = 2048;
 
 static TABLE: [u16; SLOTS] = {
@@ -213,6 +221,42 @@ static KEYS: &[(&str, Treat, u32)] = &[
     ("sha256", As(HashSha256), 0),
     ("note", Skip, 0),
     ("peer_descr", Skip, 0),
+    // Who reports: its own name is no finding. (`hostname` may be, where pairs name a server by it.)
+    ("Hostname", Skip, 0),
+    ("HostName", Skip, 0),
+    ("Computer", Skip, 0),
+    ("computer_name", Skip, 0),
+    ("winlog.computer_name", Skip, 0),
+    ("host.name", Skip, 0),
+    ("host.hostname", Skip, 0),
+    ("agent.name", Skip, 0),
+    ("agent.hostname", Skip, 0),
+    ("observer.hostname", Skip, 0),
+    ("observer.name", Skip, 0),
+    ("dvchost", Skip, 0),
+    ("deviceHostName", Skip, 0),
+    ("devname", Skip, 0),
+    // Names of people look like domains (`joe.black`), unless they are addresses.
+    ("usrName", As(Email), 0),
+    ("suser", As(Email), 0),
+    ("duser", As(Email), 0),
+    ("user", As(Email), 0),
+    ("User", As(Email), 0),
+    ("username", As(Email), 0),
+    ("userName", As(Email), 0),
+    ("user_name", As(Email), 0),
+    ("user.name", As(Email), 0),
+    ("srcuser", As(Email), 0),
+    ("dstuser", As(Email), 0),
+    ("panos.srcuser", As(Email), 0),
+    ("panos.dstuser", As(Email), 0),
+    ("SubjectUserName", As(Email), 0),
+    ("TargetUserName", As(Email), 0),
+    ("AccountName", As(Email), 0),
+    ("winlog.event_data.SubjectUserName", As(Email), 0),
+    ("winlog.event_data.TargetUserName", As(Email), 0),
+    ("userIdentity.userName", As(Email), 0),
+    ("actor.displayName", As(Email), 0),
     // CEF, LEEF and the firewalls that write key=value.
     ("src", As(Ip), 0),
     ("dst", As(Ip), 0),
@@ -224,7 +268,6 @@ static KEYS: &[(&str, Treat, u32)] = &[
     ("cnt", Skip, 0),
     ("act", Skip, 0),
     ("cat", Scan, 0),
-    ("dvc", Scan, 0),
     ("smac", Skip, 0),
     ("dmac", Skip, 0),
     ("externalId", Skip, 0),
@@ -301,7 +344,6 @@ static KEYS: &[(&str, Treat, u32)] = &[
     // Syslog.
     ("severity", Skip, 0),
     ("facility", Skip, 0),
-    ("hostname", Scan, 0),
     ("appname", Skip, 0),
     ("procid", Skip, 0),
     ("msgid", Skip, 0),

@@ -351,8 +351,8 @@ impl<'o> Batch<'o> {
             }
             _ => {
                 syslog::write(text, &header, false, &mut event);
-                if syslog::is_all_columns(message) {
-                    // Each column is a field of its own, and some columns only look like observables.
+                if syslog::is_all_fields(message) {
+                    // Some of its parts only look like observables, and only their keys tell.
                     event.plain("message", message);
                 } else if !message.is_empty() {
                     event.field("message", message);

@@ -10,7 +10,6 @@ mod netfilter;
 mod panos;
 
 pub use message::read as message;
-pub use panos::fits as is_all_columns;
 use priority::{facility_name, severity_name};
 
 use aurora_guest::{Category, Kind, Severity};
@@ -18,6 +17,7 @@ use aurora_guest::{Category, Kind, Severity};
 use crate::{
     draft::{Draft, Meaning, Words},
     fault::Fault,
+    kv,
     meaning::{About, severity, title},
     time::Civil,
 };
@@ -88,7 +88,7 @@ pub fn write(text: &str, header: &Header<'_>, wrapped: bool, event: &mut Draft<'
     }
     if let Some(hostname) = header.hostname {
         let name = if wrapped && event.index("hostname").is_some() { "syslog.hostname" } else { "hostname" };
-        event.field(name, hostname);
+        event.plain(name, hostname);
     }
     let rest = [header.appname, header.procid, header.msgid, header.stamp, header.version];
     for (name, value) in names[2..].iter().zip(rest) {
@@ -122,6 +122,12 @@ pub fn meaning(header: &Header<'_>, event: &mut Draft<'_>, about: &About<'_>, wo
     }
     words.description.push_str(title::paragraph(message));
     Meaning { kind: Kind::Alert, severity, category: category(header), timestamp_ms: about.time([]), device: None }
+}
+
+/// Whether all of a message is in fields of its own too, so that it need not be searched twice.
+#[must_use]
+pub fn is_all_fields(message: &str) -> bool {
+    panos::fits(message) || memchr::memchr(b'=', message.as_bytes()).is_some() && kv::is_pairs(message.trim_start())
 }
 
 /// Whether a program is about who may do what.
