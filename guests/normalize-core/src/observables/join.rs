@@ -4,9 +4,9 @@ use aurora_guest::{ObservableType, Scope};
 
 use super::class::{CLASS, LOCAL};
 use super::class::{begins_label, byte};
+use super::host::{Host, half_closed};
 use super::name::Name;
 use super::scan::Scan;
-use super::url::{Host, half_closed};
 use super::{address, refang};
 
 /// RFC 5321: at most 64 bytes before the at sign.
@@ -221,7 +221,9 @@ impl Scan<'_> {
         }
         let from = self.scratch.len();
         self.scratch.push_str(&self.text[first..at]);
-        let end = self.email_behind(from, first, at, to);
+        // `HTTP/host.example.com@REALM.EXAMPLE.COM` is a Kerberos principal.
+        let principal = first > 0 && self.bytes[first - 1] == b'/' && byte(self.bytes, at + 1).is_ascii_uppercase();
+        let end = if principal { None } else { self.email_behind(from, first, at, to) };
         if end.is_none() {
             self.scratch.truncate(from);
         }

@@ -114,14 +114,17 @@ impl Name {
             return false;
         }
         let first = &text[..text.iter().position(|&b| b == b'.').unwrap_or(0)];
-        if self.labels > 2 && !everyday && Short::lower(first).begins_package() {
+        if !everyday && Short::lower(first).begins_package() {
             return false;
         }
         // `co.id` and `com.py` are nobody's words.
         if self.suffix > self.tld {
             return true;
         }
-        if tld.is_file_extension() || tld.is_code_word() && (self.labels == 2 || tld.is(b"name") || tld.is(b"id")) {
+        if tld.is_file_extension()
+            || tld.is_brand()
+            || tld.is_code_word() && (self.labels == 2 || tld.is(b"name") || tld.is(b"id"))
+        {
             return false;
         }
         if tld.is_short_word() {
@@ -247,6 +250,11 @@ mod tests {
             "_____.tld",
             "x.x.x.x",
             "tooshor.t",
+            "id_rsa.pub",
+            "network.target",
+            "log4j.properties",
+            "com.apple",
+            "kernel32.windows",
         ] {
             assert!(!meant(other), "{other}");
         }

@@ -220,6 +220,7 @@ fn finds_mail_addresses() {
             "x@[45.33.32.156] y@[IPv6:2606:4700::1111]",
             &["email x@[45.33.32.156]", "ip 45.33.32.156", "email y@[IPv6:2606:4700::1111]", "ip 2606:4700::1111"],
         ),
+        ("HTTP/dc.evil.com@EVIL.COM", &["domain dc.evil.com", "domain evil.com"]),
         ("bad@evil.comahh @evil a@b user@host 'o@'", &[]),
         ("fooATevil.com fooMATevil", &["email foo@evil.com", "domain evil.com"]),
         ("soc@example.org", &["~email soc@example.org", "~domain example.org"]),
@@ -275,6 +276,7 @@ fn finds_paths_keys_and_mutexes() {
             "cat /etc/passwd; ~/foo/bar.py '/tmp/.x/y.sh'",
             &["file_path /etc/passwd", "file_path ~/foo/bar.py", "file_path /tmp/.x/y.sh"],
         ),
+        ("file:///etc/shadow", &["file_path /etc/shadow"]),
         ("GET /home/index.php HTTP/1.1 cmd /c and/or /index.html", &[]),
         (
             r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Run added",
