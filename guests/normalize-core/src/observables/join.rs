@@ -120,7 +120,7 @@ impl Scan<'_> {
                 let (end, _) = self.host(at + 1, to, false);
                 self.joined_host(from, start, end, to)
             } else {
-                self.address(from, start, at + 1, to)
+                self.address(from, start, at + 1, to, false)
             };
             if done.is_some() {
                 return done;
@@ -155,7 +155,7 @@ impl Scan<'_> {
         let apart = word.windows(2).position(|two| two == b"AT").filter(|&at| between(at, 2) && at <= LOCAL_PART);
         if let Some(at) = apart.filter(|_| word.contains(&b'.')) {
             self.scratch.push_str(&self.text[start..start + at]);
-            if self.address(from, start, start + at + 2, to).is_some() {
+            if self.address(from, start, start + at + 2, to, false).is_some() {
                 return true;
             }
             self.scratch.truncate(from);
@@ -238,7 +238,9 @@ impl Scan<'_> {
             return self.literal(from, start, host, to);
         }
         let mark = self.scratch.len();
-        let end = self.address(from, start, host, to);
+        // `ask @example.com` is how one names an account elsewhere.
+        let mention = bytes[at] == b' ' && bytes[host - 1] == b'@';
+        let end = self.address(from, start, host, to, mention);
         if end.is_none() {
             self.scratch.truncate(mark);
         }
@@ -246,13 +248,16 @@ impl Scan<'_> {
     }
 
     /// At sign and domain, behind the local part that is in the scratch since `from`.
-    fn address(&mut self, from: usize, start: usize, host: usize, to: usize) -> Option<usize> {
+    fn address(&mut self, from: usize, start: usize, host: usize, to: usize, only_defanged: bool) -> Option<usize> {
         if self.scratch.len() == from {
             return None;
         }
         self.scratch.push('@');
         let name_from = self.scratch.len();
-        let (mut end, _) = self.host(host, to, false);
+        let (mut end, defanged) = self.host(host, to, false);
+        if only_defanged && !defanged {
+            return None;
+        }
         if let Some(dot) = self.scratch[name_from..].find("DOT").filter(|_| !self.scratch[name_from..].contains('.')) {
             self.scratch.replace_range(name_from + dot..name_from + dot + 3, ".");
         }

@@ -220,6 +220,7 @@ fn finds_mail_addresses() {
             "x@[45.33.32.156] y@[IPv6:2606:4700::1111]",
             &["email x@[45.33.32.156]", "ip 45.33.32.156", "email y@[IPv6:2606:4700::1111]", "ip 2606:4700::1111"],
         ),
+        ("ask @evil.com, bob @evil[.]com", &["domain evil.com", "email bob@evil.com"]),
         ("HTTP/dc.evil.com@EVIL.COM", &["domain dc.evil.com", "domain evil.com"]),
         ("bad@evil.comahh @evil a@b user@host 'o@'", &[]),
         ("fooATevil.com fooMATevil", &["email foo@evil.com", "domain evil.com"]),
