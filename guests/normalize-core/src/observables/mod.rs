@@ -139,7 +139,8 @@ impl<'o> Extractor<'o> {
         Self { allow, scratch: String::new() }
     }
 
-    /// Appends what running text holds.
+    /// Appends what running text holds, repetitions included. There may be one in every seven bytes; how many of them
+    /// are worth keeping is the caller's decision.
     pub fn free_text(&mut self, text: &str, found: &mut Vec<Found>) {
         // `::1` is the shortest there is.
         if text.len() > 2 {

@@ -118,7 +118,8 @@ impl Scan<'_> {
         {
             return None;
         }
-        if byte(bytes, end) == b'.' && byte(bytes, end + 1) == b'/' {
+        // `http://www.example.com./` is a trick, `http://http://` a slip.
+        if matches!((byte(bytes, end), byte(bytes, end + 1)), (b'.', b'/') | (b':', b'/')) {
             return None;
         }
         Some(self.tail(from, start, (host_from, host_to), &host, end, to))

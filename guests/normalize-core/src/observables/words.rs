@@ -59,6 +59,11 @@ impl Short {
         )
     }
 
+    /// Of those, the ones with so many domains below them that three labels are more likely a host than a file.
+    pub(super) fn is_popular(&self) -> bool {
+        matches!(self.get(), b"pl" | b"app" | b"cat")
+    }
+
     /// Word that stands behind a dot in code and in the names of fields: `process.name`, `user.id`, `window.open`.
     pub(super) fn is_code_word(&self) -> bool {
         matches!(
