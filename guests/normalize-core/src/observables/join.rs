@@ -4,9 +4,9 @@ use aurora_guest::{ObservableType, Scope};
 
 use super::class::{CLASS, LOCAL};
 use super::class::{begins_label, byte};
+use super::host::{Host, half_closed};
 use super::name::Name;
 use super::scan::Scan;
-use super::url::{Host, half_closed};
 use super::{address, refang};
 
 /// RFC 5321: at most 64 bytes before the at sign.
@@ -68,12 +68,11 @@ impl Scan<'_> {
         if has_path && !self.inside {
             return Some(self.tail(from, start, (from, self.scratch.len()), host, end, to));
         }
-        let scope = host.scope(self);
+        let scope = host.scope(self, &self.scratch.as_bytes()[from..]);
         match host {
             Host::V4(_) | Host::Loose(_) | Host::V6(_) => self.push_written(ObservableType::Ip, scope, from, start),
-            Host::Name(name) => {
-                self.scratch.truncate(from);
-                self.scratch.push_str(name.as_str());
+            Host::Name(_) => {
+                self.scratch[from..].make_ascii_lowercase();
                 self.push_written(ObservableType::Domain, scope, from, start);
             }
         }
@@ -121,7 +120,7 @@ impl Scan<'_> {
                 let (end, _) = self.host(at + 1, to, false);
                 self.joined_host(from, start, end, to)
             } else {
-                self.address(from, start, at + 1, to)
+                self.address(from, start, at + 1, to, false)
             };
             if done.is_some() {
                 return done;
@@ -148,16 +147,15 @@ impl Scan<'_> {
                 self.scratch.truncate(from);
                 return false;
             };
-            let scope = self.name_scope(&name);
-            self.scratch.truncate(from);
-            self.scratch.push_str(name.as_str());
+            self.scratch[from..].make_ascii_lowercase();
+            let scope = self.name_scope(&name, &self.scratch.as_bytes()[from..]);
             self.push_scratch(ObservableType::Domain, scope, from, self.scratch.len());
             return true;
         }
         let apart = word.windows(2).position(|two| two == b"AT").filter(|&at| between(at, 2) && at <= LOCAL_PART);
         if let Some(at) = apart.filter(|_| word.contains(&b'.')) {
             self.scratch.push_str(&self.text[start..start + at]);
-            if self.address(from, start, start + at + 2, to).is_some() {
+            if self.address(from, start, start + at + 2, to, false).is_some() {
                 return true;
             }
             self.scratch.truncate(from);
@@ -175,7 +173,7 @@ impl Scan<'_> {
             return None;
         }
         let name = Name::read(&bytes[start..at]).filter(Name::is_domain)?;
-        if !name.is_meant(&bytes[start..at], bytes, start, at) {
+        if !name.is_meant(bytes, start, at) {
             return None;
         }
         let from = self.scratch.len();
@@ -223,7 +221,9 @@ impl Scan<'_> {
         }
         let from = self.scratch.len();
         self.scratch.push_str(&self.text[first..at]);
-        let end = self.email_behind(from, first, at, to);
+        // `HTTP/host.example.com@REALM.EXAMPLE.COM` is a Kerberos principal.
+        let principal = first > 0 && self.bytes[first - 1] == b'/' && byte(self.bytes, at + 1).is_ascii_uppercase();
+        let end = if principal { None } else { self.email_behind(from, first, at, to) };
         if end.is_none() {
             self.scratch.truncate(from);
         }
@@ -238,7 +238,9 @@ impl Scan<'_> {
             return self.literal(from, start, host, to);
         }
         let mark = self.scratch.len();
-        let end = self.address(from, start, host, to);
+        // `ask @example.com` is how one names an account elsewhere.
+        let mention = bytes[at] == b' ' && bytes[host - 1] == b'@';
+        let end = self.address(from, start, host, to, mention);
         if end.is_none() {
             self.scratch.truncate(mark);
         }
@@ -246,13 +248,16 @@ impl Scan<'_> {
     }
 
     /// At sign and domain, behind the local part that is in the scratch since `from`.
-    fn address(&mut self, from: usize, start: usize, host: usize, to: usize) -> Option<usize> {
+    fn address(&mut self, from: usize, start: usize, host: usize, to: usize, only_defanged: bool) -> Option<usize> {
         if self.scratch.len() == from {
             return None;
         }
         self.scratch.push('@');
         let name_from = self.scratch.len();
-        let (mut end, _) = self.host(host, to, false);
+        let (mut end, defanged) = self.host(host, to, false);
+        if only_defanged && !defanged {
+            return None;
+        }
         if let Some(dot) = self.scratch[name_from..].find("DOT").filter(|_| !self.scratch[name_from..].contains('.')) {
             self.scratch.replace_range(name_from + dot..name_from + dot + 3, ".");
         }
@@ -267,9 +272,9 @@ impl Scan<'_> {
             name = Name::read(&self.scratch.as_bytes()[name_from..]).filter(Name::is_domain);
         }
         let name = name?;
-        let host_scope = self.name_scope(&name);
         // Case may mean something before the at sign, and nowhere does.
         self.scratch[from..].make_ascii_lowercase();
+        let host_scope = self.name_scope(&name, &self.scratch.as_bytes()[name_from..]);
         let listed = self.allow.has_exact(&self.scratch[from..]);
         let scope = if listed { Scope::AllowListed } else { host_scope };
         let in_place = self.bytes[start..].starts_with(&self.scratch.as_bytes()[from..]);
@@ -280,9 +285,7 @@ impl Scan<'_> {
             self.push(ObservableType::Domain, host_scope, name_start, start + length);
         } else {
             self.push_scratch(ObservableType::Email, scope, from, self.scratch.len());
-            let lower = self.scratch.len();
-            self.scratch.push_str(name.as_str());
-            self.push_scratch(ObservableType::Domain, host_scope, lower, self.scratch.len());
+            self.push_scratch(ObservableType::Domain, host_scope, name_from, self.scratch.len());
         }
         Some(end)
     }
