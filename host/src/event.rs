@@ -1,0 +1,121 @@
+//! What travels through the host: a raw event with where it came from, and the duty to settle it.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+/// Where raw events come from. Shared by all events that came the same way, so that a batch names it once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Context {
+    /// Name of the origin: `mqtt`, or what a collector calls itself.
+    pub source: String,
+    /// The format that the source declares, or `auto`.
+    pub format: String,
+    /// MQTT topic.
+    pub topic: Option<String>,
+    /// Device id out of the topic, checked by [`device_id`].
+    pub device_id: Option<String>,
+    /// Last level of the topic: `alerts`, `status`, `telemetry`, `response`, `badge_event`.
+    pub channel: Option<String>,
+    /// Address of the sender, where the transport knows it.
+    pub source_ip: Option<String>,
+}
+
+impl Context {
+    /// What keeps its order: the device, else the source.
+    #[must_use]
+    pub fn ordering_key(&self) -> &str {
+        self.device_id.as_deref().unwrap_or(&self.source)
+    }
+}
+
+/// Whether `id` is a device id: `^[A-Za-z0-9_-]{1,64}$`.
+#[must_use]
+pub fn is_device_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// A raw event on its way, with the duty to settle it.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Where it came from.
+    pub context: Arc<Context>,
+    /// When the host received it, milliseconds since 1970-01-01 UTC.
+    pub received_ms: i64,
+    /// The bytes as they came.
+    pub payload: Bytes,
+    /// What makes this delivery differ from another one with the same bytes, and stays the same when the source
+    /// delivers it again: the MQTT client and packet id, a Redis stream's entry id, a line's number.
+    pub identity: Identity,
+    /// Set by a source that found the event unfit before any guest saw it (a wrong device id, too large): it becomes
+    /// a dead letter of stage `source` with this reason.
+    pub unfit: Option<String>,
+    /// Whom to tell.
+    pub duty: Duty,
+}
+
+/// See [`Delivery::identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub u64);
+
+/// What became of a delivery, as its source hears it. All of these mean that the host has stored what there was to
+/// store, so that the source may acknowledge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Published as this many normalized events.
+    Published(u32),
+    /// Dropped on purpose, with the guest's reason.
+    Dropped(String),
+    /// Stored as a dead letter, with the reason.
+    DeadLettered(String),
+}
+
+/// A source that waits to hear of its deliveries. Called on lane and publisher tasks, so it must not block.
+pub trait Settle: Send + Sync {
+    /// The delivery `ticket` is stored; acknowledge it.
+    fn settle(&self, ticket: u64, settlement: Settlement);
+    /// The delivery `ticket` was given up unsettled; have it delivered again.
+    fn abandon(&self, ticket: u64);
+}
+
+/// The duty to settle one delivery. Dropping it unsettled asks for redelivery, so neither a panic nor a cancelled task
+/// can lose an event.
+pub struct Duty {
+    source: Option<Arc<dyn Settle>>,
+    ticket: u64,
+}
+
+impl Duty {
+    /// A duty towards `source` under `ticket`.
+    #[must_use]
+    pub fn new(source: Arc<dyn Settle>, ticket: u64) -> Self {
+        Self { source: Some(source), ticket }
+    }
+
+    /// A duty towards nobody: `aurora pipe` reads from a file that needs no acknowledgement.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { source: None, ticket: 0 }
+    }
+
+    /// Tells the source that it may acknowledge.
+    pub fn settle(mut self, settlement: Settlement) {
+        if let Some(source) = self.source.take() {
+            source.settle(self.ticket, settlement);
+        }
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if let Some(source) = self.source.take() {
+            source.abandon(self.ticket);
+        }
+    }
+}
+
+impl fmt::Debug for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Duty").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}

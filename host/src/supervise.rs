@@ -1,0 +1,1 @@
+//! Starts the tasks, watches them, and drains them in flow order.
