@@ -47,6 +47,8 @@ pub struct Delivery {
     /// What makes this delivery differ from another one with the same bytes, and stays the same when the source
     /// delivers it again: the MQTT client and packet id, a Redis stream's entry id, a line's number.
     pub identity: Identity,
+    /// How often a guest has put it off.
+    pub attempts: u32,
     /// Set by a source that found the event unfit before any guest saw it (a wrong device id, too large): it becomes
     /// a dead letter of stage `source` with this reason.
     pub unfit: Option<String>,
