@@ -213,6 +213,7 @@ impl<I: Intake> Ingest<I> {
             context: context.clone(),
             received_ms,
             identity: identity(cut.line),
+            attempts: 0,
             unfit: (cut.payload.len() as u64 > self.max_payload)
                 .then(|| format!("{} bytes, at most {} are taken", cut.payload.len(), self.max_payload)),
             payload: cut.payload,
