@@ -34,6 +34,9 @@ pub struct Config {
     pub reconnect_max: Duration,
     /// Deliveries taken and not yet acknowledged, 1 to 65,535. At the limit we stop reading and the broker holds.
     pub max_in_flight: u16,
+    /// Payload bytes taken and not yet acknowledged. At the limit we stop reading and the broker holds. Of a single
+    /// message that is longer the beginning is kept, for its dead letter.
+    pub max_in_flight_bytes: ByteSize,
     /// Larger payloads become dead letters.
     pub max_payload: ByteSize,
     /// What to subscribe to.
@@ -89,6 +92,7 @@ impl Default for Config {
             session_expiry: Duration::from_secs(7 * 24 * 3600),
             reconnect_max: Duration::from_secs(5),
             max_in_flight: 4096,
+            max_in_flight_bytes: ByteSize::mib(64),
             max_payload: ByteSize::mib(1),
             subscriptions: vec![
                 subscribe("aurora/sensors/+/alerts", 2),
