@@ -1,8 +1,38 @@
 //! `aurora check`: everything that is wrong with a configuration, without starting anything.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use crate::config::{Config, Problems};
+use anyhow::Context as _;
+
+use crate::config::{self, Config, Problems, Purpose};
+
+/// Arguments of `aurora check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration. Without it the environment alone is checked, as AURORA_<SECTION>__<KEY>.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Also reach each broker that is configured.
+    #[arg(long)]
+    connect: bool,
+}
+
+/// Checks what the arguments name and prints it on standard output. Exit code 1 if anything is wrong. `attempt` is told
+/// whether to reach the brokers; see [`check`].
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(args: &Args, attempt: impl AsyncFnOnce(&Config, bool) -> Vec<Trial>) -> anyhow::Result<ExitCode> {
+    let loaded = Config::load(args.config.as_deref(), config::environment(), Purpose::Run);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let attempt = async |config: &Config| attempt(config, args.connect).await;
+    let well = runtime.block_on(check(loaded, attempt, &mut io::stdout().lock()));
+    Ok(if well.context("cannot write standard output")? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
 
 /// One thing that was tried: a guest loaded, a broker reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

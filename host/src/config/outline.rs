@@ -22,6 +22,7 @@ pub(super) struct Node {
     pub steps: Vec<Step>,
     /// Line and column of the key, from 1.
     pub position: (usize, usize),
+    pub is_list: bool,
     key_span: Range<usize>,
     value_span: Range<usize>,
 }
@@ -70,7 +71,8 @@ impl Outline {
             _ => {}
         }
         let position = position(text, key_span.start);
-        self.nodes.push(Node { key, steps, position, key_span, value_span: value.span() });
+        let is_list = value.get_ref().is_array();
+        self.nodes.push(Node { key, steps, position, is_list, key_span, value_span: value.span() });
     }
 
     /// The node that an error of the deserializer points at.
@@ -79,6 +81,11 @@ impl Outline {
         let exact = self.nodes.iter().find(|node| node.key_span == *span || node.value_span == *span);
         let holds = |node: &&Node| node.value_span.start <= span.start && span.end <= node.value_span.end;
         exact.or_else(|| self.nodes.iter().find(holds))
+    }
+
+    /// Every key.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
     }
 
     /// Whether the file sets `key`.

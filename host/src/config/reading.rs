@@ -10,7 +10,7 @@ use toml::{
 
 use super::{
     Config,
-    outline::{self, Outline, Step},
+    outline::{self, Node, Outline, Step},
     wording,
 };
 
@@ -41,7 +41,10 @@ fn syntax_error(text: &str, error: &Error) -> Misfit {
         key: key_near(text, line),
         position: Some((line, column)),
         what: format!("not valid TOML at column {column}: {}", error.message()),
-        remedy: "strings need quotes, and every key and section may appear once".to_owned(),
+        remedy: match error.message().starts_with("duplicate") {
+            true => "every key and every section may appear once".to_owned(),
+            false => "strings need quotes, lists and sections their closing bracket".to_owned(),
+        },
     }
 }
 
@@ -67,7 +70,7 @@ fn key_near(text: &str, line: usize) -> String {
 /// Takes out of `root` what does not fit into [`Config`], until the rest does, and says what it took. Also notes in
 /// `misfits` which keys that concerns, so that nobody calls them missing.
 pub(super) fn cut_misfits(root: &mut DeTable<'_>, outline: &Outline, misfits: &mut HashSet<String>) -> Vec<Misfit> {
-    let mut found = Vec::new();
+    let mut found = cut_listed_sections(root, outline, misfits);
     while let Err(error) = fit(root.clone()) {
         let node = error.span().and_then(|span| outline.at(&span));
         let key = node.map_or("", |node| &node.key);
@@ -91,6 +94,40 @@ pub(super) fn cut_misfits(root: &mut DeTable<'_>, outline: &Outline, misfits: &m
         }
     }
     found
+}
+
+/// Takes out `[[site]]` and its like: the deserializer would read a list as the section's values in order.
+fn cut_listed_sections(root: &mut DeTable<'_>, outline: &Outline, misfits: &mut HashSet<String>) -> Vec<Misfit> {
+    let is_section = |node: &&Node| match node.steps.as_slice() {
+        [Step::Key(section)] => takes_table(&[section]),
+        [Step::Key(section), Step::Key(key)] => takes_table(&[section, key]),
+        [.., Step::Element(_)] => node.key.starts_with("mqtt.subscriptions["),
+        _ => false,
+    };
+    let listed: Vec<_> = outline.nodes().iter().filter(|node| node.is_list).filter(is_section).collect();
+    let one = |node: &Node| {
+        misfits.insert(node.key.clone());
+        cut(root, &node.steps);
+        Misfit {
+            key: node.key.clone(),
+            position: Some(node.position),
+            what: "is a list, expected a table".to_owned(),
+            remedy: match node.steps.last() {
+                Some(Step::Element(_)) => "write it as { topic = \"…\", qos = 1 }".to_owned(),
+                _ => format!("write [{}], with single brackets, and its keys below", node.key),
+            },
+        }
+    };
+    listed.into_iter().map(one).collect()
+}
+
+fn takes_table(path: &[&str]) -> bool {
+    let empty = |name: &str, inner| {
+        let mut table = DeTable::new();
+        table.insert(Spanned::new(0..0, name.to_owned().into()), Spanned::new(0..0, DeValue::Table(inner)));
+        table
+    };
+    fit(path.iter().rfold(DeTable::new(), |inner, name| empty(name, inner))).is_ok()
 }
 
 /// Reads a configuration out of a tree.

@@ -60,6 +60,6 @@ impl fmt::Display for Config {
     }
 }
 
-fn shown(duration: Duration) -> String {
-    format!("{duration:?}")
+fn shown(duration: Duration) -> impl fmt::Display {
+    humantime_serde::re::humantime::format_duration(duration)
 }

@@ -193,7 +193,11 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[log]\nlevel = 'aurora=noisy=x'", "log.level: \"aurora=noisy=x\" is no log filter"),
         ("[log]\nformat = 'yaml'", "log.format: unknown value \"yaml\"; choose one of \"text\", \"json\""),
         ("[shutdown]\ngrace = '0s'", "aurora.toml:18: shutdown.grace: is out of range"),
-        ("[admin]\nlisten = 9464", "admin.listen: "),
+        ("[admin]\nlisten = 9464", "admin.listen: is the integer 9464, expected an address with a port; write it"),
+        ("[[log]]\nformat = 'json'", "aurora.toml:17: log: is a list, expected a table; write [log], with single"),
+        ("[guests]\ncache = []", "aurora.toml:18: guests.cache: is a list, expected a string"),
+        ("[[mqqt]]", "aurora.toml:17: mqqt: unknown key; did you mean `mqtt`?"),
+        ("subscriptions = [['a', 1]]", "aurora.toml:17: mqtt.subscriptions[0]: is a list, expected a table; "),
     ] {
         let found = problems(text);
         assert_eq!(found.len(), 1, "{text}: {found:#?}");

@@ -28,13 +28,12 @@ pub(super) fn explain(message: &str, key: &str) -> Wording {
         "wanted string or table" => {
             wording("is not a string".to_owned(), "put the value in quotes, as in \"5\"".to_owned())
         }
-        "invalid socket address syntax" => wording(
-            "is not an address with a port".to_owned(),
-            "write it like \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned(),
-        ),
+        "invalid socket address syntax" => wording("is not an address with a port".to_owned(), ADDRESS.to_owned()),
         _ => wording(message.to_owned(), String::new()),
     }
 }
+
+const ADDRESS: &str = "write it like \"127.0.0.1:9464\" or \"[::1]:9464\"";
 
 fn wording(what: String, remedy: String) -> Wording {
     Wording { what, remedy, unknown: None }
@@ -73,6 +72,7 @@ fn misfit(found: &str, expected: &str) -> Wording {
             ("a size".to_owned(), "write it like \"64MiB\", or as a number of bytes")
         }
         "a string" | "path string" => ("a string".to_owned(), "put it in quotes"),
+        "socket address" => ("an address with a port".to_owned(), ADDRESS),
         "a sequence" => ("a list".to_owned(), "write it like [\"one\", \"two\"]"),
         "a map" => ("a table".to_owned(), "write its keys below a [section] of their own"),
         other if other.starts_with("struct ") => {
