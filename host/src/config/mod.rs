@@ -1,7 +1,7 @@
 //! The configuration: one TOML file, overridden key by key by the environment, and every problem in it named at once.
 //!
-//! [`Config::load`] reads the file ([`reading`](self)), then the environment, then checks what the values mean; each
-//! module checks its own section. Nothing here opens a connection.
+//! [`Config::load`] reads the environment, then the file, and then checks what the values mean; each module checks its
+//! own section. Nothing here opens a connection.
 
 mod sections;
 mod outline;

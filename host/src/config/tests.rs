@@ -10,7 +10,7 @@ use super::*;
 /// A component's first eight bytes: as much as loading looks at.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-/// Self-signed, with its key, and a key that belongs to neither.
+/// Made for these tests alone: a self-signed certificate, its key, and a key that belongs to another.
 const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBdDCCARugAwIBAgIUMrNzFq+4NfqGktNspHWNtdRTeZUwCgYIKoZIzj0EAwIw
