@@ -1,5 +1,6 @@
 //! The commands.
 
+pub mod check;
 mod guest;
 mod pipe;
 
