@@ -1,0 +1,3 @@
+//! `aurora demo`: the whole way of an event on one screen, with nothing set up before.
+
+pub mod brokers;
