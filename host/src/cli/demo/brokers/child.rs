@@ -358,8 +358,7 @@ mod tests {
     async fn an_early_end_shows_the_log() {
         let folder = tempfile::tempdir().unwrap();
         let mut child = shell("echo bind: Address already in use; exit 3", folder.path());
-        let error =
-            child.wait_until(READY_FOR_TEST, async |_| Err("waiting".to_owned())).await.unwrap_err();
+        let error = child.wait_until(READY_FOR_TEST, async |_| Err("waiting".to_owned())).await.unwrap_err();
         assert!(matches!(&error, Error::Ended { log, .. } if log.contains("bind:")), "{error}");
         assert!(error.is_port_taken());
     }

@@ -44,8 +44,7 @@ mod tests {
     #[test]
     fn passes_over_a_port_in_use() {
         let first = free_port().unwrap();
-        let taken: Vec<_> =
-            (1..5).filter_map(|i| TcpListener::bind((Ipv4Addr::LOCALHOST, first + i)).ok()).collect();
+        let taken: Vec<_> = (1..5).filter_map(|i| TcpListener::bind((Ipv4Addr::LOCALHOST, first + i)).ok()).collect();
         let next = free_port().unwrap();
         assert!(taken.iter().all(|listener| listener.local_addr().unwrap().port() != next));
     }
