@@ -51,9 +51,13 @@ fn recurse(depth: u64) -> u64 {
 /// Spoils a normalizer's answer.
 pub fn spoil_events(deed: &str) -> Option<fn(&mut Normalized)> {
     Some(match deed {
-        "short-column" => |done| drop(done.events.severity.pop()),
+        "short-column" => |done| {
+            done.events.severity.pop();
+        },
         "long-column" => |done| done.events.timestamp_ms.push(0),
-        "no-verdict" => |done| drop(done.disposition.pop()),
+        "no-verdict" => |done| {
+            done.disposition.pop();
+        },
         "miscount" => |done| done.count.iter_mut().for_each(|count| *count += 1),
         "none-accepted" => |done| done.count.iter_mut().for_each(|count| *count = 0),
         "counts-overflow" => |done| done.events.fields.iter_mut().for_each(|count| *count = u32::MAX),
@@ -77,7 +81,9 @@ pub fn spoil_events(deed: &str) -> Option<fn(&mut Normalized)> {
 /// Spoils a router's answer.
 pub fn spoil_routes(deed: &str) -> Option<fn(&mut Routes)> {
     Some(match deed {
-        "short-column" => |done| drop(done.count.pop()),
+        "short-column" => |done| {
+            done.count.pop();
+        },
         "out-of-range" => |done| done.stream.iter_mut().for_each(|index| *index = 99),
         "reason-out-of-range" => |done| done.reason.iter_mut().for_each(|index| *index = u32::MAX),
         "miscount" => |done| done.count.iter_mut().for_each(|count| *count = u32::MAX),
@@ -88,7 +94,9 @@ pub fn spoil_routes(deed: &str) -> Option<fn(&mut Routes)> {
 /// Spoils a federation policy's answer.
 pub fn spoil_decisions(deed: &str) -> Option<fn(&mut Decisions)> {
     Some(match deed {
-        "short-column" => |done| drop(done.share.pop()),
+        "short-column" => |done| {
+            done.share.pop();
+        },
         "out-of-range" => |done| done.subject.iter_mut().for_each(|index| *index = 99),
         "observable-out-of-range" => |done| done.observable.iter_mut().for_each(|index| *index = 99),
         "key-out-of-range" => |done| {

@@ -118,7 +118,8 @@ pub fn federate(input: &OriginEvents) -> Result<Decisions, Failure> {
             "outside" => deciding.share(share("elsewhere.secret"), "told to"),
             "spaces" => deciding.share(share("aurora.alerts.a b"), "told to"),
             "reserved" => {
-                let share = Share { subject: "aurora.alerts.network", tlp: Tlp::Clear, observables: &[0, 1], remove: &[] };
+                let share =
+                    Share { subject: "aurora.alerts.network", tlp: Tlp::Clear, observables: &[0, 1], remove: &[] };
                 deciding.share(share, "told to");
             }
             "red" => {
