@@ -1,7 +1,7 @@
 //! What was played against what came out: the demo's only book-keeping, and the judge of its exit code.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -36,8 +36,10 @@ pub enum Seen {
     Message {
         /// The subject.
         subject: String,
-        /// The number of the message that it comes from; observables carry none.
-        token: Option<Token>,
+        /// `Nats-Msg-Id`, by which JetStream knows a repeat.
+        id: Option<String>,
+        /// The event that it comes from.
+        event: Option<String>,
     },
 }
 
@@ -75,7 +77,7 @@ pub struct Row {
     pub payload: String,
     /// Streams, with the entry's id, in which the first one stands.
     pub entries: Vec<(String, String)>,
-    /// Subjects on which the first one left the site.
+    /// Subjects on which the first one and its observables left the site.
     pub subjects: Vec<String>,
     /// The first one.
     pub first: Option<Token>,
@@ -87,8 +89,8 @@ struct Crossing {
     sample: usize,
     at: Instant,
     streams: Vec<String>,
-    subjects: Vec<String>,
     /// It is high or critical, so that the stock policy shares it.
+    to_share: bool,
     shared: bool,
 }
 
@@ -104,6 +106,12 @@ pub struct Tally {
     /// Entries and messages that were there already.
     pub twice: u64,
     crossings: HashMap<Token, Crossing>,
+    /// Whose event an id is.
+    events: HashMap<String, Token>,
+    /// Subjects of events whose entry is still to be read: the two consumers do not wait for each other.
+    early: HashMap<String, Vec<String>>,
+    /// Each `Nats-Msg-Id` so far.
+    messages: HashSet<String>,
     latencies: Vec<Duration>,
 }
 
@@ -126,6 +134,9 @@ impl Tally {
             subjects: BTreeMap::new(),
             twice: 0,
             crossings: HashMap::new(),
+            events: HashMap::new(),
+            early: HashMap::new(),
+            messages: HashSet::new(),
             latencies: Vec::new(),
         }
     }
@@ -139,12 +150,12 @@ impl Tally {
                 if row.first.is_none() {
                     (row.first, row.payload) = (Some(token), payload);
                 }
-                let crossing = Crossing { sample, at, streams: vec![], subjects: vec![], shared: false };
+                let crossing = Crossing { sample, at, streams: vec![], to_share: false, shared: false };
                 self.crossings.insert(token, crossing);
                 None
             }
             Seen::Entry { stream, id, fields, at } => self.entry(stream, id, &fields, at),
-            Seen::Message { subject, token } => self.message(subject, token),
+            Seen::Message { subject, id, event } => self.message(subject, id, event),
         }
     }
 
@@ -165,7 +176,7 @@ impl Tally {
             return None;
         }
         let severity = text(fields, "severity");
-        crossing.shared |= severity == "high" || severity == "critical";
+        crossing.to_share |= severity == "high" || severity == "critical";
         let row = &mut self.rows[crossing.sample];
         if crossing.streams.is_empty() {
             self.latencies.push(at.saturating_duration_since(crossing.at));
@@ -176,25 +187,34 @@ impl Tally {
             row.outcome.get_or_insert_with(|| outcome(&stream, severity, fields));
             row.entries.push((stream, id));
         }
+        if let Some(event) = fields.get("data").and_then(|data| serde_json::from_slice::<Id>(data).ok()) {
+            for subject in self.early.remove(&event.id).unwrap_or_default() {
+                self.leaves(token, subject);
+            }
+            self.events.insert(event.id, token);
+        }
         None
     }
 
-    fn message(&mut self, subject: String, token: Option<Token>) -> Option<Stranger> {
+    fn message(&mut self, subject: String, id: Option<String>, event: Option<String>) -> Option<Stranger> {
         *self.subjects.entry(subject.clone()).or_default() += 1;
-        let token = token?;
-        let Some(crossing) = self.crossings.get_mut(&token) else {
-            return Some(Stranger { place: subject, text: "shared".to_owned() });
-        };
-        if crossing.subjects.contains(&subject) {
-            self.twice += 1;
+        self.twice += u64::from(id.is_some_and(|id| !self.messages.insert(id)));
+        let event = event?;
+        if let Some(&token) = self.events.get(&event) {
+            self.leaves(token, subject);
             return None;
         }
-        crossing.subjects.push(subject.clone());
+        self.early.entry(event).or_default().push(subject.clone());
+        Some(Stranger { place: subject, text: "for the other sites".to_owned() })
+    }
+
+    fn leaves(&mut self, token: Token, subject: String) {
+        let Some(crossing) = self.crossings.get_mut(&token) else { return };
+        crossing.shared = true;
         let row = &mut self.rows[crossing.sample];
-        if row.first == Some(token) {
+        if row.first == Some(token) && !row.subjects.contains(&subject) {
             row.subjects.push(subject);
         }
-        None
     }
 
     /// Messages played so far.
@@ -213,7 +233,7 @@ impl Tally {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let here = |crossing: &Crossing| !crossing.streams.is_empty();
-        let there = |crossing: &Crossing| !crossing.shared || !crossing.subjects.is_empty();
+        let there = |crossing: &Crossing| !crossing.to_share || crossing.shared;
         self.crossings.values().all(|crossing| here(crossing) && there(crossing))
     }
 
@@ -247,7 +267,7 @@ impl Tally {
                 _ => {}
             }
         }
-        let kept = self.crossings.values().filter(|crossing| crossing.shared && crossing.subjects.is_empty()).count();
+        let kept = self.crossings.values().filter(|crossing| crossing.to_share && !crossing.shared).count();
         if kept > 0 {
             faults.push(format!("{kept} high or critical events are not in JetStream"));
         }
@@ -265,6 +285,12 @@ impl Default for Tally {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The beginning of a normalized event.
+#[derive(serde::Deserialize)]
+struct Id {
+    id: String,
 }
 
 fn text(fields: &HashMap<String, Vec<u8>>, key: &str) -> String {
@@ -308,7 +334,7 @@ mod tests {
     }
 
     fn enter(tally: &mut Tally, number: u32, stream: &str, severity: &str) -> Option<Stranger> {
-        let data = format!(r#"{{"title":"Door","fields":{{"trace":"{}"}}}}"#, Token(number));
+        let data = format!(r#"{{"id":"{number}","title":"Door","fields":{{"trace":"{}"}}}}"#, Token(number));
         let fields = HashMap::from([
             ("data".to_owned(), data.into_bytes()),
             ("severity".to_owned(), severity.as_bytes().to_vec()),
@@ -317,7 +343,8 @@ mod tests {
     }
 
     fn share(tally: &mut Tally, number: u32) {
-        tally.note(Seen::Message { subject: "aurora.alerts.cps".to_owned(), token: Some(Token(number)) });
+        let (id, event) = (Some(format!("alert-{number}")), Some(number.to_string()));
+        tally.note(Seen::Message { subject: "aurora.alerts.cps".to_owned(), id, event });
     }
 
     #[test]
@@ -353,6 +380,16 @@ mod tests {
             share(&mut tally, 1);
         }
         assert_eq!(tally.faults(), ["2 entries are there twice"]);
+    }
+
+    #[test]
+    fn a_message_read_before_its_entry_counts() {
+        let mut tally = Tally::new();
+        play(&mut tally, 1, DEVICE_ALERT);
+        share(&mut tally, 1);
+        enter(&mut tally, 1, "aurora:cps:alerts", "high");
+        assert!(tally.is_complete());
+        assert_eq!(tally.rows[DEVICE_ALERT].subjects, ["aurora.alerts.cps"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use redis::{
 };
 use tokio::sync::mpsc;
 
-use super::{samples::Token, tally::Seen};
+use super::tally::Seen;
 
 /// Redis streams that the stock guests use, and those of the daemon itself.
 pub const STREAMS: [&str; 5] =
@@ -74,12 +74,24 @@ pub async fn jetstream(url: String, seen: mpsc::Sender<Seen>) -> anyhow::Result<
             message = messages.next() => {
                 let Some(message) = message else { return Ok(()) };
                 let message = message.context("cannot consume `AURORA`")?;
-                let token = Token::find(&message.payload);
-                let message = Seen::Message { subject: message.subject.to_string(), token };
+                let from = serde_json::from_slice::<From>(&message.payload).unwrap_or_default();
+                let id = message.headers.as_ref().and_then(|headers| headers.get("Nats-Msg-Id"));
+                let message = Seen::Message {
+                    subject: message.subject.to_string(),
+                    id: id.map(ToString::to_string),
+                    event: from.id.or(from.event_id),
+                };
                 if seen.send(message).await.is_err() {
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// Which event a message is or belongs to.
+#[derive(Default, serde::Deserialize)]
+struct From {
+    id: Option<String>,
+    event_id: Option<String>,
 }
