@@ -47,6 +47,8 @@ pub struct Delivery {
     /// What makes this delivery differ from another one with the same bytes, and stays the same when the source
     /// delivers it again: the MQTT client and packet id, a Redis stream's entry id, a line's number.
     pub identity: Identity,
+    /// How often a guest has put it off.
+    pub attempts: u32,
     /// Set by a source that found the event unfit before any guest saw it (a wrong device id, too large): it becomes
     /// a dead letter of stage `source` with this reason.
     pub unfit: Option<String>,
@@ -76,6 +78,41 @@ pub trait Settle: Send + Sync {
     fn settle(&self, ticket: u64, settlement: Settlement);
     /// The delivery `ticket` was given up unsettled; have it delivered again.
     fn abandon(&self, ticket: u64);
+}
+
+/// Where a source hands over what it took: the lanes, as HTTP ingest sees them. Called on async tasks, so nothing in it
+/// may block.
+pub trait Intake: Send + Sync + 'static {
+    /// The lane that keeps the order of events with this context.
+    fn lane_of(&self, context: &Context) -> usize;
+
+    /// Most events that one [`try_send`](Self::try_send) can ever place. A larger chunk would be refused for ever, so
+    /// a source has to say so instead of asking its client to try again.
+    fn capacity(&self) -> usize;
+
+    /// Places the whole chunk in `lane`, in order, or nothing of it. Never waits.
+    ///
+    /// # Errors
+    /// [`Refused`] gives the chunk back, with its duties still open.
+    fn try_send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Refused>;
+}
+
+/// A chunk that a lane did not take.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub reason: Refusal,
+    /// All of the chunk. Dropping it abandons its deliveries.
+    pub chunk: Vec<Delivery>,
+}
+
+/// Why a lane takes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too few places now; later there may be enough.
+    Full,
+    /// The lane has ended, or is about to.
+    Closed,
 }
 
 /// The duty to settle one delivery. Dropping it unsettled asks for redelivery, so neither a panic nor a cancelled task

@@ -12,6 +12,7 @@
 //! | [`sandbox`] | the only place that knows wasmtime |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
+//! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
 //! | [`cli`] | the commands |
 
 pub mod cli;
@@ -24,3 +25,4 @@ pub mod pipeline;
 pub mod sandbox;
 pub mod admin;
 pub mod telemetry;
+pub mod listen;

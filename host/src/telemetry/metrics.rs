@@ -140,6 +140,9 @@ pub struct Metrics {
     pub events_federated: IntCounter,
     /// From the source's receipt to the stored entry, seconds.
     pub event_seconds: Histogram,
+    /// Events taken over HTTP and not yet stored.
+    pub ingest_in_flight: IntGauge,
+    ingest_answers: IntCounterVec,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: [GuestMetrics; 3],
     brokers: [BrokerMetrics; Broker::ALL.len()],
@@ -240,11 +243,21 @@ impl Metrics {
                     SECONDS.to_vec()
                 )),
             ),
+            ingest_in_flight: register(
+                &registry,
+                IntGauge::new("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
+            ),
+            ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,
             brokers,
             registry,
         }
+    }
+
+    /// Counts an answer of HTTP ingest. The label is bounded, because ingest itself chooses among a dozen statuses.
+    pub fn ingest_answer(&self, status: u16) {
+        self.ingest_answers.with_label_values(&[status.to_string().as_str()]).inc();
     }
 
     /// Those of a stage.

@@ -1,3 +1,5 @@
 mod config;
+mod subject;
 
-pub use config::*;
+pub use config::Config;
+pub use subject::Subjects;

@@ -1,3 +1,11 @@
-mod config;
+//! Redis Streams: the pool of connections, and batches that are stored whole or not at all.
 
-pub use config::*;
+mod commit;
+mod config;
+mod pool;
+mod probe;
+
+pub use commit::{Commit, CommitError};
+pub use config::Config;
+pub use pool::{Connection, Pool, PoolError};
+pub use probe::probe;

@@ -61,7 +61,13 @@ const FRAME: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// The site cannot be started or breaks down; the error says what to do.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // One thread: what needs both cores is the daemon, a process of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(play_and_watch(args))
+}
+
+async fn play_and_watch(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let mut screen = Screen::new();
     screen.say(&["Starting private brokers and the daemon …".to_owned()]);
