@@ -1,8 +1,11 @@
 //! The commands.
 
 pub mod check;
+pub mod demo;
 mod guest;
 mod pipe;
+mod run;
+mod trials;
 
 use std::process::ExitCode;
 
@@ -19,8 +22,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon.
+    Run(run::Args),
+    /// Say everything that is wrong with a configuration, without starting anything.
+    Check(check::Args),
     /// Run raw events from standard input through the guests and print what they decide; needs no broker.
     Pipe(pipe::Args),
+    /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
+    Demo(demo::Args),
     /// Build and look at guests.
     #[command(subcommand)]
     Guest(guest::Command),
@@ -30,7 +39,10 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args, trials::attempt),
         Command::Pipe(args) => pipe::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),
     };
     match done {

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Config, Error, Intake, connection,
+    Config, Error, connection,
     dial::Dial,
     handshake::{self, Guise},
     packet::Welcome,
     standing::{Chunks, Standing},
     wire::Wire,
 };
-use crate::telemetry::Metrics;
+use crate::{admin::Readiness, event::Intake, telemetry::Metrics};
 
 /// How the session ends, in two steps.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +43,15 @@ impl<I: Intake> Session<I> {
     ///
     /// # Errors
     /// When the URL, a certificate or the password file cannot be used. They are read again for each connection.
-    pub fn new(config: Config, intake: Arc<I>, metrics: &Metrics, stop: Stop) -> Result<Self, Error> {
+    pub fn new(
+        config: Config,
+        intake: Arc<I>,
+        metrics: &Metrics,
+        readiness: Readiness,
+        stop: Stop,
+    ) -> Result<Self, Error> {
         Dial::load(&config)?;
-        Ok(Self { standing: Standing::new(config, intake, metrics, stop.reading.clone()), stop })
+        Ok(Self { standing: Standing::new(config, intake, metrics, readiness, stop.reading.clone()), stop })
     }
 
     /// Runs until [`Stop::connection`] is cancelled or the intake is closed. Returns the number of deliveries taken
@@ -86,7 +92,7 @@ async fn hold<I: Intake>(standing: &mut Standing<I>, chunks: &Sender<Chunks>, st
             },
             Err(error) => error,
         };
-        standing.broker.connected.set(0);
+        standing.down(&error);
         let _ = standing.enter();
         if matches!(error, Error::NoIntake(_)) {
             warn!(error = %error, "mqtt ends");
@@ -130,7 +136,7 @@ async fn open<I: Intake>(standing: &mut Standing<I>, before: u64) -> Result<(Wir
     // The first connection of a process asks for all: the section may have changed since the session was made.
     let kept = welcome.session_present && before > 0;
     standing.subscribing.connect(&standing.config.subscriptions, kept, &mut wire.out)?;
-    standing.broker.connected.set(1);
+    standing.up();
     if before > 0 {
         standing.broker.reconnects.inc();
     }

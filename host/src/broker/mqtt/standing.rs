@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, Error, Intake,
+    Config, Error,
     ledger::{Entry, Ledger},
     packet::{Packet, Publish},
     subscribing::Subscribing,
@@ -19,7 +19,8 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    event::{Delivery, Duty, Identity, Settle},
+    admin::{Part, PartState, Readiness},
+    event::{Delivery, Duty, Identity, Intake, Settle},
     telemetry::{Broker, Stage},
     telemetry::{BrokerMetrics, Metrics, StageMetrics},
 };
@@ -43,11 +44,24 @@ pub(super) struct Standing<I> {
     max_bytes: usize,
     max_payload: usize,
     /// No more events are wanted.
+    readiness: Readiness,
     pub stop_reading: CancellationToken,
 }
 
 impl<I: Intake> Standing<I> {
-    pub fn new(config: Config, intake: Arc<I>, metrics: &Metrics, stop_reading: CancellationToken) -> Self {
+    /// Connected and subscribed.
+    pub fn up(&self) {
+        self.broker.connected.set(1);
+        self.readiness.set(Part::Mqtt, PartState::Ready);
+    }
+
+    /// Not connected, because of `error`.
+    pub fn down(&self, error: &Error) {
+        self.broker.connected.set(0);
+        self.readiness.set(Part::Mqtt, PartState::NotReady(error.in_full()));
+    }
+
+    pub fn new(config: Config, intake: Arc<I>, metrics: &Metrics, readiness: Readiness, stop_reading: CancellationToken) -> Self {
         let ledger = Arc::new(Ledger::default());
         Self {
             intake,
@@ -63,6 +77,7 @@ impl<I: Intake> Standing<I> {
             max_bytes: usize::try_from(config.max_in_flight_bytes.0).unwrap_or(usize::MAX).max(1),
             max_payload: usize::try_from(config.max_payload.0).unwrap_or(usize::MAX),
             config,
+            readiness,
             stop_reading,
         }
     }
@@ -143,6 +158,7 @@ impl<I: Intake> Standing<I> {
             received_ms,
             payload: publish.payload,
             identity: self.identities.of(publish.qos, publish.id),
+            attempts: 0,
             unfit,
             duty: Duty::new(Arc::clone(&self.settle), ticket),
         };
