@@ -13,7 +13,7 @@ use crate::config::{self, Config, Problems, Purpose};
 /// Arguments of `aurora check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration. Without it the environment alone is checked, as AURORA_<SECTION>__<KEY>.
+    /// The configuration. Without it only what the environment sets is checked.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Also reach each broker that is configured.

@@ -127,6 +127,7 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("reconnect_max = '1ms'", "mqtt.reconnect_max: is out of range"),
         ("max_in_flight = 0", "mqtt.max_in_flight: is out of range; choose 1 to 65535"),
         ("max_in_flight = 65536", "mqtt.max_in_flight: is the integer 65536, expected a whole number from 0 to 65535"),
+        ("max_in_flight_bytes = 0", "mqtt.max_in_flight_bytes: is out of range; choose \"1KiB\" to \"4GiB\""),
         (
             "max_payload = '1 lot'",
             "mqtt.max_payload: is the string \"1 lot\", expected a size; write it like \"64MiB\"",

@@ -134,6 +134,8 @@ impl Config {
         let waits = (Duration::from_millis(100), seconds(3600));
         findings.range("mqtt.reconnect_max", self.reconnect_max, waits, ("\"100ms\"", "\"1h\""));
         findings.range("mqtt.max_in_flight", self.max_in_flight, (1, u16::MAX), ("1", "65535"));
+        let windows = (ByteSize::kib(1), ByteSize::gib(4));
+        findings.range("mqtt.max_in_flight_bytes", self.max_in_flight_bytes, windows, ("\"1KiB\"", "\"4GiB\""));
         // 256 MiB is the largest packet of MQTT.
         let sizes = (ByteSize::b(1), ByteSize::mib(256));
         findings.range("mqtt.max_payload", self.max_payload, sizes, ("1 byte", "\"256MiB\""));
