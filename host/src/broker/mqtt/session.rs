@@ -73,12 +73,12 @@ async fn hold<I: Intake>(standing: &mut Standing<I>, chunks: &Sender<Chunks>, st
     let mut told = String::new();
     let mut connections = 0_u64;
     loop {
-        let started = Instant::now();
         let opened = tokio::select! {
             opened = open(standing, connections) => opened,
             () = stop.connection.cancelled() => return standing.window.in_flight(),
         };
         connections += u64::from(opened.is_ok());
+        let started = Instant::now();
         let error = match opened {
             Ok((wire, welcome)) => match connection::run(standing, wire, &welcome, chunks, &stop.connection).await {
                 Ok(wire) => return say_goodbye(standing, wire).await,
@@ -130,7 +130,7 @@ async fn open<I: Intake>(standing: &mut Standing<I>, before: u64) -> Result<(Wir
     // The first connection of a process asks for all: the section may have changed since the session was made.
     let kept = welcome.session_present && before > 0;
     standing.subscribing.connect(&standing.config.subscriptions, kept, &mut wire.out)?;
-    standing.broker.connected.set(1);
+    standing.connected();
     if before > 0 {
         standing.broker.reconnects.inc();
     }

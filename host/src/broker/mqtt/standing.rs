@@ -15,7 +15,7 @@ use super::{
     packet::{Packet, Publish},
     subscribing::Subscribing,
     topics::Topics,
-    window::{Taken, Window},
+    window::{MEMORY, Taken, Window},
     wire::Wire,
 };
 use crate::{
@@ -53,7 +53,7 @@ impl<I: Intake> Standing<I> {
             intake,
             settle: ledger.clone(),
             ledger,
-            window: Window::new(),
+            window: Window::new(MEMORY),
             subscribing: Subscribing::new(config.version, config.reconnect_max),
             topics: Topics::new(config.subscriptions.clone()),
             entries: Vec::new(),
@@ -64,6 +64,13 @@ impl<I: Intake> Standing<I> {
             max_payload: usize::try_from(config.max_payload.0).unwrap_or(usize::MAX),
             config,
             stop_reading,
+        }
+    }
+
+    /// We count as connected once the subscriptions are answered: who sees it may publish, and nothing is missed.
+    pub fn connected(&self) {
+        if self.subscribing.is_answered() {
+            self.broker.connected.set(1);
         }
     }
 
