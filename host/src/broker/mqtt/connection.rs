@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    Closed, Error, Intake,
+    Error,
     packet::{self, Packet, Welcome},
     standing::{Chunks, Standing},
     wire::Wire,
 };
+use crate::event::{Closed, Intake};
 
 /// A PINGREQ goes out with every so many PUBACKs: its answer shows that the broker has them, see
 /// [`Window::confirm`](super::window::Window::confirm). Far fewer than there are packet ids, so that none comes round
@@ -126,7 +127,7 @@ fn take_aside<I: Intake>(
         }
         Packet::Granted(id, grants) => {
             standing.subscribing.granted(&standing.config.subscriptions, id, &grants);
-            standing.connected();
+            standing.up();
         }
         Packet::Farewell(error) => return Err(error),
         Packet::Welcome(_) => return Err(Error::Malformed("a second CONNACK".into())),

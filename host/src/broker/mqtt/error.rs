@@ -75,7 +75,7 @@ pub enum Error {
     Abandoned(u64),
     /// There is nobody to hand deliveries to.
     #[error(transparent)]
-    NoIntake(#[from] super::Closed),
+    NoIntake(#[from] crate::event::Closed),
 }
 
 impl Error {

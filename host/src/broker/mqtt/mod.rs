@@ -12,7 +12,6 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `config` | `[mqtt]` |
-//! | `intake` | whom deliveries are handed to |
 //! | `dial`, `tls` | from the URL to an open socket |
 //! | `packet` | the codec of both versions, seen as one |
 //! | `wire` | a socket with its two buffers |
@@ -35,7 +34,6 @@
 //! here yet; it would be a second channel into `connection` and packet ids of our own.
 
 mod config;
-mod intake;
 mod error;
 mod dial;
 mod tls;
@@ -56,6 +54,5 @@ mod tests;
 
 pub use config::*;
 pub use error::Error;
-pub use intake::{Closed, Intake};
 pub use probe::probe;
 pub use session::{Session, Stop};

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Config, Error, Intake, connection,
+    Config, Error, connection,
     dial::Dial,
     handshake::{self, Guise},
     packet::Welcome,
     standing::{Chunks, Standing},
     wire::Wire,
 };
-use crate::telemetry::Metrics;
+use crate::{event::Intake, telemetry::Metrics};
 
 /// How the session ends, in two steps.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +130,7 @@ async fn open<I: Intake>(standing: &mut Standing<I>, before: u64) -> Result<(Wir
     // The first connection of a process asks for all: the section may have changed since the session was made.
     let kept = welcome.session_present && before > 0;
     standing.subscribing.connect(&standing.config.subscriptions, kept, &mut wire.out)?;
-    standing.connected();
+    standing.up();
     if before > 0 {
         standing.broker.reconnects.inc();
     }

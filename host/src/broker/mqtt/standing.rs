@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, Error, Intake,
+    Config, Error,
     ledger::{Entry, Ledger},
     packet::{Packet, Publish},
     subscribing::Subscribing,
@@ -19,7 +19,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    event::{Delivery, Duty, Identity, Settle},
+    event::{Delivery, Duty, Identity, Intake, Settle},
     telemetry::{Broker, Stage},
     telemetry::{BrokerMetrics, Metrics, StageMetrics},
 };
@@ -47,6 +47,13 @@ pub(super) struct Standing<I> {
 }
 
 impl<I: Intake> Standing<I> {
+    /// Connected, and subscribed once the broker has answered: who sees it may publish, and nothing is missed.
+    pub fn up(&self) {
+        if self.subscribing.is_answered() {
+            self.broker.connected.set(1);
+        }
+    }
+
     pub fn new(config: Config, intake: Arc<I>, metrics: &Metrics, stop_reading: CancellationToken) -> Self {
         let ledger = Arc::new(Ledger::default());
         Self {
@@ -64,13 +71,6 @@ impl<I: Intake> Standing<I> {
             max_payload: usize::try_from(config.max_payload.0).unwrap_or(usize::MAX),
             config,
             stop_reading,
-        }
-    }
-
-    /// We count as connected once the subscriptions are answered: who sees it may publish, and nothing is missed.
-    pub fn connected(&self) {
-        if self.subscribing.is_answered() {
-            self.broker.connected.set(1);
         }
     }
 
@@ -150,6 +150,7 @@ impl<I: Intake> Standing<I> {
             received_ms,
             payload: publish.payload,
             identity: self.identities.of(publish.qos, publish.id),
+            attempts: 0,
             unfit,
             duty: Duty::new(Arc::clone(&self.settle), ticket),
         };

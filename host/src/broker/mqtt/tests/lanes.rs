@@ -8,11 +8,11 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{
-    super::{Closed, Intake, Session, Stop},
+    super::{Session, Stop},
     Config,
 };
 use crate::{
-    event::{Context, Delivery, Settlement},
+    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
     telemetry::{Broker, Metrics},
 };
 
@@ -92,6 +92,15 @@ impl Intake for Lanes {
 
     fn lane_of(&self, context: &Context) -> usize {
         context.ordering_key().len() % 2
+    }
+
+    /// The session waits instead of trying.
+    fn capacity(&self) -> usize {
+        0
+    }
+
+    fn try_send(&self, _: usize, chunk: Vec<Delivery>) -> Result<(), Refused> {
+        Err(Refused { reason: Refusal::Full, chunk })
     }
 
     async fn send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Closed> {
