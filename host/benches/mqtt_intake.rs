@@ -15,8 +15,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use aurora::{
-    broker::mqtt::{Closed, Config, Intake, Session, Stop, Subscription, Version},
-    event::{Context, Delivery, Settlement},
+    broker::mqtt::{Config, Session, Stop, Subscription, Version},
+    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
     telemetry::Metrics,
 };
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -107,6 +107,15 @@ impl Intake for Lanes {
 
     fn lane_of(&self, context: &Context) -> usize {
         context.ordering_key().len() % 2
+    }
+
+    /// The session waits instead of trying.
+    fn capacity(&self) -> usize {
+        0
+    }
+
+    fn try_send(&self, _: usize, chunk: Vec<Delivery>) -> Result<(), Refused> {
+        Err(Refused { reason: Refusal::Full, chunk })
     }
 
     async fn send(&self, _: usize, chunk: Vec<Delivery>) -> Result<(), Closed> {

@@ -17,7 +17,6 @@ mod publish;
 mod relay;
 mod audit;
 
-
 pub use audit::{Audit, Trail};
 pub use dead_letter::{DeadLetter, Effect};
 pub use decide::{Decided, DecidedEvent, Decider, Outcome, Stages};

@@ -65,8 +65,12 @@ pub struct Ready {
 /// Encodes a batch, and gives back what a guest has put off.
 #[must_use]
 pub fn encode(decided: Decided, target: &Target) -> (Ready, Vec<(Duration, Delivery)>) {
-    let mut ready =
-        Ready { commit: Commit::new(), duties: Vec::with_capacity(decided.deliveries.len()), received_ms: Vec::new(), published: 0 };
+    let mut ready = Ready {
+        commit: Commit::new(),
+        duties: Vec::with_capacity(decided.deliveries.len()),
+        received_ms: Vec::new(),
+        published: 0,
+    };
     let settlements: Vec<_> = (0..decided.deliveries.len())
         .map(|index| {
             let count = decided.events_of(index).map(|event| add_event(&mut ready, &event, target)).count();

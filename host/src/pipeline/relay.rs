@@ -87,7 +87,11 @@ impl Relay {
     async fn round(&self) -> Result<std::convert::Infallible, Error> {
         let Some(stream) = self.target.outbox.as_deref() else { return std::future::pending().await };
         for difference in adopt(&self.nats, &self.config).await? {
-            tracing::warn!(stream = self.config.stream, difference, "the JetStream stream differs, it is used as it is");
+            tracing::warn!(
+                stream = self.config.stream,
+                difference,
+                "the JetStream stream differs, it is used as it is"
+            );
         }
         let consumer = format!("relay-{}", self.target.site);
         let mut outbox = Outbox::open(&self.redis, stream, &consumer, self.timeout).await?;
@@ -177,7 +181,11 @@ impl Relay {
         commit.add(&self.target.dead_letter.0, self.target.dead_letter.1, &fields);
         commit.store(&self.redis).await?;
         self.metrics.stage(Stage::Relay).dead_lettered.inc();
-        tracing::warn!(subject = message.subject, bytes = message.data.len(), "too large for NATS, kept as a dead letter");
+        tracing::warn!(
+            subject = message.subject,
+            bytes = message.data.len(),
+            "too large for NATS, kept as a dead letter"
+        );
         Ok(())
     }
 }

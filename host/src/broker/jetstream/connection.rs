@@ -84,9 +84,7 @@ impl Connection {
         let options = options(config)
             .await?
             .retry_on_initial_connect()
-            .reconnect_delay_callback(move |attempt| {
-                backoff(most).nth(attempt.min(16)).unwrap_or(most)
-            })
+            .reconnect_delay_callback(move |attempt| backoff(most).nth(attempt.min(16)).unwrap_or(most))
             .event_callback(move |event| {
                 match &event {
                     Event::Connected => {
@@ -145,10 +143,10 @@ impl Connection {
 pub(super) async fn options(config: &Config) -> Result<ConnectOptions, ConnectionError> {
     let mut options = ConnectOptions::new().name("aurora");
     if let Some(path) = &config.credentials {
-        options = options.credentials_file(path).await.map_err(|source| ConnectionError::Credentials {
-            path: path.display().to_string(),
-            source,
-        })?;
+        options = options
+            .credentials_file(path)
+            .await
+            .map_err(|source| ConnectionError::Credentials { path: path.display().to_string(), source })?;
     }
     if let Some(ca) = &config.ca {
         options = options.add_root_certificates(ca.clone());

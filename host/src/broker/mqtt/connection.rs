@@ -44,6 +44,8 @@ pub(super) async fn run<I: Intake>(
     let interval = interval.unwrap_or(standing.config.keep_alive).max(Duration::from_secs(1));
     let now = Instant::now();
     let mut pings = Pings { interval, next: now + interval, sent: VecDeque::new(), heard: now };
+    // The answer shows that the broker has sent its redeliveries.
+    pings.send(standing.window.mark(), &mut wire);
     let mut permit: Option<Permit<'_, Chunks>> = None;
     let mut reading = true;
     loop {
@@ -123,7 +125,10 @@ fn take_aside<I: Intake>(
                 standing.window.confirm(mark);
             }
         }
-        Packet::Granted(id, grants) => standing.subscribing.granted(&standing.config.subscriptions, id, &grants),
+        Packet::Granted(id, grants) => {
+            standing.subscribing.granted(&standing.config.subscriptions, id, &grants);
+            standing.up();
+        }
         Packet::Farewell(error) => return Err(error),
         Packet::Welcome(_) => return Err(Error::Malformed("a second CONNACK".into())),
         Packet::Publish(_) => {}

@@ -79,12 +79,12 @@ async fn hold<I: Intake>(standing: &mut Standing<I>, chunks: &Sender<Chunks>, st
     let mut told = String::new();
     let mut connections = 0_u64;
     loop {
-        let started = Instant::now();
         let opened = tokio::select! {
             opened = open(standing, connections) => opened,
             () = stop.connection.cancelled() => return standing.window.in_flight(),
         };
         connections += u64::from(opened.is_ok());
+        let started = Instant::now();
         let error = match opened {
             Ok((wire, welcome)) => match connection::run(standing, wire, &welcome, chunks, &stop.connection).await {
                 Ok(wire) => return say_goodbye(standing, wire).await,

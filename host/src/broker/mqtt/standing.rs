@@ -15,7 +15,7 @@ use super::{
     packet::{Packet, Publish},
     subscribing::Subscribing,
     topics::Topics,
-    window::{Taken, Window},
+    window::{MEMORY, Taken, Window},
     wire::Wire,
 };
 use crate::{
@@ -49,10 +49,12 @@ pub(super) struct Standing<I> {
 }
 
 impl<I: Intake> Standing<I> {
-    /// Connected and subscribed.
+    /// Connected, and subscribed once the broker has answered: who sees it may publish, and nothing is missed.
     pub fn up(&self) {
-        self.broker.connected.set(1);
-        self.readiness.set(Part::Mqtt, PartState::Ready);
+        if self.subscribing.is_answered() {
+            self.broker.connected.set(1);
+            self.readiness.set(Part::Mqtt, PartState::Ready);
+        }
     }
 
     /// Not connected, because of `error`.
@@ -61,13 +63,19 @@ impl<I: Intake> Standing<I> {
         self.readiness.set(Part::Mqtt, PartState::NotReady(error.in_full()));
     }
 
-    pub fn new(config: Config, intake: Arc<I>, metrics: &Metrics, readiness: Readiness, stop_reading: CancellationToken) -> Self {
+    pub fn new(
+        config: Config,
+        intake: Arc<I>,
+        metrics: &Metrics,
+        readiness: Readiness,
+        stop_reading: CancellationToken,
+    ) -> Self {
         let ledger = Arc::new(Ledger::default());
         Self {
             intake,
             settle: ledger.clone(),
             ledger,
-            window: Window::new(),
+            window: Window::new(MEMORY),
             subscribing: Subscribing::new(config.version, config.reconnect_max),
             topics: Topics::new(config.subscriptions.clone()),
             entries: Vec::new(),

@@ -30,7 +30,8 @@ impl Subscribing {
     }
 
     /// A new connection is up. Where the session holds what was granted before, only the rest is asked for: with
-    /// 3.1.1 each SUBSCRIBE brings all retained messages again.
+    /// 3.1.1 each SUBSCRIBE brings all retained messages again. (So does each start of the host, whose section may
+    /// have changed; MQTT 5 can be told not to.)
     pub fn connect(&mut self, subscriptions: &[Subscription], kept: bool, out: &mut BytesMut) -> Result<(), Error> {
         if !kept {
             self.wanted = (0..subscriptions.len()).collect();
@@ -85,6 +86,11 @@ impl Subscribing {
             self.due = Some(Instant::now() + session::next(&mut self.again));
         }
     }
+
+    /// Whether the broker has answered all that was asked, so that no message of a granted subscription is missed.
+    pub fn is_answered(&self) -> bool {
+        self.asked.is_none()
+    }
 }
 
 #[cfg(test)]
@@ -103,9 +109,10 @@ mod tests {
         let mut subscribing = Subscribing::new(Version::V5, Duration::from_secs(5));
         let mut out = BytesMut::new();
         subscribing.connect(&subscriptions, false, &mut out).expect("valid filters");
+        assert!(!subscribing.is_answered());
         subscribing.granted(&subscriptions, 1, &[Ok(1), Err("NotAuthorized".to_owned()), Ok(0)]);
         assert_eq!(subscribing.wanted, [1]);
-        assert!(subscribing.due.is_some());
+        assert!(subscribing.due.is_some() && subscribing.is_answered());
         subscribing.ask(&subscriptions, &mut out).expect("valid filters");
         subscribing.granted(&subscriptions, 1, &[Ok(1)]);
         assert_eq!(subscribing.wanted, [1], "an answer to an older question");

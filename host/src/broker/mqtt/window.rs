@@ -59,8 +59,8 @@ enum What {
     OnItsWay(u64),
     /// Settled, acknowledgement never sent.
     Settled,
-    /// PUBACK sent, and nothing shows that the broker has it.
-    Acknowledged,
+    /// PUBACK sent, and nothing shows that the broker has it; the number of messages taken by then.
+    Acknowledged(u64),
 }
 
 /// Where a ticket of an earlier connection leads.
@@ -75,6 +75,7 @@ enum Old {
 struct Acknowledged {
     id: u16,
     digest: u64,
+    taken: u64,
 }
 
 /// See the top of this file.
@@ -97,12 +98,20 @@ pub(super) struct Window {
     received: HashMap<u16, u64>,
     /// PUBACKs of this connection that nothing shows the broker has, oldest first.
     unconfirmed: VecDeque<Acknowledged>,
+    /// Messages of QoS 1 and 2 handed on.
+    taken: u64,
+    /// So many messages later a PUBACK is forgotten: before packet ids come round, or a message of the same content
+    /// that has the same id by then would be taken for a redelivery.
+    memory: u64,
     /// PUBACKs ever taken out of `unconfirmed` from its front.
     confirmed: u64,
 }
 
+/// A quarter of the packet ids: what a broker may have under way, twice, still fits before they come round.
+pub(super) const MEMORY: u64 = 16_384;
+
 impl Window {
-    pub fn new() -> Self {
+    pub fn new(memory: u64) -> Self {
         Self {
             hasher: RandomState::new(),
             slots: VecDeque::new(),
@@ -115,6 +124,8 @@ impl Window {
             resuming: false,
             received: HashMap::new(),
             unconfirmed: VecDeque::new(),
+            taken: 0,
+            memory,
             confirmed: 0,
         }
     }
@@ -137,10 +148,14 @@ impl Window {
             return;
         }
         self.old.retain(|_, old| matches!(old, Old::Carried(_)));
-        for Acknowledged { id, digest } in unconfirmed {
-            self.carried.insert(id, Carried { digest, what: What::Acknowledged });
+        for Acknowledged { id, digest, taken } in unconfirmed {
+            self.carried.insert(id, Carried { digest, what: What::Acknowledged(taken) });
         }
         for slot in slots.into_iter().filter(|slot| slot.qos > 0) {
+            // A PUBREC to be sent again; `received` knows it already, until its PUBREL.
+            if slot.qos == 2 && self.received.get(&slot.id) == Some(&slot.digest) {
+                continue;
+            }
             let what = match slot.state {
                 State::OnItsWay => {
                     self.old.insert(slot.handed, Old::Carried(slot.id));
@@ -170,7 +185,7 @@ impl Window {
             return Taken::Joined;
         }
         if publish.dup {
-            if self.carried.get(&publish.id).is_some_and(|carried| carried.digest == digest) {
+            if self.is_carried(publish.id, digest) {
                 return self.join(publish, digest);
             }
             // Some brokers send again on the same connection when an acknowledgement takes long. It is under way.
@@ -180,10 +195,9 @@ impl Window {
             {
                 return Taken::Joined;
             }
-        } else if self.resuming {
-            // Something new: the redeliveries are over, so the broker had those acknowledgements.
-            self.resuming = false;
-            self.carried.retain(|_, carried| carried.what != What::Acknowledged);
+        } else {
+            // Something new: the redeliveries are over.
+            self.resumed();
         }
         // The id means another message now.
         if let Some(Carried { what: What::OnItsWay(ticket), .. }) = self.carried.remove(&publish.id) {
@@ -201,7 +215,21 @@ impl Window {
         }
         let digest = self.digest(publish);
         publish.qos == 2 && self.received.get(&publish.id) == Some(&digest)
-            || publish.dup && self.carried.get(&publish.id).is_some_and(|carried| carried.digest == digest)
+            || publish.dup && self.is_carried(publish.id, digest)
+    }
+
+    fn is_carried(&self, id: u16, digest: u64) -> bool {
+        self.carried.get(&id).is_some_and(|carried| {
+            let fresh = !matches!(carried.what, What::Acknowledged(taken) if self.taken - taken > self.memory);
+            carried.digest == digest && fresh
+        })
+    }
+
+    /// What the broker has not delivered again by now, although we acknowledged it, was acknowledged indeed.
+    fn resumed(&mut self) {
+        if std::mem::take(&mut self.resuming) {
+            self.carried.retain(|_, carried| !matches!(carried.what, What::Acknowledged(_)));
+        }
     }
 
     fn join(&mut self, publish: &Publish, digest: u64) -> Taken {
@@ -212,7 +240,7 @@ impl Window {
                 self.old.insert(handed, Old::Joined(ticket));
                 self.waiting -= 1;
             }
-            What::Settled | What::Acknowledged => {
+            What::Settled | What::Acknowledged(_) => {
                 self.push(publish, digest, State::Settled, None);
             }
         }
@@ -220,6 +248,7 @@ impl Window {
     }
 
     fn fresh(&mut self, publish: &Publish, digest: u64) -> Taken {
+        self.taken += u64::from(publish.qos > 0);
         Taken::New(self.push(publish, digest, State::OnItsWay, None))
     }
 
@@ -288,7 +317,8 @@ impl Window {
                 0 => continue,
                 1 => {
                     packet::puback(slot.id, out);
-                    self.unconfirmed.push_back(Acknowledged { id: slot.id, digest: slot.digest });
+                    let taken = self.taken;
+                    self.unconfirmed.push_back(Acknowledged { id: slot.id, digest: slot.digest, taken });
                 }
                 _ => {
                     packet::pubrec(slot.id, out);
@@ -311,8 +341,10 @@ impl Window {
         self.confirmed + self.unconfirmed.len() as u64
     }
 
-    /// The broker has answered something that was sent after `mark`, so it has the acknowledgements before it.
+    /// The broker has answered something that was sent after `mark`, so it has the acknowledgements before it. If that
+    /// was the first question of a connection, it has also sent its redeliveries: they come right after CONNACK.
     pub fn confirm(&mut self, mark: u64) {
+        self.resumed();
         while self.confirmed < mark && self.unconfirmed.pop_front().is_some() {
             self.confirmed += 1;
         }
@@ -365,7 +397,7 @@ mod tests {
 
     #[test]
     fn acknowledges_in_order_of_receipt() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let tickets: Vec<_> =
             [(1, 1), (2, 2), (0, 0), (1, 3)].map(|(qos, id)| new(&mut window, &publish(qos, id, "p"))).into();
         window.settle(tickets[3]);
@@ -380,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_redelivery_joins_what_is_still_on_its_way() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         for qos in [1, 2] {
             let first = publish(qos, 5, "p");
             let ticket = new(&mut window, &first);
@@ -398,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_redelivery_of_what_settled_meanwhile_is_acknowledged_at_once() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let first = publish(1, 5, "p");
         let ticket = new(&mut window, &first);
         window.connect(true);
@@ -409,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_redelivery_of_what_was_acknowledged_into_a_dead_connection_is_acknowledged_again() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let (one, two) = (publish(1, 5, "p"), publish(2, 6, "p"));
         for publish in [&one, &two] {
             let ticket = new(&mut window, publish);
@@ -424,7 +456,7 @@ mod tests {
 
     #[test]
     fn an_id_that_means_another_message_is_handed_on() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let first = publish(1, 5, "p");
         let ticket = new(&mut window, &first);
         window.connect(true);
@@ -439,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_acknowledgement_is_forgotten() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let first = publish(1, 5, "p");
         let ticket = new(&mut window, &first);
         window.settle(ticket);
@@ -452,7 +484,7 @@ mod tests {
 
     #[test]
     fn redeliveries_end_with_the_first_new_message() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let first = publish(1, 5, "p");
         let ticket = new(&mut window, &first);
         window.settle(ticket);
@@ -463,8 +495,22 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_is_forgotten_before_packet_ids_come_round() {
+        let mut window = Window::new(10);
+        let first = publish(1, 5, "p");
+        let ticket = new(&mut window, &first);
+        window.settle(ticket);
+        acknowledged(&mut window);
+        window.connect(true);
+        for id in 6..=16 {
+            new(&mut window, &again(&publish(1, id, "p")));
+        }
+        new(&mut window, &again(&first));
+    }
+
+    #[test]
     fn a_lost_session_forgets_everything() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let (one, two) = (publish(1, 5, "p"), publish(2, 6, "p"));
         let ticket = new(&mut window, &one);
         let ticket2 = new(&mut window, &two);
@@ -480,7 +526,7 @@ mod tests {
 
     #[test]
     fn what_was_abandoned_is_handed_on_again() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let (one, two) = (publish(1, 5, "p"), publish(1, 6, "q"));
         let (first, second) = (new(&mut window, &one), new(&mut window, &two));
         assert!(window.abandon(first), "only a new connection brings it again");
@@ -492,7 +538,7 @@ mod tests {
 
     #[test]
     fn qos_2_is_handed_on_once_until_its_release() {
-        let mut window = Window::new();
+        let mut window = Window::new(MEMORY);
         let message = publish(2, 9, "p");
         let ticket = new(&mut window, &message);
         assert_eq!(window.take(&again(&message)), Taken::Joined, "sent again on the same connection");
@@ -507,9 +553,26 @@ mod tests {
     }
 
     #[test]
+    fn a_finished_qos_2_message_leaves_nothing_behind() {
+        let mut window = Window::new(MEMORY);
+        let message = publish(2, 9, "p");
+        let ticket = new(&mut window, &message);
+        window.settle(ticket);
+        acknowledged(&mut window);
+        for _ in 0..2 {
+            window.connect(true);
+            assert_eq!(window.take(&again(&message)), Taken::Joined);
+        }
+        assert_eq!(acknowledged(&mut window), [(0x50, 9)]);
+        window.release(9, &mut BytesMut::new());
+        window.connect(true);
+        new(&mut window, &again(&message));
+    }
+
+    #[test]
     fn an_unknown_release_is_answered() {
         let mut out = BytesMut::new();
-        Window::new().release(77, &mut out);
+        Window::new(MEMORY).release(77, &mut out);
         assert_eq!(&out[..], [0x70, 2, 0, 77]);
     }
 }

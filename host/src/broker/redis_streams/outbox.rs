@@ -114,8 +114,7 @@ impl Outbox {
         if let Some(block) = block {
             options = options.block(block.as_millis() as usize);
         }
-        let reply: Option<StreamReadReply> =
-            self.connection.xread_options(&[&self.stream], &[after], &options).await?;
+        let reply: Option<StreamReadReply> = self.connection.xread_options(&[&self.stream], &[after], &options).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         Ok(entries.map(Waiting::from).collect())
     }

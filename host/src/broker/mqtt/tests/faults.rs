@@ -22,7 +22,7 @@ async fn a_cut_connection_loses_nothing_and_hands_nothing_on_twice() {
             config.client_id = format!("host-{version:?}-{qos}");
             config.reconnect_max = Duration::from_millis(4);
             let session = Running::start(config, &lanes);
-            session.subscribed(broker.port).await;
+            wait_until(|| session.is_connected()).await;
             let publishing = tokio::spawn(publish(broker.port, qos, (0..20_000).map(|i| format!("{i}"))));
             let mut cut_at = proxy.to_client();
             // Cuts every 40 kB, so that it happens with messages unread, on their way, and acknowledged in vain. Not
@@ -57,7 +57,7 @@ async fn a_restarted_broker_is_no_loss() {
         let mut config = config(broker.port, version, 2);
         config.client_id = format!("host-{version:?}");
         let session = Running::start(config, &lanes);
-        session.subscribed(broker.port).await;
+        wait_until(|| session.is_connected()).await;
         publish(broker.port, 2, (0..500).map(|i| i.to_string())).await;
         wait_until(|| lanes.has(500)).await;
         broker.restart().await;
@@ -76,7 +76,7 @@ async fn a_lost_session_is_subscribed_anew() {
     let mut broker = Mosquitto::with("allow_anonymous true\n", |_| {}).await;
     let lanes = Lanes::new(Then::Settle);
     let session = Running::start(config(broker.port, BOTH[1], 1), &lanes);
-    session.subscribed(broker.port).await;
+    wait_until(|| session.is_connected()).await;
     let file = broker.folder.path().join("mosquitto.conf");
     let without = std::fs::read_to_string(&file).unwrap().replace("persistence true", "persistence false");
     std::fs::write(&file, without).unwrap();
@@ -100,7 +100,7 @@ async fn what_is_given_up_comes_again_and_nothing_else_does() {
             let mut config = config(broker.port, version, qos);
             config.client_id = format!("host-{version:?}-{qos}");
             let session = Running::start(config, &lanes);
-            session.subscribed(broker.port).await;
+            wait_until(|| session.is_connected()).await;
             publish(broker.port, qos, (0..100).map(|i| i.to_string())).await;
             wait_until(|| lanes.has(100)).await;
             let given_up = lanes.held.lock().unwrap().remove(50);
@@ -131,7 +131,7 @@ async fn full_lanes_stop_the_reading_and_not_the_pings() {
         config.keep_alive = Duration::from_secs(1);
         config.max_in_flight = 100;
         let session = Running::start(config, &lanes);
-        session.subscribed(broker.port).await;
+        wait_until(|| session.is_connected()).await;
         lanes.fill();
         publish(broker.port, 1, (0..5000).map(|i| format!("{i:0>300}"))).await;
         // Three pings of two bytes each and nothing else: twice what the broker would stand without.

@@ -2,22 +2,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{
-    super::{Closed, Intake, Session, Stop},
+    super::{Session, Stop},
     Config,
-    publisher::publish,
-    wait_until,
 };
 use crate::{
-    event::{Context, Delivery, Settlement},
+    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
     telemetry::{Broker, Metrics},
 };
 
@@ -35,8 +30,6 @@ pub(super) struct Lanes {
     counts: Mutex<HashMap<Vec<u8>, u32>>,
     /// First byte, length and reason of what was unfit.
     pub unfit: Mutex<Vec<(u8, usize, String)>>,
-    /// Whether a message of [`Running::subscribed`] came.
-    ready: AtomicBool,
     /// Closed by `block`.
     gate: Semaphore,
 }
@@ -48,7 +41,6 @@ impl Lanes {
             held: Mutex::default(),
             counts: Mutex::default(),
             unfit: Mutex::default(),
-            ready: AtomicBool::default(),
             gate: Semaphore::new(1),
         })
     }
@@ -102,15 +94,19 @@ impl Intake for Lanes {
         context.ordering_key().len() % 2
     }
 
+    /// The session waits instead of trying.
+    fn capacity(&self) -> usize {
+        0
+    }
+
+    fn try_send(&self, _: usize, chunk: Vec<Delivery>) -> Result<(), Refused> {
+        Err(Refused { reason: Refusal::Full, chunk })
+    }
+
     async fn send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Closed> {
         let _open = self.gate.acquire().await.map_err(|_| Closed)?;
         for delivery in chunk {
             assert_eq!(lane, self.lane_of(&delivery.context));
-            if &delivery.payload[..] == READY {
-                self.ready.store(true, Ordering::Relaxed);
-                delivery.duty.settle(Settlement::Published(1));
-                continue;
-            }
             if let Some(why) = &delivery.unfit {
                 let first = delivery.payload.first().copied().unwrap_or_default();
                 self.unfit.lock().unwrap().push((first, delivery.payload.len(), why.clone()));
@@ -126,14 +122,10 @@ impl Intake for Lanes {
     }
 }
 
-/// Payload of messages that only show that the subscription stands.
-const READY: &[u8] = b"ready";
-
 /// A session that runs.
 pub(super) struct Running {
     pub stop: Stop,
     pub metrics: Metrics,
-    lanes: Arc<Lanes>,
     task: JoinHandle<usize>,
 }
 
@@ -141,10 +133,10 @@ impl Running {
     pub fn start(config: Config, lanes: &Arc<Lanes>) -> Self {
         let (stop, metrics) = (Stop::default(), Metrics::new());
         let session = Session::new(config, Arc::clone(lanes), &metrics, stop.clone()).expect("a valid configuration");
-        Self { stop, metrics, lanes: Arc::clone(lanes), task: tokio::spawn(session.run()) }
+        Self { stop, metrics, task: tokio::spawn(session.run()) }
     }
 
-    /// `Ok` while connected.
+    /// `Ok` while connected and subscribed.
     pub fn is_connected(&self) -> Result<(), i64> {
         let connected = self.metrics.broker(Broker::Mqtt).connected.get();
         if connected == 1 { Ok(()) } else { Err(connected) }
@@ -157,15 +149,6 @@ impl Running {
     /// `Ok` once everything that came is acknowledged.
     pub fn is_idle(&self) -> Result<(), i64> {
         if self.in_flight() == 0 { Ok(()) } else { Err(self.in_flight()) }
-    }
-
-    /// Returns when messages published to the broker on `port` reach the lanes. What was published earlier is lost.
-    pub async fn subscribed(&self, port: u16) {
-        wait_until(|| self.is_connected()).await;
-        while !self.lanes.ready.load(Ordering::Relaxed) {
-            publish(port, 1, [String::from_utf8_lossy(READY).into_owned()]).await;
-        }
-        wait_until(|| self.is_idle()).await;
     }
 
     /// Stops as the daemon does, and returns what was left for redelivery.

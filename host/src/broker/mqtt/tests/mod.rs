@@ -5,6 +5,7 @@ mod proxy;
 mod lanes;
 mod publisher;
 
+mod simulation;
 mod delivery;
 mod faults;
 mod hostile;

@@ -6,7 +6,7 @@ use super::{
     super::probe,
     BOTH, Config, Version, config,
     lanes::{Lanes, Running, Then},
-    mosquitto::Mosquitto,
+    mosquitto::{Mosquitto, free_port},
     proxy::Proxy,
     publisher::publish,
     wait_until,
@@ -51,8 +51,13 @@ fn certificates(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mutual_tls_lets_in_who_has_the_certificate() {
-    let lines = "allow_anonymous true\ncafile DIR/ca.pem\ncertfile DIR/server.pem\nkeyfile DIR/server.key\nrequire_certificate true\n";
-    let broker = Mosquitto::with(lines, certificates).await;
+    // The publisher speaks no TLS, so it gets a listener of its own.
+    let plain = free_port();
+    let lines = format!(
+        "allow_anonymous true\ncafile DIR/ca.pem\ncertfile DIR/server.pem\nkeyfile DIR/server.key\n\
+         require_certificate true\nlistener {plain} 127.0.0.1\n"
+    );
+    let broker = Mosquitto::with(&lines, certificates).await;
     let file = |name: &str| Some(broker.folder.path().join(name));
     for version in BOTH {
         let good = Config {
@@ -62,9 +67,13 @@ async fn mutual_tls_lets_in_who_has_the_certificate() {
             key: file("client.key"),
             ..config(broker.port, version, 1)
         };
-        let session = Running::start(good.clone(), &Lanes::new(Then::Settle));
+        let lanes = Lanes::new(Then::Settle);
+        let session = Running::start(good.clone(), &lanes);
         wait_until(|| session.is_connected()).await;
-        assert_eq!(session.stop().await, 0);
+        publish(plain, 1, (0..5000).map(|i| format!("{i:0>300}"))).await;
+        wait_until(|| lanes.has(5000)).await;
+        wait_until(|| session.is_idle()).await;
+        assert_eq!((session.stop().await, lanes.repeated()), (0, vec![]));
         let said = probe(good.clone()).await.expect("it lets us in");
         assert!(said.contains("aurora/sensors/+/alerts at QoS 1") && !said.contains("doubtful"), "{said}");
 
@@ -113,7 +122,7 @@ async fn the_probe_disturbs_no_session_and_takes_no_message() {
     let mut config = config(broker.port, Version::V5, 2);
     config.subscriptions[0].topic = "$share/hosts/aurora/sensors/+/alerts".to_owned();
     let session = Running::start(config.clone(), &lanes);
-    session.subscribed(broker.port).await;
+    wait_until(|| session.is_connected()).await;
     for _ in 0..3 {
         let said = probe(config.clone()).await.expect("it lets us in");
         assert!(said.contains("was not tried"), "{said}");
@@ -126,7 +135,7 @@ async fn the_probe_disturbs_no_session_and_takes_no_message() {
 
 #[tokio::test]
 async fn the_probe_says_when_nobody_listens() {
-    let port = super::mosquitto::free_port();
+    let port = free_port();
     let said = probe(config(port, Version::V5, 1)).await.expect_err("nobody listens");
     assert!(said.contains("cannot connect") && said.contains("check mqtt.url"), "{said}");
 }
