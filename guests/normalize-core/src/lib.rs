@@ -1,47 +1,45 @@
-//! The stock normalizer.
+//! The stock normalizer: raw events of many products in, normalized events out.
+//!
+//! In the order in which an event goes: `normalize` takes a batch, `detect` says what a payload is, one of
+//! `json cef leef syslog kv winxml zeek_tsv mqtt` writes its fields into a `draft`, `products` and `meaning` say what they mean, and
+//! `observing` hands to `observables` what may hold an indicator. Nothing here keeps anything from batch to batch.
 
-use aurora_guest::{Category, Failure, Kind, Normalized, Normalizing, RawEvents, Severity, Summary, Text};
+mod normalize;
+mod options;
+mod detect;
+mod draft;
+mod keys;
+mod json;
+mod cef;
+mod leef;
+mod syslog;
+mod kv;
+mod audit;
+mod winxml;
+mod zeek_tsv;
+mod mqtt;
+mod products;
+mod meaning;
+mod time;
+mod observing;
+mod techniques;
+mod fault;
+pub mod observables;
 
 #[cfg(target_family = "wasm")]
 mod component;
 
-/// The site's settings.
-#[derive(Clone, Debug, Default)]
-pub struct Options {}
+use aurora_guest::{Normalized, Normalizing, RawEvents};
 
-impl Options {
-    /// Reads them from `[guests.normalize.options]`.
-    ///
-    /// # Errors
-    /// [`Failure::InvalidSettings`] names the option.
-    pub fn from_settings() -> Result<Self, Failure> {
-        Ok(Self {})
-    }
-}
+pub use options::Options;
 
 /// Normalizes a batch.
 #[must_use]
-pub fn normalize(input: &RawEvents, _options: &Options) -> Normalized {
+pub fn normalize(input: &RawEvents, options: &Options) -> Normalized {
     let mut out = Normalizing::with_capacity(input.ends.len(), input.payload.len());
+    let mut batch = normalize::Batch::new(options);
     for raw in input.iter() {
-        let Ok(text) = str::from_utf8(raw.payload) else {
-            out.reject("not UTF-8");
-            continue;
-        };
-        let mut event = out.event();
-        event.field("message", text);
-        event.finish(&Summary {
-            kind: Kind::Alert,
-            severity: Severity::Medium,
-            category: Category::Network,
-            timestamp_ms: raw.received_ms,
-            source: Text::Str(""),
-            device_id: Text::Str(""),
-            dedup_key: Text::Str(""),
-            title: Text::Field(0),
-            description: Text::Str(""),
-        });
-        out.accept();
+        batch.one(&raw, &mut out);
     }
     out.finish()
 }

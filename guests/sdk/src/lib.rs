@@ -11,12 +11,14 @@ mod deciding;
 mod normalizing;
 mod raw;
 mod routing;
+mod utf8;
 mod view;
 
 pub use deciding::{Deciding, Decisions, Share};
 pub use normalizing::{Disposition, EventWriter, Normalized, Normalizing, Summary, Text};
 pub use raw::RawEvent;
 pub use routing::{Routes, Routing};
+pub use utf8::{Utf8, same};
 pub use view::{EventView, Observable};
 
 /// Bindings of `aurora:event`, as wit-bindgen makes them. Guests name this crate in their own `with:`.

@@ -1,4 +1,6 @@
-use crate::{Category, Events, Kind, ObservableType, Scope, Severity};
+use std::ops::Range;
+
+use crate::{Category, Events, Kind, ObservableType, Scope, Severity, Utf8, utf8::same};
 
 /// What became of one raw event. As `aurora:normalizer/normalize.disposition`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Normalized {
 #[derive(Debug)]
 pub struct Normalizing {
     done: Normalized,
+    /// The column `text`, held as text so that what is read back needs no second check of its UTF-8.
+    text: Utf8,
     /// Where the raw event under work began.
     mark: Mark,
 }
@@ -69,9 +73,10 @@ impl Normalizing {
                     observable_type: Vec::with_capacity(4 * raw_events),
                     observable_scope: Vec::with_capacity(4 * raw_events),
                     ends: Vec::with_capacity(48 * raw_events),
-                    text: Vec::with_capacity(2 * bytes + 256),
+                    text: Vec::new(),
                 },
             },
+            text: Utf8::with_capacity(2 * bytes + 256),
             mark: Mark::default(),
         }
     }
@@ -80,8 +85,17 @@ impl Normalizing {
     pub fn event(&mut self) -> EventWriter<'_> {
         let events = &mut self.done.events;
         let (first_piece, first_byte, first_observable) =
-            (events.ends.len(), events.text.len(), events.observable_type.len());
-        EventWriter { events, first_piece, first_byte, first_observable, fields: 0, techniques: 0, finished: false }
+            (events.ends.len(), self.text.len(), events.observable_type.len());
+        EventWriter {
+            events,
+            text: &mut self.text,
+            first_piece,
+            first_byte,
+            first_observable,
+            fields: 0,
+            techniques: 0,
+            finished: false,
+        }
     }
 
     /// The raw event is understood; the events finished since the last verdict are its events.
@@ -118,7 +132,8 @@ impl Normalizing {
 
     /// The answer.
     #[must_use]
-    pub fn finish(self) -> Normalized {
+    pub fn finish(mut self) -> Normalized {
+        self.done.events.text = self.text.into_bytes();
         self.done
     }
 
@@ -130,7 +145,7 @@ impl Normalizing {
             events: events.kind.len(),
             observables: events.observable_type.len(),
             ends: events.ends.len(),
-            text: events.text.len(),
+            text: self.text.len(),
         };
     }
 
@@ -146,7 +161,7 @@ impl Normalizing {
         events.observable_type.truncate(mark.observables);
         events.observable_scope.truncate(mark.observables);
         events.ends.truncate(mark.ends);
-        events.text.truncate(mark.text);
+        self.text.truncate(mark.text);
     }
 }
 
@@ -155,6 +170,7 @@ impl Normalizing {
 #[derive(Debug)]
 pub struct EventWriter<'a> {
     events: &'a mut Events,
+    text: &'a mut Utf8,
     first_piece: usize,
     first_byte: usize,
     first_observable: usize,
@@ -204,19 +220,20 @@ impl EventWriter<'_> {
         self.fields += 1;
     }
 
-    /// Appends a field by letting `key` and `value` write their UTF-8 bytes to the text itself, without a copy.
-    /// Neither may touch what is already there.
-    pub fn field_with<E>(
-        &mut self,
-        key: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-        value: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        key(&mut self.events.text)?;
-        self.events.ends.push(self.events.text.len() as u32);
-        value(&mut self.events.text)?;
-        self.events.ends.push(self.events.text.len() as u32);
+    /// Appends a field by letting `value` write it to the end of the text itself, without a copy.
+    pub fn field_with(&mut self, key: &str, value: impl FnOnce(&mut Utf8)) {
+        self.piece(key);
+        value(self.text);
+        self.events.ends.push(self.text.len() as u32);
         self.fields += 1;
-        Ok(())
+    }
+
+    /// Appends a field whose value is that of the field at `index`.
+    pub fn field_again(&mut self, key: &str, index: usize) {
+        self.piece(key);
+        let range = self.range(self.first_piece + 2 * index + 1);
+        self.piece_within(range);
+        self.fields += 1;
     }
 
     /// Number of fields so far.
@@ -245,14 +262,36 @@ impl EventWriter<'_> {
 
     /// Appends an observable, unless the event has it already. All fields come before the first observable.
     pub fn observable(&mut self, kind: ObservableType, scope: Scope, value: &str) {
+        if !self.observed(kind, value) {
+            self.events.observable_type.push(kind);
+            self.events.observable_scope.push(scope);
+            self.piece(value);
+        }
+    }
+
+    /// Appends an observable that is a part of the value of the field at `index`, unless the event has it already.
+    ///
+    /// # Panics
+    /// If `start..end` is no part of that value.
+    pub fn observable_in(&mut self, kind: ObservableType, scope: Scope, index: usize, start: usize, end: usize) {
+        if !self.observed(kind, &self.value(index)[start..end]) {
+            self.events.observable_type.push(kind);
+            self.events.observable_scope.push(scope);
+            let field = self.range(self.first_piece + 2 * index + 1).start;
+            self.piece_within(field + start..field + end);
+        }
+    }
+
+    /// Number of observables so far.
+    #[must_use]
+    pub fn observable_count(&self) -> usize {
+        self.events.observable_type.len() - self.first_observable
+    }
+
+    fn observed(&self, kind: ObservableType, value: &str) -> bool {
         let first = self.first_piece + 2 * self.fields as usize;
         let known = self.events.observable_type[self.first_observable..].iter().enumerate();
-        if known.into_iter().any(|(i, &k)| k == kind && self.text(first + i) == value) {
-            return;
-        }
-        self.events.observable_type.push(kind);
-        self.events.observable_scope.push(scope);
-        self.piece(value);
+        known.into_iter().any(|(i, &k)| k == kind && same(self.text(first + i), value))
     }
 
     /// Appends a MITRE ATT&CK technique id. All observables come before the first one.
@@ -271,10 +310,8 @@ impl EventWriter<'_> {
             match text {
                 Text::Str(text) => self.piece(text),
                 Text::Field(index) => {
-                    let piece = self.first_piece + 2 * index + 1;
-                    let (start, end) = (self.events.ends[piece - 1] as usize, self.events.ends[piece] as usize);
-                    self.events.text.extend_from_within(start..end);
-                    self.events.ends.push(self.events.text.len() as u32);
+                    let range = self.range(self.first_piece + 2 * index + 1);
+                    self.piece_within(range);
                 }
             }
         }
@@ -290,12 +327,22 @@ impl EventWriter<'_> {
     }
 
     fn piece(&mut self, text: &str) {
-        self.events.text.extend_from_slice(text.as_bytes());
-        self.events.ends.push(self.events.text.len() as u32);
+        self.text.push_str(text);
+        self.events.ends.push(self.text.len() as u32);
+    }
+
+    fn piece_within(&mut self, range: Range<usize>) {
+        self.text.extend_from_within(range);
+        self.events.ends.push(self.text.len() as u32);
+    }
+
+    fn range(&self, piece: usize) -> Range<usize> {
+        let start = if piece == 0 { 0 } else { self.events.ends[piece - 1] as usize };
+        start..self.events.ends[piece] as usize
     }
 
     fn text(&self, piece: usize) -> &str {
-        str::from_utf8(crate::piece(&self.events.text, &self.events.ends, piece)).unwrap_or_default()
+        &self.text.as_str()[self.range(piece)]
     }
 }
 
@@ -305,7 +352,7 @@ impl Drop for EventWriter<'_> {
             self.events.observable_type.truncate(self.first_observable);
             self.events.observable_scope.truncate(self.first_observable);
             self.events.ends.truncate(self.first_piece);
-            self.events.text.truncate(self.first_byte);
+            self.text.truncate(self.first_byte);
         }
     }
 }
