@@ -97,13 +97,23 @@ pub(super) fn v6_extent(bytes: &[u8], start: usize) -> usize {
 /// Whether an address that stands in running text was meant as one. `ab::cd` is a path in C++ and Rust, eight pairs of
 /// digits are a World Wide Name, and `::` alone is punctuation.
 pub(super) fn v6_is_plain(text: &[u8]) -> bool {
-    let digits = text.iter().any(u8::is_ascii_digit);
-    let colons = text.iter().filter(|&&b| b == b':').count();
-    let first = text.iter().position(|&b| b == b':').unwrap_or(0);
-    if colons == 7 && text.len() == 23 && text.split(|&b| b == b':').all(|group| group.len() == 2) {
-        return false;
+    let (mut colons, mut digits, mut pairs, mut double, mut group) = (0, false, true, false, 0);
+    for &b in text {
+        if b == b':' {
+            colons += 1;
+            pairs &= group == 2;
+            double |= group == 0 && colons > 1;
+            group = 0;
+        } else {
+            digits |= b.is_ascii_digit();
+            group += 1;
+        }
     }
-    digits && (colons >= 3 || first == 0 || first == 4)
+    let first = text.iter().position(|&b| b == b':').unwrap_or(0);
+    digits
+        && (double || colons >= 6)
+        && (colons >= 3 || first == 0 || first == 4)
+        && !(pairs && group == 2 && colons == 7)
 }
 
 /// Whether an address has no meaning outside its own site, or none as the address of a host.

@@ -20,6 +20,8 @@ pub(super) const JOINT: u16 = 1 << 7;
 pub(super) const LOCAL: u16 = 1 << 8;
 /// Behind a space, may begin a defanged dot or at sign.
 pub(super) const AFTER_SPACE: u16 = 1 << 9;
+/// A small letter of ASCII.
+pub(super) const SMALL: u16 = 1 << 11;
 /// A letter or digit of ASCII.
 pub(super) const ALNUM: u16 = 1 << 10;
 
@@ -37,6 +39,9 @@ const fn table() -> [u16; 256] {
             if !b.is_ascii_hexdigit() {
                 class |= NOT_HEX | FAR_LETTER;
             }
+        }
+        if b.is_ascii_lowercase() {
+            class |= SMALL;
         }
         if b >= 0x80 {
             class |= WORD | HIGH | NOT_HEX;

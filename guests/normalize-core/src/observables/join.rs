@@ -68,12 +68,11 @@ impl Scan<'_> {
         if has_path && !self.inside {
             return Some(self.tail(from, start, (from, self.scratch.len()), host, end, to));
         }
-        let scope = host.scope(self);
+        let scope = host.scope(self, &self.scratch.as_bytes()[from..]);
         match host {
             Host::V4(_) | Host::Loose(_) | Host::V6(_) => self.push_written(ObservableType::Ip, scope, from, start),
-            Host::Name(name) => {
-                self.scratch.truncate(from);
-                self.scratch.push_str(name.as_str());
+            Host::Name(_) => {
+                self.scratch[from..].make_ascii_lowercase();
                 self.push_written(ObservableType::Domain, scope, from, start);
             }
         }
@@ -148,9 +147,8 @@ impl Scan<'_> {
                 self.scratch.truncate(from);
                 return false;
             };
-            let scope = self.name_scope(&name);
-            self.scratch.truncate(from);
-            self.scratch.push_str(name.as_str());
+            self.scratch[from..].make_ascii_lowercase();
+            let scope = self.name_scope(&name, &self.scratch.as_bytes()[from..]);
             self.push_scratch(ObservableType::Domain, scope, from, self.scratch.len());
             return true;
         }
@@ -175,7 +173,7 @@ impl Scan<'_> {
             return None;
         }
         let name = Name::read(&bytes[start..at]).filter(Name::is_domain)?;
-        if !name.is_meant(&bytes[start..at], bytes, start, at) {
+        if !name.is_meant(bytes, start, at) {
             return None;
         }
         let from = self.scratch.len();
@@ -267,9 +265,9 @@ impl Scan<'_> {
             name = Name::read(&self.scratch.as_bytes()[name_from..]).filter(Name::is_domain);
         }
         let name = name?;
-        let host_scope = self.name_scope(&name);
         // Case may mean something before the at sign, and nowhere does.
         self.scratch[from..].make_ascii_lowercase();
+        let host_scope = self.name_scope(&name, &self.scratch.as_bytes()[name_from..]);
         let listed = self.allow.has_exact(&self.scratch[from..]);
         let scope = if listed { Scope::AllowListed } else { host_scope };
         let in_place = self.bytes[start..].starts_with(&self.scratch.as_bytes()[from..]);
@@ -280,9 +278,7 @@ impl Scan<'_> {
             self.push(ObservableType::Domain, host_scope, name_start, start + length);
         } else {
             self.push_scratch(ObservableType::Email, scope, from, self.scratch.len());
-            let lower = self.scratch.len();
-            self.scratch.push_str(name.as_str());
-            self.push_scratch(ObservableType::Domain, host_scope, lower, self.scratch.len());
+            self.push_scratch(ObservableType::Domain, host_scope, name_from, self.scratch.len());
         }
         Some(end)
     }

@@ -128,7 +128,10 @@ impl<'o> Extractor<'o> {
 
     /// Appends what running text holds.
     pub fn free_text(&mut self, text: &str, found: &mut Vec<Found>) {
-        self.scan(text, found).run(0, text.len());
+        // `::1` is the shortest there is.
+        if text.len() > 2 {
+            self.scan(text, found).run(0, text.len());
+        }
     }
 
     /// Appends the value of a field that is known to hold a `kind`, if it is one. What it is part of or brings with it

@@ -2,17 +2,22 @@
 
 use psl::Psl;
 
-use super::words;
+use super::class::byte;
+use super::words::Short;
 
-/// A name in lower case, on the stack: names are at most 253 bytes, and an allocation would cost more than all else.
+/// What is known of a name once it was read. The text itself stays where it is, in whatever case: most words with a dot
+/// in them are no domains, and copying each one would cost more than all else.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
-    bytes: [u8; 256],
     length: usize,
     /// Length of the public suffix, 0 if it has none.
     suffix: usize,
+    /// Length of the last label.
+    tld: usize,
     /// Number of labels.
     labels: usize,
     special: bool,
+    private_suffix: bool,
 }
 
 impl Name {
@@ -22,128 +27,139 @@ impl Name {
         if text.is_empty() || text.len() > 253 {
             return None;
         }
-        let mut bytes = [0; 256];
-        let (mut labels, mut label_start) = (1, 0);
+        let tld_start = text.iter().rposition(|&b| b == b'.').map_or(0, |dot| dot + 1);
+        let tld = &text[tld_start..];
+        let mut name =
+            Self { length: text.len(), suffix: 0, tld: tld.len(), labels: 1, special: false, private_suffix: false };
+        let mut suffix = Suffix::None;
+        if tld_start > 0 {
+            if tld.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            if tld.len() > 1 && (tld.iter().all(|b| b.is_ascii_alphabetic() || *b >= 0x80) || is_punycode(tld)) {
+                name.special = Short::lower(tld).is_special();
+                suffix = suffix_of(text);
+            }
+        }
+        let mut label_start = 0;
         for (index, &b) in text.iter().enumerate() {
             match b {
                 b'.' => {
                     is_label(&text[label_start..index]).then_some(())?;
-                    labels += 1;
+                    name.labels += 1;
                     label_start = index + 1;
                 }
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | 0x80.. => {}
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | 0x80.. => {}
+                b'_' if index < tld_start || tld_start == 0 => {}
                 _ => return None,
             }
-            bytes[index] = b.to_ascii_lowercase();
         }
-        let last = &text[label_start..];
-        is_label(last).then_some(())?;
-        if last.contains(&b'_') {
-            return None;
+        is_label(tld).then_some(())?;
+        if tld_start == 0 {
+            name.special = Short::lower(text).is(b"localhost");
         }
-        let mut name = Self { bytes, length: text.len(), suffix: 0, labels, special: false };
-        if labels > 1 {
-            if !(last.iter().all(|b| b.is_ascii_alphabetic() || *b >= 0x80) || is_punycode(last)) || last.len() < 2 {
-                return if last.iter().all(u8::is_ascii_digit) { None } else { Some(name) };
+        match suffix {
+            Suffix::None => {}
+            Suffix::Public(length) => name.suffix = length,
+            Suffix::Private(length) => {
+                name.suffix = length;
+                name.private_suffix = length == text.len();
             }
-            let info = psl::List.find(name.as_bytes().rsplit(|&b| b == b'.'));
-            let lower = &name.as_str()[label_start..];
-            name.special = words::is_special(lower) || name.as_str().ends_with(".home.arpa");
-            name.suffix = match info.typ {
-                Some(_) => info.len,
-                None => 0,
-            };
-        } else {
-            name.special = name.as_str() == "localhost";
         }
+        name.special |= ends_with(text, b".home.arpa");
         Some(name)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// Cutting at ASCII dots only, so the text stays what it was; it came out of a `str` and was lowered in ASCII.
-    pub(super) fn as_str(&self) -> &str {
-        str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-
-    /// Lies below a public suffix, or below a name set aside for special use: worth reporting as a domain.
+    /// Lies below a public suffix, or below a name set aside for special use: worth reporting as a domain. `github.io`
+    /// is a public suffix by its owner's wish, and somebody's domain all the same.
     pub(super) fn is_domain(&self) -> bool {
-        self.labels > 1 && (self.special || (self.suffix > 0 && self.suffix < self.length) || self.is_private_suffix())
-    }
-
-    /// `github.io` is a public suffix by its owner's wish, and somebody's domain all the same.
-    fn is_private_suffix(&self) -> bool {
-        self.suffix == self.length
-            && psl::List.find(self.as_bytes().rsplit(|&b| b == b'.')).typ == Some(psl::Type::Private)
+        self.labels > 1 && (self.special || self.private_suffix || (self.suffix > 0 && self.suffix < self.length))
     }
 
     /// Means nothing outside the site: no public suffix, or one set aside, or a name kept for documentation.
-    pub(super) fn is_reserved(&self) -> bool {
+    pub(super) fn is_reserved(&self, text: &[u8]) -> bool {
         if self.suffix == 0 || self.special {
-            return self.tld() != "onion";
+            return !ends_with(text, b".onion");
         }
-        let name = self.as_str();
-        name.ends_with(".arpa")
-            || ["example.com", "example.net", "example.org"]
-                .iter()
-                .any(|&kept| name.strip_suffix(kept).is_some_and(|front| front.is_empty() || front.ends_with('.')))
+        ends_with(text, b".arpa")
+            || [&b"example.com"[..], b"example.net", b"example.org"].iter().any(|kept| {
+                ends_with(text, kept) && (text.len() == kept.len() || text[text.len() - kept.len() - 1] == b'.')
+            })
     }
 
-    fn tld(&self) -> &str {
-        let name = self.as_str();
-        name.rsplit_once('.').map_or(name, |(_, tld)| tld)
-    }
-
-    /// Whether this name, spelled `text`, standing in `bytes[start..end]` of running text, was meant as a domain.
-    pub(super) fn is_meant(&self, text: &[u8], bytes: &[u8], start: usize, end: usize) -> bool {
-        let name = self.as_str();
-        let tld = self.tld();
-        if name.starts_with("www.") && self.labels > 2 {
+    /// Whether this name, `bytes[start..end]` of running text, was meant as a domain.
+    pub(super) fn is_meant(&self, bytes: &[u8], start: usize, end: usize) -> bool {
+        let text = &bytes[start..end];
+        if self.labels > 2 && text[..4].eq_ignore_ascii_case(b"www.") {
             return true;
         }
-        let (before, after) = (before(bytes, start), super::class::byte(bytes, end));
+        let (before, after) = (before(bytes, start), byte(bytes, end));
         // A variable, a key of key=value, a member.
         if before == b'$' || after == b'=' || (before == b'>' && bytes[..start].ends_with(b"->")) {
             return false;
         }
-        if words::is_program(name) || before == b'=' && names_a_user(&bytes[..start - 1]) {
+        if before == b'=' && names_a_user(&bytes[..start - 1]) {
             return false;
         }
-        let spelled = &text[text.len() - tld.len()..];
-        let capital = spelled.iter().any(u8::is_ascii_uppercase);
+        let spelled = &text[text.len() - self.tld..];
+        let tld = Short::lower(spelled);
+        let everyday = tld.is(b"com") || tld.is(b"net") || tld.is(b"org");
+        if everyday && Short::lower(text).is_program() {
+            return false;
+        }
+        let capital = text.iter().any(u8::is_ascii_uppercase);
         let small = text.iter().any(u8::is_ascii_lowercase);
-        if capital && small && tld != "com" {
+        if capital && small && !tld.is(b"com") && spelled.iter().any(u8::is_ascii_uppercase) {
             // `System.Net`, `Microsoft.AspNetCore.App`, `end.In the`
             return false;
         }
-        let first = name.split('.').next().unwrap_or_default();
-        if self.labels > 2 && words::begins_package(first) && !matches!(tld, "com" | "net" | "org") {
+        let first = &text[..text.iter().position(|&b| b == b'.').unwrap_or(0)];
+        if self.labels > 2 && !everyday && Short::lower(first).begins_package() {
             return false;
         }
         // `co.id` and `com.py` are nobody's words.
-        if name.as_bytes()[self.length - self.suffix..].contains(&b'.') && !self.special {
+        if self.suffix > self.tld {
             return true;
         }
-        if words::is_file_extension(tld) || words::is_code_word(tld) && self.labels == 2 {
+        if tld.is_file_extension() || tld.is_code_word() && (self.labels == 2 || tld.is(b"name") || tld.is(b"id")) {
             return false;
         }
-        if matches!(tld, "name" | "id") {
-            return false;
-        }
-        if words::is_short_word(tld) {
+        if tld.is_short_word() {
             // `4.am`, `foo.is(x)`, `camelCase.to`
-            let camel = text[..text.len() - 3].iter().any(u8::is_ascii_uppercase) && small;
-            if after == b'(' || camel || first.bytes().all(|b| b.is_ascii_digit()) {
-                return false;
-            }
+            return after != b'(' && !(capital && small) && !first.iter().all(u8::is_ascii_digit);
         }
-        if self.special && matches!(tld, "home" | "private" | "corp" | "test" | "example") {
-            return self.labels > 2 || before == b'@';
+        if tld.is_special_word() {
+            return self.labels > 2;
         }
         true
     }
+}
+
+enum Suffix {
+    None,
+    Public(usize),
+    Private(usize),
+}
+
+/// The public suffix of `text`.
+fn suffix_of(text: &[u8]) -> Suffix {
+    if text.iter().any(u8::is_ascii_uppercase) {
+        let mut lower = [0; 256];
+        let Some(lower) = lower.get_mut(..text.len()) else { return Suffix::None };
+        lower.copy_from_slice(text);
+        lower.make_ascii_lowercase();
+        return suffix_of(lower);
+    }
+    let info = psl::List.find(text.rsplit(|&b| b == b'.'));
+    match info.typ {
+        Some(psl::Type::Private) => Suffix::Private(info.len),
+        Some(psl::Type::Icann) => Suffix::Public(info.len),
+        None => Suffix::None,
+    }
+}
+
+fn ends_with(text: &[u8], ending: &[u8]) -> bool {
+    text.len() >= ending.len() && text[text.len() - ending.len()..].eq_ignore_ascii_case(ending)
 }
 
 fn before(bytes: &[u8], start: usize) -> u8 {
@@ -152,9 +168,7 @@ fn before(bytes: &[u8], start: usize) -> u8 {
 
 /// Whether a key that ends the text says that a user follows: `suser=joe.black` is a man.
 fn names_a_user(key: &[u8]) -> bool {
-    [&b"user"[..], b"username", b"usrname", b"account", b"login"]
-        .iter()
-        .any(|word| key.len() >= word.len() && key[key.len() - word.len()..].eq_ignore_ascii_case(word))
+    [&b"user"[..], b"username", b"usrname", b"account", b"login"].iter().any(|word| ends_with(key, word))
 }
 
 fn is_label(label: &[u8]) -> bool {
@@ -172,7 +186,7 @@ mod tests {
 
     fn meant(text: &str) -> bool {
         let bytes = text.as_bytes();
-        Name::read(bytes).is_some_and(|name| name.is_domain() && name.is_meant(bytes, bytes, 0, bytes.len()))
+        Name::read(bytes).is_some_and(|name| name.is_domain() && name.is_meant(bytes, 0, bytes.len()))
     }
 
     #[test]
@@ -251,10 +265,10 @@ mod tests {
             "a.b.nosuchtld",
             "1.0.0.127.in-addr.arpa",
         ] {
-            assert!(Name::read(reserved.as_bytes()).unwrap().is_reserved(), "{reserved}");
+            assert!(Name::read(reserved.as_bytes()).unwrap().is_reserved(reserved.as_bytes()), "{reserved}");
         }
         for public in ["evil.com", "notexample.com", "abc.onion"] {
-            assert!(!Name::read(public.as_bytes()).unwrap().is_reserved(), "{public}");
+            assert!(!Name::read(public.as_bytes()).unwrap().is_reserved(public.as_bytes()), "{public}");
         }
     }
 }

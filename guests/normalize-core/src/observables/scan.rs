@@ -5,7 +5,7 @@
 
 use aurora_guest::{ObservableType, Scope};
 
-use super::class::{AFTER_SPACE, ALNUM, CAPITAL_T, CLASS, DASH, DOT, FAR_LETTER, HIGH, JOINT, NOT_HEX, WORD};
+use super::class::{AFTER_SPACE, ALNUM, CAPITAL_T, CLASS, DASH, DOT, FAR_LETTER, HIGH, JOINT, NOT_HEX, SMALL, WORD};
 use super::class::{byte, class, wide_punctuation, word_end};
 use super::name::Name;
 use super::{AllowList, Found, Value, address, hash, refang};
@@ -49,7 +49,9 @@ impl Scan<'_> {
                 floor = at;
                 continue;
             }
-            if at > start {
+            // Most words are done with here.
+            let length = at - start;
+            if seen & (DOT | DASH | CAPITAL_T | HIGH) != 0 || seen & NOT_HEX == 0 && length >= 32 {
                 self.word(start, at, to, seen);
             }
             at += 1;
@@ -172,7 +174,8 @@ impl Scan<'_> {
         if seen & HIGH != 0 {
             return self.wide_word(start, end, to, seen);
         }
-        let spelled = seen & CAPITAL_T != 0 || seen & (DASH | FAR_LETTER | DOT) == DASH | FAR_LETTER;
+        let spelled =
+            seen & (CAPITAL_T | SMALL) == CAPITAL_T | SMALL || seen & (DASH | FAR_LETTER | DOT) == DASH | FAR_LETTER;
         if spelled && end - start >= 8 && self.glued(start, end, to) {
             return;
         }
@@ -304,10 +307,11 @@ impl Scan<'_> {
             return None;
         }
         let text = &bytes[start..end];
-        let address = address::v6(text)?;
+        // Times of day are frequent, addresses are not, so the cheap question comes first.
         if !address::v6_is_plain(text) {
             return None;
         }
+        let address = address::v6(text)?;
         let scope = self.v6_scope(address);
         self.push(ObservableType::Ip, scope, start, end);
         Some(end)
@@ -317,14 +321,17 @@ impl Scan<'_> {
     pub(super) fn domain(&mut self, start: usize, end: usize, to: usize) -> bool {
         let bytes = &self.bytes[..to];
         let text = &bytes[start..end];
+        if text.len() < 4 {
+            return false;
+        }
         let Some(name) = Name::read(text).filter(Name::is_domain) else { return false };
-        if !name.is_meant(text, bytes, start, end) {
+        if !name.is_meant(bytes, start, end) {
             return false;
         }
         if self.inside && !self.is_whole_value(start, end, to) {
             return false;
         }
-        let scope = self.name_scope(&name);
+        let scope = self.name_scope(&name, text);
         self.push_lower(ObservableType::Domain, scope, start, end);
         true
     }
@@ -359,10 +366,10 @@ impl Scan<'_> {
         }
     }
 
-    pub(super) fn name_scope(&self, name: &Name) -> Scope {
-        if self.allow.has_domain(name.as_str()) {
+    pub(super) fn name_scope(&self, name: &Name, text: &[u8]) -> Scope {
+        if self.allow.has_domain(text) {
             Scope::AllowListed
-        } else if name.is_reserved() {
+        } else if name.is_reserved(text) {
             Scope::Reserved
         } else {
             Scope::Public

@@ -17,9 +17,7 @@ const USER_INFO: usize = 128;
 /// Most bytes of a host, in any spelling.
 const HOST: usize = 255;
 
-/// Whoever is named between the scheme and the path. Lives on the stack for one call: a box would cost more than it
-/// saves.
-#[expect(clippy::large_enum_variant)]
+/// Whoever is named between the scheme and the path.
 pub(super) enum Host {
     V4(Ipv4Addr),
     /// An IPv4 address as only the C library still reads it: `0x7f.1`, `2130706433`.
@@ -44,11 +42,11 @@ impl Host {
         }
     }
 
-    pub(super) fn scope(&self, scan: &Scan<'_>) -> Scope {
+    pub(super) fn scope(&self, scan: &Scan<'_>, text: &[u8]) -> Scope {
         match self {
             Self::V4(address) | Self::Loose(address) => scan.v4_scope(*address),
             Self::V6(address) => scan.v6_scope(*address),
-            Self::Name(name) => scan.name_scope(name),
+            Self::Name(name) => scan.name_scope(name, text),
         }
     }
 }
@@ -145,11 +143,12 @@ impl Scan<'_> {
             end = at + cut;
             host = Host::read(&self.scratch.as_bytes()[host_from..host_to]);
         }
-        let loose = address::loose_v4(&self.scratch.as_bytes()[host_from..]).filter(|_| any_host).map(Host::Loose);
-        let host = match (host, loose) {
-            (Some(host), _) if host.is_certain() => host,
-            (_, Some(host)) => host,
-            (host, None) => host?,
+        let host = match host {
+            Some(host) if host.is_certain() => host,
+            other => match address::loose_v4(&self.scratch.as_bytes()[host_from..]) {
+                Some(address) if any_host => Host::Loose(address),
+                _ => other?,
+            },
         };
         let single_label = matches!(&host, Host::Name(name) if !name.is_domain());
         if single_label
@@ -278,8 +277,8 @@ impl Scan<'_> {
             self.scratch.push('/');
             at = self.path(start, at + 2, to);
         }
-        let scope = if self.allow.has_exact(&self.scratch[from..]) { Scope::AllowListed } else { who.scope(self) };
-        let host_scope = who.scope(self);
+        let host_scope = who.scope(self, &self.scratch.as_bytes()[host.0..host.1]);
+        let scope = if self.allow.has_exact(&self.scratch[from..]) { Scope::AllowListed } else { host_scope };
         let in_place = self.bytes[start..].starts_with(&self.scratch.as_bytes()[from..]);
         if in_place {
             let length = self.scratch.len() - from;
@@ -302,11 +301,7 @@ impl Scan<'_> {
             }
             Host::Name(name) if !name.is_domain() => {}
             Host::Name(_) if in_place => self.push(ObservableType::Domain, host_scope, host_start, host_end),
-            Host::Name(name) => {
-                let lower = self.scratch.len();
-                self.scratch.push_str(name.as_str());
-                self.push_scratch(ObservableType::Domain, host_scope, lower, self.scratch.len());
-            }
+            Host::Name(_) => self.push_scratch(ObservableType::Domain, host_scope, host.0, host.1),
         }
         self.escaped = false;
         if !self.inside && at > tail + 6 {

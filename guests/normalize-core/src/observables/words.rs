@@ -1,159 +1,138 @@
 //! Endings that are real top-level domains and mean something else in most logs.
 //!
 //! A name that ends in one of these counts as a domain only with evidence: a scheme, `www.`, an e-mail address, a
-//! defanged spelling, a field that is known to hold a domain, or a public suffix of two labels (`co.id`).
+//! defanged spelling, a field that is known to hold a domain, or a public suffix of two labels (`co.id`). Endings that
+//! attackers like as much as programmers do (`.top`, `.click`, `.zone`, `.host`, `.cc`) are left out on purpose.
 
-/// Extensions of files. `setup.py` is a file even though Paraguay is a country.
-const FILES: &[&str] = &[
-    "ps", "py", "pl", "pm", "rs", "sh", "so", "md", "do", "mk", "cab", "zip", "mov", "app", "java", "bat", "bin", "cpl",
-];
-
-/// Words that stand behind a dot in code and in the names of fields: `process.name`, `window.open`, `user.id`.
-const CODE: &[&str] = &[
-    "id",
-    "name",
-    "date",
-    "call",
-    "open",
-    "read",
-    "host",
-    "run",
-    "search",
-    "select",
-    "link",
-    "map",
-    "click",
-    "page",
-    "data",
-    "download",
-    "network",
-    "domains",
-    "email",
-    "new",
-    "now",
-    "pub",
-    "prof",
-    "build",
-    "support",
-    "tools",
-    "services",
-    "systems",
-    "security",
-    "media",
-    "parts",
-    "exchange",
-    "express",
-    "foundation",
-    "engine",
-    "events",
-    "group",
-    "place",
-    "play",
-    "post",
-    "report",
-    "reports",
-    "review",
-    "reviews",
-    "save",
-    "show",
-    "spot",
-    "tel",
-    "top",
-    "version",
-    "video",
-    "watch",
-    "win",
-    "zone",
-    "active",
-    "as",
-    "is",
-    "in",
-    "it",
-    "to",
-    "at",
-    "be",
-    "am",
-    "my",
-    "no",
-    "us",
-];
-
-/// First labels of package and class names: `com.example.app`, `java.lang.String`.
-const PACKAGES: &[&str] = &[
-    "com",
-    "org",
-    "net",
-    "java",
-    "javax",
-    "jdk",
-    "sun",
-    "android",
-    "androidx",
-    "kotlin",
-    "scala",
-    "system",
-    "microsoft",
-    "windows",
-];
-
-/// Programs of DOS and Windows that end in `.com`, and products spelled like domains.
-const PROGRAMS: &[&str] = &[
-    "chcp.com",
-    "command.com",
-    "diskcomp.com",
-    "diskcopy.com",
-    "edit.com",
-    "format.com",
-    "graftabl.com",
-    "mode.com",
-    "more.com",
-    "tree.com",
-    "win.com",
-    "asp.net",
-    "vb.net",
-    "ado.net",
-    "ml.net",
-];
-
-/// Top-level names that RFC 6761, 6762, 7686, 8375 and ICANN set aside, and those that sites use inside because they
-/// were never delegated. All but `onion` mean nothing outside.
-const SPECIAL: &[&str] = &[
-    "local",
-    "internal",
-    "localhost",
-    "test",
-    "example",
-    "invalid",
-    "onion",
-    "lan",
-    "corp",
-    "intranet",
-    "localdomain",
-    "home",
-    "private",
-];
-
-pub(super) fn is_file_extension(tld: &str) -> bool {
-    FILES.contains(&tld)
+/// A label in lower case, without an allocation. Longer ones are none of the words here, and are empty.
+#[derive(Clone, Copy)]
+pub(super) struct Short {
+    bytes: [u8; 16],
+    length: usize,
 }
 
-pub(super) fn is_code_word(tld: &str) -> bool {
-    // Two-letter words of `CODE` are countries first; they are words only where code or prose gives itself away.
-    tld.len() > 2 && CODE.contains(&tld) || tld == "id"
-}
+impl Short {
+    pub(super) fn lower(label: &[u8]) -> Self {
+        let mut bytes = [0; 16];
+        if label.len() > bytes.len() {
+            return Self { bytes, length: 0 };
+        }
+        for (to, from) in bytes.iter_mut().zip(label) {
+            *to = from.to_ascii_lowercase();
+        }
+        Self { bytes, length: label.len() }
+    }
 
-pub(super) fn is_short_word(tld: &str) -> bool {
-    tld.len() == 2 && CODE.contains(&tld)
-}
+    fn get(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
 
-pub(super) fn begins_package(label: &str) -> bool {
-    PACKAGES.contains(&label)
-}
+    pub(super) fn is(&self, word: &[u8]) -> bool {
+        self.get() == word
+    }
 
-pub(super) fn is_program(name: &str) -> bool {
-    PROGRAMS.contains(&name)
-}
+    /// Extension of files. `setup.py` is a file even though Paraguay is a country.
+    pub(super) fn is_file_extension(&self) -> bool {
+        matches!(
+            self.get(),
+            b"ps"
+                | b"py"
+                | b"pl"
+                | b"pm"
+                | b"rs"
+                | b"sh"
+                | b"so"
+                | b"md"
+                | b"do"
+                | b"mk"
+                | b"cab"
+                | b"zip"
+                | b"mov"
+                | b"app"
+        )
+    }
 
-pub(super) fn is_special(tld: &str) -> bool {
-    SPECIAL.contains(&tld)
+    /// Word that stands behind a dot in code and in the names of fields: `process.name`, `user.id`, `window.open`.
+    pub(super) fn is_code_word(&self) -> bool {
+        matches!(
+            self.get(),
+            b"id"
+                | b"name"
+                | b"call"
+                | b"open"
+                | b"read"
+                | b"new"
+                | b"now"
+                | b"save"
+                | b"select"
+                | b"search"
+                | b"show"
+                | b"build"
+                | b"active"
+                | b"prof"
+                | b"tel"
+        )
+    }
+
+    /// Two-letter word of English: a country first, a word where code or prose gives itself away.
+    pub(super) fn is_short_word(&self) -> bool {
+        matches!(self.get(), b"as" | b"is" | b"in" | b"it" | b"to" | b"at" | b"be" | b"am" | b"my" | b"no" | b"us")
+    }
+
+    /// First label of package and class names: `com.example.app`, `java.lang.String`.
+    pub(super) fn begins_package(&self) -> bool {
+        matches!(
+            self.get(),
+            b"com"
+                | b"org"
+                | b"net"
+                | b"java"
+                | b"javax"
+                | b"jdk"
+                | b"sun"
+                | b"android"
+                | b"androidx"
+                | b"kotlin"
+                | b"scala"
+                | b"system"
+                | b"microsoft"
+                | b"windows"
+        )
+    }
+
+    /// Program of DOS and Windows that ends in `.com`, or product spelled like a domain.
+    pub(super) fn is_program(&self) -> bool {
+        matches!(
+            self.get(),
+            b"chcp.com"
+                | b"command.com"
+                | b"diskcomp.com"
+                | b"diskcopy.com"
+                | b"edit.com"
+                | b"format.com"
+                | b"graftabl.com"
+                | b"mode.com"
+                | b"more.com"
+                | b"tree.com"
+                | b"win.com"
+                | b"asp.net"
+                | b"vb.net"
+                | b"ado.net"
+                | b"ml.net"
+        )
+    }
+
+    /// Top-level name that RFC 6761, 6762 or 7686 or ICANN set aside, or that sites use inside because it was never
+    /// delegated. All but `onion` mean nothing outside.
+    pub(super) fn is_special(&self) -> bool {
+        matches!(
+            self.get(),
+            b"local" | b"internal" | b"onion" | b"lan" | b"intranet" | b"localdomain" | b"localhost" | b"invalid"
+        ) || self.is_special_word()
+    }
+
+    /// Those among them that are words first.
+    pub(super) fn is_special_word(&self) -> bool {
+        matches!(self.get(), b"home" | b"private" | b"corp" | b"test" | b"example")
+    }
 }
