@@ -82,7 +82,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         let decided = decider.decide(batch);
         for index in 0..decided.deliveries.len() {
-            let written = serde_json::to_writer(&mut output, &line_of(&decided, index, &stages)).map_err(io::Error::from);
+            let written =
+                serde_json::to_writer(&mut output, &line_of(&decided, index, &stages)).map_err(io::Error::from);
             match written.and_then(|()| output.write_all(b"\n")) {
                 // Whoever reads has seen enough, as `head` does.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),

@@ -231,10 +231,7 @@ impl Decisions {
                 subject: at("subject", &raw.subjects, raw.subject[next])?.clone(),
                 tlp: raw.tlp[next],
                 observables: chosen,
-                remove: keys
-                    .into_iter()
-                    .map(|key| at("key", &raw.keys, key).cloned())
-                    .collect::<Result<_, _>>()?,
+                remove: keys.into_iter().map(|key| at("key", &raw.keys, key).cloned()).collect::<Result<_, _>>()?,
             };
             decided.push((Some(share), reason));
             next += 1;

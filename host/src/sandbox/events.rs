@@ -48,7 +48,9 @@ impl Events {
         for (piece, &end) in columns.ends.iter().enumerate() {
             let end = end as usize;
             if end < before || !text.is_char_boundary(end) {
-                return Err(format!("piece {piece} ends at byte {end}: before its start, past the text or in a letter"));
+                return Err(format!(
+                    "piece {piece} ends at byte {end}: before its start, past the text or in a letter"
+                ));
             }
             before = end;
         }

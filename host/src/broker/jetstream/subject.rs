@@ -13,7 +13,9 @@ impl Subjects {
     /// steer a message to somebody else's subject.
     #[must_use]
     pub fn allow(&self, subject: &str) -> bool {
-        subject.len() <= 255 && subject.split('.').all(is_plain) && self.0.iter().any(|pattern| matches(pattern, subject))
+        subject.len() <= 255
+            && subject.split('.').all(is_plain)
+            && self.0.iter().any(|pattern| matches(pattern, subject))
     }
 }
 
@@ -44,8 +46,19 @@ mod tests {
         for allowed in ["aurora.alerts.cps", "aurora.alerts.a.b", "aurora.q.x", "AURORA.audit"] {
             assert!(subjects.allow(allowed), "{allowed}");
         }
-        for refused in ["aurora.alerts", "aurora.alerts.", "aurora.alerts.*", "aurora.alerts.a b", "other.x", "aurora.q.x.y",
-            "aurora.alerts.>", "aurora.alerts.a..b", "$JS.API.STREAM.DELETE.AURORA", "aurora.audit", ""] {
+        for refused in [
+            "aurora.alerts",
+            "aurora.alerts.",
+            "aurora.alerts.*",
+            "aurora.alerts.a b",
+            "other.x",
+            "aurora.q.x.y",
+            "aurora.alerts.>",
+            "aurora.alerts.a..b",
+            "$JS.API.STREAM.DELETE.AURORA",
+            "aurora.audit",
+            "",
+        ] {
             assert!(!subjects.allow(refused), "{refused}");
         }
     }

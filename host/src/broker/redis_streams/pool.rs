@@ -92,9 +92,8 @@ pub struct Open {
 
 impl Open {
     async fn connect(&self, timeout: Duration) -> redis::RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(timeout));
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(self.timeout)).set_response_timeout(Some(timeout));
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 }

@@ -10,9 +10,11 @@ pub async fn probe(config: &Config) -> Result<String, String> {
     let mut connection = pool.get().await.map_err(|error| {
         format!("{}; see that Redis listens there and that redis.url has the right user and password", Chain(&error))
     })?;
-    let info: String = redis::cmd("INFO").arg("everything").query_async(&mut *connection).await.map_err(|error| {
-        format!("{}; the user of redis.url needs the right to INFO", Chain(&error))
-    })?;
+    let info: String = redis::cmd("INFO")
+        .arg("everything")
+        .query_async(&mut *connection)
+        .await
+        .map_err(|error| format!("{}; the user of redis.url needs the right to INFO", Chain(&error)))?;
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("unknown").trim().to_owned()
     };

@@ -91,7 +91,8 @@ fn compile(package: &Path) -> anyhow::Result<PathBuf> {
         );
     }
     let wanted = fs::canonicalize(&manifest)?;
-    let messages = output.stdout.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    let messages =
+        output.stdout.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
     messages
         .filter(|message| message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == wanted))
         .filter_map(|message| message["filenames"].as_array().cloned())
