@@ -83,7 +83,11 @@ pub trait Settle: Send + Sync {
 /// Where a source hands over what it took: the lanes, as HTTP ingest sees them. Called on async tasks, so nothing in it
 /// may block.
 pub trait Intake: Send + Sync + 'static {
-    /// The lane that keeps the order of events with this context.
+    /// Number of lanes.
+    fn lanes(&self) -> usize;
+
+    /// The lane that keeps the order of events with this context, below [`lanes`](Self::lanes). The same for the same
+    /// context at all times: sources keep the answer.
     fn lane_of(&self, context: &Context) -> usize;
 
     /// Most events that one [`try_send`](Self::try_send) can ever place. A larger chunk would be refused for ever, so
@@ -95,7 +99,18 @@ pub trait Intake: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`] gives the chunk back, with its duties still open.
     fn try_send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Refused>;
+
+    /// Hands a chunk to a lane, waiting while the lane is full.
+    ///
+    /// # Errors
+    /// [`Closed`] when the lane will never take anything again; the chunk's duties are abandoned.
+    fn send(&self, lane: usize, chunk: Vec<Delivery>) -> impl Future<Output = Result<(), Closed>> + Send;
 }
+
+/// The lanes have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lanes take no more events")]
+pub struct Closed;
 
 /// A chunk that a lane did not take.
 #[derive(Debug)]

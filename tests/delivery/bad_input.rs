@@ -73,9 +73,8 @@ async fn a_message_above_the_default_limit_of_a_mebibyte_is_kept() -> Result<()>
 
 #[tokio::test]
 async fn an_unknown_format_says_which_there_are() -> Result<()> {
-    let odd = toml::toml! { topic = "odd/in"; qos = 1; format = "carrier-pigeon"; source = "loft" };
-    let good = toml::toml! { topic = "aurora/sensors/+/alerts"; qos = 2 };
-    let site = Site::plan().without_nats().set("mqtt.subscriptions", vec![odd, good]).start().await?;
+    let plan = Site::plan().without_nats().subscribe("odd/in", 1, "carrier-pigeon", "loft");
+    let site = plan.subscribe("aurora/sensors/+/alerts", 2, "mqtt", "mqtt").start().await?;
     let letter = dead_letter(&site, "odd/in", b"coo").await?;
     assert_eq!(letter.text("source"), "loft");
     let reason = letter.text("reason");
@@ -85,9 +84,8 @@ async fn an_unknown_format_says_which_there_are() -> Result<()> {
 
 #[tokio::test]
 async fn a_declared_format_that_the_payload_is_not_is_no_event() -> Result<()> {
-    let cef = toml::toml! { topic = "cef/in"; qos = 1; format = "cef"; source = "firewall" };
-    let good = toml::toml! { topic = "aurora/sensors/+/alerts"; qos = 2 };
-    let site = Site::plan().without_nats().set("mqtt.subscriptions", vec![cef, good]).start().await?;
+    let plan = Site::plan().without_nats().subscribe("cef/in", 1, "cef", "firewall");
+    let site = plan.subscribe("aurora/sensors/+/alerts", 2, "mqtt", "mqtt").start().await?;
     for payload in ["CEF:0|too|few", "plain words", "{}"] {
         let letter = dead_letter(&site, "cef/in", payload.as_bytes()).await?;
         assert_eq!(letter.text("stage"), "normalize");

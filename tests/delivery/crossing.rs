@@ -82,8 +82,7 @@ async fn what_is_below_high_stays_at_the_site() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_not_cyber_physical_goes_to_the_general_stream() -> Result<()> {
-    let subscription = toml::toml! { topic = "collectors/cef"; qos = 1; format = "cef"; source = "edge-firewall" };
-    let site = Site::plan().set("mqtt.subscriptions", vec![subscription]).start().await?;
+    let site = Site::plan().subscribe("collectors/cef", 1, "cef", "edge-firewall").start().await?;
     let line =
         "CEF:0|Example|Edge Firewall|5.2|4100|Malicious file blocked|9|src=10.20.4.31 dst=203.0.113.80 act=blocked";
     site.publish("collectors/cef", 1, [line]).await?;
@@ -139,15 +138,9 @@ async fn attestation_results_have_their_stream_and_their_subject() -> Result<()>
 #[tokio::test]
 async fn both_versions_of_mqtt_cross_at_every_quality_of_service() -> Result<()> {
     for version in ["3.1.1", "5"] {
-        let subscriptions: Vec<toml::Table> = (0..3_i64)
-            .map(|qos| {
-                let mut subscription = toml::Table::new();
-                subscription.insert("topic".to_owned(), format!("aurora/sensors/+/alerts{qos}").into());
-                subscription.insert("qos".to_owned(), qos.into());
-                subscription
-            })
-            .collect();
-        let plan = Site::plan().without_nats().set("mqtt.version", version).set("mqtt.subscriptions", subscriptions);
+        let plan = (0..3).fold(Site::plan().without_nats().set("mqtt.version", version), |plan, qos| {
+            plan.subscribe(&format!("aurora/sensors/+/alerts{qos}"), qos, "mqtt", "mqtt")
+        });
         let site = plan.start().await?;
         for qos in 0..3_u8 {
             let payloads = (0..100).map(|number| alert("low", u32::from(qos) * 100 + number));

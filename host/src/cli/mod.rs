@@ -1,5 +1,6 @@
 //! The commands.
 
+pub mod check;
 pub mod demo;
 mod guest;
 mod pipe;

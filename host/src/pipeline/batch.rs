@@ -9,7 +9,8 @@ use crate::event::Delivery;
 pub struct Chunk {
     /// In order.
     pub deliveries: Vec<Delivery>,
-    /// Given back when the lane takes the chunk.
+    /// Given back when the lane takes the chunk, by being dropped.
+    #[expect(dead_code, reason = "held for its drop")]
     pub places: OwnedSemaphorePermit,
 }
 

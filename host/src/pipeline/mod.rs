@@ -6,15 +6,22 @@
 //! batch, so batches grow by themselves when Redis is slow; two decided batches wait at the most, then the lane waits,
 //! then sources stop reading.
 
+mod lanes;
 mod batch;
 mod bisect;
 mod decide;
 mod identity;
 mod record;
 mod dead_letter;
+mod publish;
+mod relay;
+mod audit;
 
-pub use batch::Gather;
+pub use audit::{Audit, Trail};
 pub use dead_letter::{DeadLetter, Effect};
 pub use decide::{Decided, DecidedEvent, Decider, Outcome, Stages};
 pub use identity::event_id;
+pub use lanes::{Lanes, Started};
+pub use publish::{Publisher, Ready, Target, encode};
 pub use record::{alert_json, attestation_json, event_json, ioc_json};
+pub use relay::Relay;

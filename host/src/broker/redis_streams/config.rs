@@ -1,9 +1,11 @@
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use crate::config::{findings::Findings, quoted, redacted_url, urls};
+
 /// `[redis]`: where normalized events go.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `redis://[user:password@]host[:6379][/db]` or `rediss://…` for TLS. Required.
@@ -62,5 +64,64 @@ impl Default for Config {
             audit: "aurora:audit".to_owned(),
             outbox: "aurora:outbox".to_owned(),
         }
+    }
+}
+
+impl Config {
+    pub(crate) fn validate(&self, findings: &mut Findings) {
+        if let Some(url) = urls::check(findings, "redis.url", &self.url, ["redis", "rediss"]) {
+            let database = url.path().trim_matches('/');
+            if !database.is_empty() && database.parse::<u32>().is_err() {
+                findings.problem("redis.url", "names a database that is not a number", "write it like redis://host/0");
+            }
+            if self.ca.is_some() && url.scheme() == "redis" {
+                let what = "is set, but `redis.url` says redis://, which is not encrypted";
+                findings.problem("redis.ca", what, "write rediss://");
+            }
+        }
+        findings.range("redis.pool", self.pool, (1, 1024), ("1", "1024"));
+        let waits = (Duration::from_millis(100), Duration::from_secs(3600));
+        findings.range("redis.timeout", self.timeout, waits, ("\"100ms\"", "\"1h\""));
+        findings.range("redis.reconnect_max", self.reconnect_max, waits, ("\"100ms\"", "\"1h\""));
+        for name in self.streams.keys() {
+            check_name(findings, format!("redis.streams.{}", quoted(name)), name);
+        }
+        let own = [("dead_letter", &self.dead_letter), ("audit", &self.audit), ("outbox", &self.outbox)];
+        for (index, (name, stream)) in own.iter().enumerate() {
+            let key = format!("redis.{name}");
+            check_name(findings, key.clone(), stream);
+            if let Some((other, _)) = own[..index].iter().find(|(_, other)| other == stream) {
+                findings.problem(key, format!("is the same stream as `redis.{other}`"), "give each its own");
+            }
+        }
+        if self.streams.contains_key(&self.outbox) {
+            let what = "is also in `redis.streams`, whose streams are trimmed and open to routers";
+            findings.problem("redis.outbox", what, "choose a name of its own");
+        }
+    }
+}
+
+fn check_name(findings: &mut Findings, key: String, name: &str) {
+    if name.is_empty() || name.len() > 512 || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let what = format!("{name:?} is no stream name");
+        findings.problem(key, what, "choose 1 to 512 bytes without spaces, like \"aurora:alerts\"");
+    }
+}
+
+/// Every field, but the address without its password.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, ca, pool, timeout, reconnect_max, streams, dead_letter, audit, outbox } = self;
+        f.debug_struct("Config")
+            .field("url", &redacted_url(url))
+            .field("ca", ca)
+            .field("pool", pool)
+            .field("timeout", timeout)
+            .field("reconnect_max", reconnect_max)
+            .field("streams", streams)
+            .field("dead_letter", dead_letter)
+            .field("audit", audit)
+            .field("outbox", outbox)
+            .finish()
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub struct Args {
     /// Folders of guest packages.
     #[arg(required = true)]
     packages: Vec<PathBuf>,

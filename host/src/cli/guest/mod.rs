@@ -5,12 +5,12 @@ mod build;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Command {
+pub enum Command {
     /// Build guests written in Rust into components, and check what they import.
     Build(build::Args),
 }
 
-pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Build(args) => build::run(&args),
     }
