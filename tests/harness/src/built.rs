@@ -59,28 +59,22 @@ pub fn hostile_guest() -> Result<PathBuf> {
 }
 
 fn build_hostile_guest() -> Result<PathBuf> {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let target = target()?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "hostile", "--profile", "component", "--target", TARGET])
-        .current_dir(workspace())
-        .env("CARGO_TARGET_DIR", &target)
+    let (workspace, guests) = (workspace(), target()?.join("guests"));
+    // By the command that guest authors use, so it is tried as well. Under a name of its own first: another run of
+    // the tests may be reading the old one.
+    let draft = guests.join(format!("draft-{}", std::process::id()));
+    let output = Command::new(binary()?)
+        .args(["guest", "build", "--out"])
+        .arg(&draft)
+        .arg("tests/hostile")
+        .current_dir(&workspace)
         .output()
-        .context("cannot run cargo")?;
+        .context("cannot run aurora guest build")?;
     if !output.status.success() {
         bail!("the hostile guest does not build:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-    let module = std::fs::read(target.join(TARGET).join("component/hostile.wasm")).context("cannot read the module")?;
-    let component = wit_component::ComponentEncoder::default()
-        .module(&module)
-        .and_then(|encoder| encoder.validate(true).encode())
-        .context("the hostile guest makes no component")?;
-    let path = target.join("guests/hostile.wasm");
-    std::fs::create_dir_all(target.join("guests")).context("cannot make the guests' folder")?;
-    // Under a name of its own first: another run of the tests may be reading the old one.
-    let draft = path.with_extension(std::process::id().to_string());
-    std::fs::write(&draft, component).context("cannot write the hostile guest")?;
-    std::fs::rename(&draft, &path).context("cannot write the hostile guest")?;
+    let path = guests.join("hostile.wasm");
+    std::fs::rename(draft.join("hostile.wasm"), &path).context("cannot move the hostile guest to its place")?;
+    std::fs::remove_dir_all(&draft).context("cannot clear up")?;
     Ok(path)
 }

@@ -19,7 +19,7 @@ pub use aurora::cli::demo::{
     publisher::Publisher,
 };
 pub use built::{binary, hostile_guest, stock_guest, workspace};
-pub use pipe::{PipeLine, pipe};
+pub use pipe::{PipeLine, Piped, pipe};
 pub use proxy::{Faults, Proxy};
 pub use reading::{Entry, Message, read_jetstream, read_stream};
 pub use scrape::Scrape;

@@ -1,15 +1,16 @@
 //! `aurora pipe`: raw events in, what becomes of them out, without any broker.
 
 use std::{
-    io::Write as _,
+    io::{Read, Write as _},
     process::{Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::binary;
+use crate::{PATIENCE, binary};
 
 /// One line of the answer.
 #[derive(Clone, Debug)]
@@ -60,24 +61,57 @@ impl PipeLine {
     }
 }
 
-/// Runs `aurora pipe` with `arguments` on `input`.
+/// What `aurora pipe` did.
+#[derive(Clone, Debug)]
+pub struct Piped {
+    /// One for each raw event.
+    pub lines: Vec<PipeLine>,
+    /// What it logged.
+    pub log: String,
+}
+
+/// Runs `aurora pipe` with `arguments` on `input`. It is killed if it takes longer than [`PATIENCE`].
 ///
 /// # Errors
-/// It ends badly, or prints something else than JSON lines.
-pub fn pipe(arguments: &[&str], input: &[u8]) -> Result<Vec<PipeLine>> {
+/// It ends badly or not at all, or prints something else than JSON lines.
+pub fn pipe(arguments: &[&str], input: &[u8]) -> Result<Piped> {
     let mut command = Command::new(binary()?);
     command.arg("pipe").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start aurora pipe")?;
     let mut stdin = child.stdin.take().context("aurora pipe has no standard input")?;
     let input = input.to_vec();
-    // Written beside the reading, since neither side's pipe holds everything. That it may end early is its own error.
+    // Beside each other, since no pipe holds everything. That it may end before it has read all is its own error.
     let feeding = thread::spawn(move || stdin.write_all(&input).ok());
-    let output = child.wait_with_output().context("cannot read from aurora pipe")?;
+    let (printed, logged) = (drain(child.stdout.take()), drain(child.stderr.take()));
+
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for aurora pipe")? {
+            break status;
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill().ok();
+            child.wait().ok();
+            bail!("aurora pipe does not end; its log:\n{}", logged.join().unwrap_or_default());
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
     feeding.join().ok();
-    if !output.status.success() {
-        bail!("aurora pipe ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let (printed, log) = (printed.join().unwrap_or_default(), logged.join().unwrap_or_default());
+    if !status.success() {
+        bail!("aurora pipe ended with {status}:\n{log}");
     }
-    let text = String::from_utf8(output.stdout).context("aurora pipe printed something else than UTF-8")?;
     let parse = |line: &str| serde_json::from_str(line).map(PipeLine).with_context(|| format!("not JSON: {line}"));
-    text.lines().map(parse).collect()
+    Ok(Piped { lines: printed.lines().map(parse).collect::<Result<_>>()?, log })
+}
+
+/// Reads to the end on a thread of its own. Text that is not UTF-8 shows as such.
+fn drain(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            stream.read_to_end(&mut bytes).ok();
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }

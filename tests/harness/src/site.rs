@@ -39,6 +39,7 @@ pub struct Plan {
     redis: Redis,
     no_nats: bool,
     proxied: Vec<Place>,
+    subscriptions: Vec<Value>,
     /// Dotted keys, in order; a later one wins.
     settings: Vec<(String, Value)>,
 }
@@ -48,6 +49,19 @@ impl Plan {
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.settings.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// One more subscription; the first one replaces the default ones.
+    #[must_use]
+    pub fn subscribe(mut self, topic: &str, qos: u8, format: &str, source: &str) -> Self {
+        let subscription = Table::from_iter([
+            ("topic".to_owned(), Value::from(topic)),
+            ("qos".to_owned(), i64::from(qos).into()),
+            ("format".to_owned(), format.into()),
+            ("source".to_owned(), source.into()),
+        ]);
+        self.subscriptions.push(subscription.into());
         self
     }
 
@@ -183,6 +197,9 @@ impl Site {
             insert(&mut config, "nats.url", self.url(Place::Nats)?.into())?;
         }
         insert(&mut config, "admin.listen", admin.to_string().into())?;
+        if !self.plan.subscriptions.is_empty() {
+            insert(&mut config, "mqtt.subscriptions", self.plan.subscriptions.clone().into())?;
+        }
         for (key, value) in &self.plan.settings {
             insert(&mut config, key, value.clone())?;
         }

@@ -13,6 +13,9 @@ use aurora_guest::{
     Routes, Routing, Scope, Severity, Share, Summary, Text, Tlp,
 };
 
+/// More than a guest may answer (16 MiB by default), less than it may hold in memory twice.
+const LARGE: usize = 17 << 20;
+
 /// What `line` tells `stage` to do.
 fn deed<'a>(line: &'a str, stage: &str) -> &'a str {
     line.strip_prefix(stage).and_then(|rest| rest.trim_start().split(' ').next()).unwrap_or_default()
@@ -38,7 +41,7 @@ pub fn normalize(input: &RawEvents) -> Result<Normalized, Failure> {
                 out.accept();
             }
             "huge" => {
-                write(&mut out, line, raw.received_ms, &"x".repeat(40 << 20));
+                write(&mut out, line, raw.received_ms, &"x".repeat(LARGE));
                 out.accept();
             }
             "failure" => return Err(Failure::Other("told to".to_owned())),
@@ -89,7 +92,7 @@ pub fn route(input: &OriginEvents) -> Result<Routes, Failure> {
             "unknown" => routing.to(&["no:such:stream"], "told to"),
             "twice" => routing.to(&["aurora:alerts", "aurora:alerts"], "told to"),
             "failure" => return Err(Failure::Other("told to".to_owned())),
-            "huge" => routing.to(&["aurora:alerts"], &"x".repeat(40 << 20)),
+            "huge" => routing.to(&["aurora:alerts"], &"x".repeat(LARGE)),
             deed => {
                 deeds::common(deed);
                 routing.to(&["aurora:alerts"], "behaves");
@@ -132,7 +135,7 @@ pub fn federate(input: &OriginEvents) -> Result<Decisions, Failure> {
                 deciding.share(share, "told to");
             }
             "failure" => return Err(Failure::Other("told to".to_owned())),
-            "huge" => deciding.keep(&"x".repeat(40 << 20)),
+            "huge" => deciding.keep(&"x".repeat(LARGE)),
             "" if event.title().starts_with("share") => deciding.share(share("aurora.alerts.network"), "behaves"),
             "" => deciding.keep("behaves"),
             deed => {

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
     sync::mpsc::{Receiver, Sender, channel},
     time::Instant,
@@ -18,7 +17,7 @@ use super::{
     standing::{Chunks, Standing},
     wire::Wire,
 };
-use crate::{admin::Readiness, event::Intake, telemetry::Metrics};
+use crate::{admin::Readiness, broker::backoff, event::Intake, telemetry::Metrics};
 
 /// How the session ends, in two steps.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +74,7 @@ impl<I: Intake> Session<I> {
 
 /// Holds a connection, one after the other.
 async fn hold<I: Intake>(standing: &mut Standing<I>, chunks: &Sender<Chunks>, stop: &Stop) -> usize {
-    let mut pauses = back_off(standing.config.reconnect_max);
+    let mut pauses = backoff(standing.config.reconnect_max);
     let mut told = String::new();
     let mut connections = 0_u64;
     loop {
@@ -100,10 +99,10 @@ async fn hold<I: Intake>(standing: &mut Standing<I>, chunks: &Sender<Chunks>, st
         }
         // A connection that lasted was good; one that did not, two hosts with one client id for example, was not.
         if started.elapsed() > standing.config.reconnect_max {
-            pauses = back_off(standing.config.reconnect_max);
+            pauses = backoff(standing.config.reconnect_max);
             told.clear();
         }
-        let pause = next(&mut pauses);
+        let pause = pauses.next().unwrap_or(standing.config.reconnect_max);
         let said = error.in_full();
         if said == told {
             debug!(error = said, ?pause, "mqtt is still away");
@@ -180,37 +179,4 @@ async fn hand_on<I: Intake>(
     }
     drop(waiting);
     std::future::pending().await
-}
-
-/// Pauses between attempts: from 100 ms, doubled, up to `max`, with jitter and without an end.
-pub(super) fn back_off(max: Duration) -> ExponentialBackoff {
-    // The jitter adds up to as much again.
-    let max = max / 2;
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(100).min(max))
-        .with_max_delay(max)
-        .with_factor(2.0)
-        .with_jitter()
-        .without_max_times()
-        .build()
-}
-
-/// The next pause; never none, since the number of attempts has no end.
-pub(super) fn next(pauses: &mut ExponentialBackoff) -> Duration {
-    pauses.next().unwrap_or(Duration::from_secs(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_the_ceiling_and_never_end() {
-        let ceiling = Duration::from_secs(5);
-        let pauses: Vec<_> = back_off(ceiling).take(200).collect();
-        assert_eq!(pauses.len(), 200);
-        assert!(pauses[0] >= Duration::from_millis(100) && pauses[0] <= Duration::from_millis(200), "{:?}", pauses[0]);
-        assert!(pauses.iter().all(|pause| *pause <= ceiling));
-        assert!(pauses[100..].iter().all(|pause| *pause >= ceiling / 2));
-    }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
 use bytes::BytesMut;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::{Error, Subscription, Version, packet, session};
+use super::{Error, Subscription, Version, packet};
+use crate::broker::{Backoff, backoff};
 
 /// Asks for the subscriptions of the section, and again and again for those that are refused.
 pub(super) struct Subscribing {
@@ -17,7 +17,7 @@ pub(super) struct Subscribing {
     /// Packet id of the SUBSCRIBE under way.
     asked: Option<u16>,
     last_id: u16,
-    again: ExponentialBackoff,
+    again: Backoff,
     /// When to ask again.
     pub due: Option<Instant>,
     reconnect_max: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Subscribing {
 
 impl Subscribing {
     pub fn new(version: Version, reconnect_max: Duration) -> Self {
-        let again = session::back_off(reconnect_max);
+        let again = backoff(reconnect_max);
         Self { version, wanted: Vec::new(), asked: None, last_id: 0, again, due: None, reconnect_max }
     }
 
@@ -36,7 +36,7 @@ impl Subscribing {
         if !kept {
             self.wanted = (0..subscriptions.len()).collect();
         }
-        self.again = session::back_off(self.reconnect_max);
+        self.again = backoff(self.reconnect_max);
         self.ask(subscriptions, out)
     }
 
@@ -83,7 +83,7 @@ impl Subscribing {
         }
         self.wanted = refused;
         if !self.wanted.is_empty() {
-            self.due = Some(Instant::now() + session::next(&mut self.again));
+            self.due = Some(Instant::now() + self.again.next().unwrap_or(self.reconnect_max));
         }
     }
 

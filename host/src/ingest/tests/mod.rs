@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::event::{Context, Identity, Refused, Settlement};
+use crate::event::{Closed, Context, Identity, Refused, Settlement};
 
 /// What the intake does with a chunk.
 #[derive(Clone, Copy)]
@@ -47,12 +47,20 @@ struct Seen {
 }
 
 impl Intake for Desk {
+    fn lanes(&self) -> usize {
+        usize::MAX
+    }
+
     fn lane_of(&self, context: &Context) -> usize {
         context.ordering_key().len()
     }
 
     fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    async fn send(&self, _: usize, _: Vec<Delivery>) -> Result<(), Closed> {
+        unreachable!("ingest never waits for a lane")
     }
 
     fn try_send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Refused> {
