@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     broker::jetstream::Subjects,
-    config::Config,
+    config::{self, Config, Purpose},
     event::{Context, Delivery, Duty, Identity, is_device_id},
     pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, event_json},
     sandbox::{Guest, Sandbox},
@@ -96,7 +96,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
-    let mut config = Config::default();
+    let mut config = match Config::load(args.config.as_deref(), config::environment(), Purpose::Pipe) {
+        Ok(config) => config,
+        Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
+    };
+    if config.guests.cache.is_none() {
+        config.guests.cache = user_cache();
+    }
     let folder = match &args.guests {
         Some(folder) => folder.clone(),
         None => stock_guests()?,
@@ -112,6 +118,14 @@ fn load(args: &Args) -> anyhow::Result<Config> {
         }
     }
     Ok(config)
+}
+
+/// Where a user's programs keep what they can make again (XDG Base Directory Specification). Compiling a large guest
+/// takes a second, and an author runs this all day.
+fn user_cache() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("aurora").join("guests"))
 }
 
 /// `target/release/aurora` has its guests in `target/guests`.
