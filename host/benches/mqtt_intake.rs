@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use aurora::{
+    admin::Readiness,
     broker::mqtt::{Config, Session, Stop, Subscription, Version},
     event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
     telemetry::Metrics,
@@ -73,7 +74,7 @@ async fn run(config: Config, number: usize, meanwhile: impl Future<Output = Resu
     let count = Arc::new(AtomicUsize::new(0));
     let lanes = Arc::new(Lanes { chunks });
     let (started, cpu) = (Instant::now(), cpu(std::process::id()));
-    let session = tokio::spawn(Session::new(config, lanes, &metrics, stop.clone())?.run());
+    let session = tokio::spawn(Session::new(config, lanes, &metrics, Readiness::new([]), stop.clone())?.run());
     let connected = &metrics.broker(aurora::telemetry::Broker::Mqtt).connected;
     while connected.get() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -142,8 +142,8 @@ async fn connection(client: TcpStream, upstream: SocketAddr, faults: watch::Rece
         let first = tokio::select! { ended = &mut up => (ended, true), ended = &mut down => (ended, false) };
         match first {
             (Ended::Cut, _) => {}
-            (Ended::Closed, true) => drop(down.await),
-            (Ended::Closed, false) => drop(up.await),
+            (Ended::Closed, true) => _ = down.await,
+            (Ended::Closed, false) => _ = up.await,
         }
     };
     tokio::select! {

@@ -12,6 +12,7 @@ use super::{
     Config,
 };
 use crate::{
+    admin::Readiness,
     event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
     telemetry::{Broker, Metrics},
 };
@@ -132,7 +133,7 @@ pub(super) struct Running {
 impl Running {
     pub fn start(config: Config, lanes: &Arc<Lanes>) -> Self {
         let (stop, metrics) = (Stop::default(), Metrics::new());
-        let session = Session::new(config, Arc::clone(lanes), &metrics, stop.clone()).expect("a valid configuration");
+        let session = Session::new(config, Arc::clone(lanes), &metrics, Readiness::new([]), stop.clone()).expect("a valid configuration");
         Self { stop, metrics, task: tokio::spawn(session.run()) }
     }
 
