@@ -4,9 +4,9 @@ use aurora_guest::{ObservableType, Scope};
 
 use super::class::{CLASS, LOCAL};
 use super::class::{begins_label, byte};
+use super::host::{Host, half_closed};
 use super::name::Name;
 use super::scan::Scan;
-use super::url::{Host, half_closed};
 use super::{address, refang};
 
 /// RFC 5321: at most 64 bytes before the at sign.
@@ -120,7 +120,7 @@ impl Scan<'_> {
                 let (end, _) = self.host(at + 1, to, false);
                 self.joined_host(from, start, end, to)
             } else {
-                self.address(from, start, at + 1, to)
+                self.address(from, start, at + 1, to, false)
             };
             if done.is_some() {
                 return done;
@@ -155,7 +155,7 @@ impl Scan<'_> {
         let apart = word.windows(2).position(|two| two == b"AT").filter(|&at| between(at, 2) && at <= LOCAL_PART);
         if let Some(at) = apart.filter(|_| word.contains(&b'.')) {
             self.scratch.push_str(&self.text[start..start + at]);
-            if self.address(from, start, start + at + 2, to).is_some() {
+            if self.address(from, start, start + at + 2, to, false).is_some() {
                 return true;
             }
             self.scratch.truncate(from);
@@ -221,7 +221,9 @@ impl Scan<'_> {
         }
         let from = self.scratch.len();
         self.scratch.push_str(&self.text[first..at]);
-        let end = self.email_behind(from, first, at, to);
+        // `HTTP/host.example.com@REALM.EXAMPLE.COM` is a Kerberos principal.
+        let principal = first > 0 && self.bytes[first - 1] == b'/' && byte(self.bytes, at + 1).is_ascii_uppercase();
+        let end = if principal { None } else { self.email_behind(from, first, at, to) };
         if end.is_none() {
             self.scratch.truncate(from);
         }
@@ -236,7 +238,9 @@ impl Scan<'_> {
             return self.literal(from, start, host, to);
         }
         let mark = self.scratch.len();
-        let end = self.address(from, start, host, to);
+        // `ask @example.com` is how one names an account elsewhere.
+        let mention = bytes[at] == b' ' && bytes[host - 1] == b'@';
+        let end = self.address(from, start, host, to, mention);
         if end.is_none() {
             self.scratch.truncate(mark);
         }
@@ -244,13 +248,16 @@ impl Scan<'_> {
     }
 
     /// At sign and domain, behind the local part that is in the scratch since `from`.
-    fn address(&mut self, from: usize, start: usize, host: usize, to: usize) -> Option<usize> {
+    fn address(&mut self, from: usize, start: usize, host: usize, to: usize, only_defanged: bool) -> Option<usize> {
         if self.scratch.len() == from {
             return None;
         }
         self.scratch.push('@');
         let name_from = self.scratch.len();
-        let (mut end, _) = self.host(host, to, false);
+        let (mut end, defanged) = self.host(host, to, false);
+        if only_defanged && !defanged {
+            return None;
+        }
         if let Some(dot) = self.scratch[name_from..].find("DOT").filter(|_| !self.scratch[name_from..].contains('.')) {
             self.scratch.replace_range(name_from + dot..name_from + dot + 3, ".");
         }

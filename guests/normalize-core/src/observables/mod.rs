@@ -8,42 +8,51 @@
 //! | type | in running text | value |
 //! |---|---|---|
 //! | `ip` | dotted quads without leading zeros; IPv6, compressed or not, with an IPv4 tail | as written; port, prefix length, brackets and zone cut |
-//! | `domain` | names below a public suffix, or set aside (`.local`, `.onion`, …) | lower case |
-//! | `url` | `scheme://…`; without a scheme where a path follows a sure domain (`example.com/a`) | refanged, else as written |
-//! | `email` | `local@domain`, `local@[address]` | refanged, else as written |
-//! | `hash_*` | 32, 40 or 64 hexadecimal digits between other characters, not all decimal | lower case |
-//! | `cve` | `CVE-2021-44228`, `cve 2021-44228`, `CVE_2021_44228` | `CVE-2021-44228` |
-//! | `file_path` | `C:\…`, `\\host\share\…`, `%VAR%\…`, `~/…`, `/etc/…` and other known roots | doubled backslashes made single |
+//! | `domain` | names below a public suffix, or set aside (`.local`, `.onion`, …); see `words` for endings that need evidence | lower case |
+//! | `url` | `scheme://…`; without a scheme where a path follows a sure domain (`example.com/a`) | refanged; scheme and host in lower case |
+//! | `email` | `local@domain`, `local@[address]` | refanged, lower case |
+//! | `hash_*` | 32, 40 or 64 hexadecimal digits between other characters, not all decimal, not named as another digest (`IMPHASH=`, `ja3=`) | lower case |
+//! | `cve` | `CVE-2021-44228`, `cve 2021-44228`, `CVE_2021_44228`, years 1999 to 2099 | `CVE-2021-44228` |
+//! | `file_path` | `C:\…`, `\\host\share\…`, `%VAR%\…`, `..\a\b`, `../a/b`, `~/…`, `/etc/…` and other known roots | doubled backslashes made single |
 //! | `registry_key` | `HKLM\…`, `HKEY_LOCAL_MACHINE\…`, `HKLM:\…`, `<HKLM>\…`, `\REGISTRY\…` | without the decoration |
 //! | `mutex` | `Global\…`, `Local\…`, `\BaseNamedObjects\…` | as written |
-//! | `user_agent` | `Mozilla/…`, `Opera/…` | as written |
+//! | `user_agent` | `Mozilla/…`, `Opera/…`; nothing inside it is looked at | as written |
 //!
-//! A URL gives its host too, and the hashes, addresses, e-mail addresses and further hosts in its tail. An e-mail
-//! address gives its domain; a UNC path its host.
+//! Where case means nothing the value is in lower case: what one site shares the next one looks up byte by byte.
+//!
+//! A URL gives its host too, and what its tail holds: hashes, addresses, e-mail addresses, the hosts of further URLs, and
+//! domains that fill a segment or parameter. A host in the manner of `inet_aton` (`http://0x7f000001/`) gives the
+//! address that it means. An e-mail address gives its domain; a UNC path its host.
 //!
 //! # Defanged spellings
 //!
-//! Dots: `[.]` `(.)` `{.}` `<.>` `[dot]` `(punto)` `[punkt]` `[,]` `\.` `^.` `].[` `[.` ` [.] ` ` DOT ` `-dot-`
-//! `fooDOTcom` `dot]`. At signs: `[@]` `(at)` `[et]` `(arroba)` ` @ ` ` AT ` `fooATbar.com`. Schemes: `hxxp` `h**p`
-//! `hXXps` `xxxx` `meow` `fxp` and the like, with `[:]//` `[://]` `:///` `//` ` ://` `:\/\/` `%3A%2F%2F` behind them. In
-//! paths: `[/]` `[.]` `[@]` `\/`. A spelling alone proves nothing: what comes out must be an address or lie below a
-//! public suffix.
+//! * Dots: `[.]` `(.)` `{.}` `<.>` `[dot]` `(punto)` `[punkt]` `[,]` `\.` `^.` `].[` `[.` ` [.] ` ` DOT ` `-dot-`
+//!   `fooDOTcom` `dot]`, and brackets piled up or half lost.
+//! * At signs: `[@]` `(at)` `[et]` `(arroba)` ` @ ` ` AT ` `fooATexample.com`.
+//! * Schemes: `hxxp` `h**p` `hXXps` `xxxx` `meow` `fxp` and the like, with `://` `[:]//` `[://]` `:///` `//` ` ://`
+//!   `:\/\/` `%3A%2F%2F` or, after http, `__` behind them.
+//! * In paths: `[/]` `[.]` `[@]` `[?]` `\/`.
+//!
+//! A spelling alone proves nothing: what comes out must be an address or lie below a public suffix.
 //!
 //! # Where the known extractors disagree
 //!
-//! Read against the test suites of ioc-finder, iocextract, ioc-fanger and cacador:
+//! Read against the test suites of ioc-finder, iocextract, ioc-fanger, cacador and msticpy:
 //!
 //! * `a.b.c.d/24`: the address counts (ioc-finder), the network does not make it nothing (iocextract).
-//! * `01.1.1.1` is no address (ioc-finder rewrites it): what it means depends on who reads it.
+//! * `01.1.1.1` is no address (ioc-finder reads it as decimal or octal): what it means depends on who reads it.
 //! * `1,2,3,4` is no address (ioc-fanger says so): logs are full of numbers with commas.
 //! * `.1.2.3.4` and `1.2.3.4.5` are none (ioc-finder); `words1.2.3.4words` is none either (iocextract takes it).
-//! * A bare `setup.py` is a file (ioc-finder says domain), `evil.py` with a scheme or defanged a domain; see `words`.
+//! * A bare `setup.py` is a file (ioc-finder says domain), `evil.py` with a scheme or defanged a domain.
 //! * `example[.]com` alone is a domain (ioc-finder), not a URL (iocextract); with a path it is a URL and a domain.
 //! * URLs with private addresses count and are marked (ioc-finder has lists of both opinions).
 //! * `root@10.0.0.5` is a login, not an e-mail address (iocextract takes it); the address counts.
 //! * A name inside a URL's tail counts where it is a whole segment or parameter (ioc-finder takes any).
 //! * `foo[.com` is defanged (iocextract), not left alone (ioc-fanger).
+//! * `0x` and 40 digits is an account of a block chain (ioc-finder says SHA-1).
+//! * `CVE-1928-1004` is none (cacador), however well formed (ioc-finder).
 //! * `foo"bar@example.com` is `bar@example.com`; quoted local parts and comments are not read.
+//! * URLs in base64 or hexadecimal (iocextract) are not decoded: that is a detection's work, not a normalizer's.
 //!
 //! # Scope
 //!
@@ -59,8 +68,12 @@ mod name;
 mod hash;
 mod allow;
 mod scan;
+mod word;
+mod report;
+mod host;
 mod url;
 mod join;
+mod component;
 mod path;
 mod registry;
 mod agent;
@@ -126,7 +139,8 @@ impl<'o> Extractor<'o> {
         Self { allow, scratch: String::new() }
     }
 
-    /// Appends what running text holds.
+    /// Appends what running text holds, repetitions included. There may be one in every seven bytes; how many of them
+    /// are worth keeping is the caller's decision.
     pub fn free_text(&mut self, text: &str, found: &mut Vec<Found>) {
         // `::1` is the shortest there is.
         if text.len() > 2 {

@@ -98,8 +98,12 @@ impl Name {
         if before == b'$' || after == b'=' || (before == b'>' && bytes[..start].ends_with(b"->")) {
             return false;
         }
-        if before == b'=' && names_a_user(&bytes[..start - 1]) {
+        let key = key_before(bytes, start);
+        if KEYS_OF_USERS.iter().any(|word| ends_with(key, word)) {
             return false;
+        }
+        if KEYS_OF_HOSTS.iter().any(|word| ends_with(key, word)) {
+            return true;
         }
         let spelled = &text[text.len() - self.tld..];
         let tld = Short::lower(spelled);
@@ -114,14 +118,17 @@ impl Name {
             return false;
         }
         let first = &text[..text.iter().position(|&b| b == b'.').unwrap_or(0)];
-        if self.labels > 2 && !everyday && Short::lower(first).begins_package() {
+        if !everyday && Short::lower(first).begins_package() {
             return false;
         }
         // `co.id` and `com.py` are nobody's words.
         if self.suffix > self.tld {
             return true;
         }
-        if tld.is_file_extension() || tld.is_code_word() && (self.labels == 2 || tld.is(b"name") || tld.is(b"id")) {
+        if tld.is_file_extension() && !(tld.is_popular() && self.labels > 2)
+            || tld.is_brand()
+            || tld.is_code_word() && (self.labels == 2 || tld.is(b"name") || tld.is(b"id"))
+        {
             return false;
         }
         if tld.is_short_word() {
@@ -166,9 +173,15 @@ fn before(bytes: &[u8], start: usize) -> u8 {
     start.checked_sub(1).map_or(0, |index| bytes[index])
 }
 
-/// Whether a key that ends the text says that a user follows: `suser=joe.black` is a man.
-fn names_a_user(key: &[u8]) -> bool {
-    [&b"user"[..], b"username", b"usrname", b"account", b"login"].iter().any(|word| ends_with(key, word))
+/// Keys of key=value whose value is somebody's name: `suser=joe.black`.
+const KEYS_OF_USERS: &[&[u8]] = &[b"user", b"username", b"usrname", b"account", b"login"];
+/// Keys whose value is a host, whatever it ends in: `dhost=onet.pl`, `query=get.sh`.
+const KEYS_OF_HOSTS: &[&[u8]] = &[b"host", b"hostname", b"domain", b"fqdn", b"sni", b"query", b"server_name", b"qname"];
+
+/// What stands before the equals sign whose value begins at `start`; nothing where there is none.
+fn key_before(bytes: &[u8], start: usize) -> &[u8] {
+    let before = &bytes[..start];
+    before.strip_suffix(b"\"").unwrap_or(before).strip_suffix(b"=").unwrap_or_default()
 }
 
 fn is_label(label: &[u8]) -> bool {
@@ -247,6 +260,11 @@ mod tests {
             "_____.tld",
             "x.x.x.x",
             "tooshor.t",
+            "id_rsa.pub",
+            "network.target",
+            "log4j.properties",
+            "com.apple",
+            "kernel32.windows",
         ] {
             assert!(!meant(other), "{other}");
         }

@@ -4,7 +4,7 @@ use aurora_guest::ObservableType;
 
 use super::class::WORD;
 use super::class::{byte, class};
-use super::path;
+use super::component;
 use super::scan::Scan;
 
 /// The hives, long and short. `\REGISTRY\…` is how the kernel spells them.
@@ -72,7 +72,7 @@ impl Scan<'_> {
             while byte(bytes, first) == b'\\' && first < at + 2 {
                 first += 1;
             }
-            match path::component_end(bytes, first, b'\\') {
+            match component::component_end(bytes, first, b'\\') {
                 Some(end) => at = end,
                 None => break first,
             }

@@ -71,6 +71,10 @@ fn finds_domains_and_no_files_or_identifiers() {
     check(&[
         ("visit windowsearchcache.com, or (mail.evil.ru).", &["domain windowsearchcache.com", "domain mail.evil.ru"]),
         ("Host: BAD.Example-Site.COM", &["domain bad.example-site.com"]),
+        (
+            "dhost=onet.pl query=\"get.sh\" mail.onet.pl run.pl",
+            &["domain onet.pl", "domain get.sh", "domain mail.onet.pl"],
+        ),
         ("*.cdn.evil.net and .evil.org", &["domain cdn.evil.net", "domain evil.org"]),
         ("report.pdf run.exe setup.py System.Net.WebClient java.lang.String user.name=x", &[]),
         ("www.evil.zip", &["domain www.evil.zip"]),
@@ -169,7 +173,10 @@ fn finds_urls_and_what_is_in_them() {
             "http://intranet/x http://localhost:3000/ http://10.0.0.1/",
             &["~url http://intranet/x", "~url http://localhost:3000/", "~url http://10.0.0.1/", "~ip 10.0.0.1"],
         ),
-        ("http:// :// http://. http://?? rdar://1234 h://test http://1.1.1.1.1 http://123.123.123 //a", &[]),
+        (
+            "http:// :// http://. http://http:// http://?? rdar://1234 h://test http://1.1.1.1.1 http://123.123.123 //a",
+            &[],
+        ),
         ("http://evil.com\\\\bad.doc", &["url http://evil.com", "domain evil.com"]),
         (
             "http://0x7f000001/ http://1113984355 HTTPS://Evil.COM/A",
@@ -220,6 +227,8 @@ fn finds_mail_addresses() {
             "x@[45.33.32.156] y@[IPv6:2606:4700::1111]",
             &["email x@[45.33.32.156]", "ip 45.33.32.156", "email y@[IPv6:2606:4700::1111]", "ip 2606:4700::1111"],
         ),
+        ("ask @evil.com, bob @evil[.]com", &["domain evil.com", "email bob@evil.com"]),
+        ("HTTP/dc.evil.com@EVIL.COM", &["domain dc.evil.com", "domain evil.com"]),
         ("bad@evil.comahh @evil a@b user@host 'o@'", &[]),
         ("fooATevil.com fooMATevil", &["email foo@evil.com", "domain evil.com"]),
         ("soc@example.org", &["~email soc@example.org", "~domain example.org"]),
@@ -275,6 +284,7 @@ fn finds_paths_keys_and_mutexes() {
             "cat /etc/passwd; ~/foo/bar.py '/tmp/.x/y.sh'",
             &["file_path /etc/passwd", "file_path ~/foo/bar.py", "file_path /tmp/.x/y.sh"],
         ),
+        ("file:///etc/shadow", &["file_path /etc/shadow"]),
         ("GET /home/index.php HTTP/1.1 cmd /c and/or /index.html", &[]),
         (
             r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Run added",

@@ -31,7 +31,8 @@ impl Short {
         self.get() == word
     }
 
-    /// Extension of files. `setup.py` is a file even though Paraguay is a country.
+    /// Extension of files. `setup.py` is a file even though Paraguay is a country, and
+    /// `network.target` a unit of systemd.
     pub(super) fn is_file_extension(&self) -> bool {
         matches!(
             self.get(),
@@ -49,7 +50,18 @@ impl Short {
                 | b"zip"
                 | b"mov"
                 | b"app"
+                | b"pub"
+                | b"inc"
+                | b"dot"
+                | b"cat"
+                | b"properties"
+                | b"target"
         )
+    }
+
+    /// Of those, the ones with so many domains below them that three labels are more likely a host than a file.
+    pub(super) fn is_popular(&self) -> bool {
+        matches!(self.get(), b"pl" | b"app" | b"cat")
     }
 
     /// Word that stands behind a dot in code and in the names of fields: `process.name`, `user.id`, `window.open`.
@@ -71,6 +83,11 @@ impl Short {
                 | b"active"
                 | b"prof"
                 | b"tel"
+                | b"prod"
+                | b"style"
+                | b"next"
+                | b"case"
+                | b"total"
         )
     }
 
@@ -94,9 +111,27 @@ impl Short {
                 | b"androidx"
                 | b"kotlin"
                 | b"scala"
-                | b"system"
-                | b"microsoft"
+        )
+    }
+
+    /// Top-level name that a maker keeps for itself: seen in the names of products, not in anybody's domain.
+    pub(super) fn is_brand(&self) -> bool {
+        matches!(
+            self.get(),
+            b"aws"
+                | b"azure"
                 | b"windows"
+                | b"microsoft"
+                | b"google"
+                | b"android"
+                | b"chrome"
+                | b"apple"
+                | b"amazon"
+                | b"office"
+                | b"oracle"
+                | b"cisco"
+                | b"dell"
+                | b"intel"
         )
     }
 
