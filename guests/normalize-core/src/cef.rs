@@ -20,7 +20,7 @@ pub fn read(text: &str, at: usize, event: &mut Draft<'_>) -> Result<(), Fault> {
     let bytes = text.as_bytes();
     let mut start = at + "CEF:".len();
     let end = header_end(bytes, start);
-    let version = text[start..end].trim();
+    let version = text[start..end].trim_ascii();
     if version.is_empty() || version.len() > 4 || !version.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(Fault::new(start, "the version of CEF and `|`"));
     }
@@ -33,7 +33,7 @@ pub fn read(text: &str, at: usize, event: &mut Draft<'_>) -> Result<(), Fault> {
         let end = header_end(bytes, start + 1);
         let raw = &text[start + 1..end];
         // The last field may end the record: an event without extension.
-        let raw = if index == HEADER.len() - 1 { raw.trim() } else { raw };
+        let raw = if index == HEADER.len() - 1 { raw.trim_ascii() } else { raw };
         if memchr::memchr(b'\\', raw.as_bytes()).is_some() {
             event.field_with(key, |out| unescape(raw, out, false));
         } else {
@@ -91,15 +91,15 @@ pub fn extension(text: &str, at: usize, event: &mut Draft<'_>) {
             continue;
         }
         if let Some((name, start)) = pair {
-            put(event, name, text[start..key].trim(), escaped);
+            put(event, name, text[start..key].trim_ascii(), escaped);
         }
         pair = Some((&text[key..found], found + 1));
         escaped = false;
     }
     if let Some((name, start)) = pair {
-        put(event, name, text[start..].trim(), escaped);
-    } else if !text[at..].trim().is_empty() {
-        event.field("message", text[at..].trim());
+        put(event, name, text[start..].trim_ascii(), escaped);
+    } else if !text[at..].trim_ascii().is_empty() {
+        event.field("message", text[at..].trim_ascii());
     }
 }
 
@@ -115,9 +115,31 @@ fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']')
 }
 
-/// Appends `raw` without its escapes. Line breaks are escaped in the extension only. A backslash before anything else
-/// stands for itself: many products write Windows paths as they are.
+/// Whether a value was written without escaping its backslashes, as many products write Windows paths: it begins with a
+/// drive, or has a backslash that begins no escape.
+fn is_raw(raw: &str) -> bool {
+    let bytes = raw.as_bytes();
+    if let [drive, b':', b'\\', after, ..] = bytes
+        && drive.is_ascii_alphabetic()
+        && *after != b'\\'
+    {
+        return true;
+    }
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
+        match bytes.get(at + found + 1) {
+            Some(b'\\' | b'|' | b'=' | b'n' | b'r') => at += found + 2,
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// Appends `raw` without its escapes. Line breaks are escaped in the extension only, and not where the value [`is_raw`]:
+/// `C:\new\regedit.exe` has none. A backslash before anything else stands for itself.
 fn unescape(raw: &str, out: &mut Utf8, extension: bool) {
+    let breaks = extension && !is_raw(raw);
     let bytes = raw.as_bytes();
     let mut from = 0;
     let mut at = 0;
@@ -125,8 +147,8 @@ fn unescape(raw: &str, out: &mut Utf8, extension: bool) {
         let escape = at + found;
         let char = match bytes.get(escape + 1) {
             Some(&byte @ (b'\\' | b'|' | b'=')) => byte as char,
-            Some(b'n') if extension => '\n',
-            Some(b'r') if extension => '\r',
+            Some(b'n') if breaks => '\n',
+            Some(b'r') if breaks => '\r',
             _ => {
                 at = escape + 1;
                 continue;

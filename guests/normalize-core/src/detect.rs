@@ -106,6 +106,9 @@ pub fn inner(message: &str, at: usize) -> Found {
         Found::WindowsXml(at)
     } else {
         // `… : CEF:0|…` behind a tag of its own.
+        if memchr::memchr(b'|', trimmed.as_bytes()).is_none() {
+            return Found::Nothing;
+        }
         match memchr::memmem::find(trimmed.as_bytes(), b"CEF:") {
             Some(found) if cef::is_header(trimmed, found) => Found::Cef(at + found),
             _ => Found::Nothing,

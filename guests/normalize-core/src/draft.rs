@@ -1,6 +1,6 @@
 //! One event under construction: its fields, with unique keys, and a note of where observables may be.
 
-use aurora_guest::{Category, EventWriter, Kind, Severity, Summary, Text, Utf8, same};
+use aurora_guest::{Category, EventWriter, Kind, Severity, Summary, Text, Utf8};
 
 use crate::{
     keys::{self, Treat},
@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
             if seen.event != self.notes.event {
                 return None;
             }
-            if seen.hash == hash && same(self.out.key(seen.field as usize), key) {
+            if seen.hash == hash && self.out.key_is(seen.field as usize, key) {
                 return Some(seen.field as usize);
             }
             slot += 1;
@@ -296,7 +296,7 @@ impl<'a> Draft<'a> {
                 self.notes.seen[slot] = Seen { event: self.notes.event, hash, field: index as u32 };
                 return true;
             }
-            if seen.hash == hash && same(self.out.key(seen.field as usize), key) {
+            if seen.hash == hash && self.out.key_is(seen.field as usize, key) {
                 return false;
             }
             slot = (slot + 1) & mask;

@@ -1,8 +1,6 @@
 //! IBM QRadar's Log Event Extended Format, versions 1.0 and 2.0:
 //! `LEEF:2.0|vendor|product|version|event id|delimiter|key=value⟨delimiter⟩key=value …`.
 
-use std::fmt::Write as _;
-
 use aurora_guest::{Category, Kind};
 
 use crate::{
@@ -70,17 +68,32 @@ fn declared_delimiter(text: &str, at: usize) -> Option<(char, usize)> {
 fn attributes(text: &str, at: usize, delimiter: char, event: &mut Draft<'_>) {
     let rest = &text[at..];
     // Relays turn tabs into spaces; then the attributes can only be told apart as CEF's are.
-    if delimiter == '\t' && !rest.contains('\t') && rest.matches('=').nth(1).is_some() {
+    if delimiter == '\t' && memchr::memchr(b'\t', rest.as_bytes()).is_none() && rest.matches('=').nth(1).is_some() {
         cef::extension(text, at, event);
         return;
     }
-    for attribute in rest.split(delimiter) {
-        let attribute = attribute.trim_end_matches(['\r', '\n']);
-        match attribute.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => event.field(key.trim(), value),
-            _ if attribute.trim().is_empty() => {}
+    let mut buffer = [0; 4];
+    let delimiter = delimiter.encode_utf8(&mut buffer).as_bytes();
+    let (mut start, bytes) = (0, rest.as_bytes());
+    while start < bytes.len() {
+        let end = next(&bytes[start..], delimiter).map_or(bytes.len(), |found| start + found);
+        let attribute = rest[start..end].trim_end_matches(['\r', '\n']);
+        start = end + delimiter.len();
+        match memchr::memchr(b'=', attribute.as_bytes()) {
+            Some(equals) if !attribute[..equals].trim_ascii().is_empty() => {
+                event.field(attribute[..equals].trim_ascii(), &attribute[equals + 1..]);
+            }
+            _ if attribute.trim_ascii().is_empty() => {}
             _ => event.field("message", attribute),
         }
+    }
+}
+
+/// Where the delimiter stands. It is one byte unless somebody declares a character beyond ASCII.
+fn next(bytes: &[u8], delimiter: &[u8]) -> Option<usize> {
+    match delimiter {
+        [one] => memchr::memchr(*one, bytes),
+        several => memchr::memmem::find(bytes, several),
     }
 }
 
@@ -96,13 +109,19 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, category: Category, wor
     match event.first(&["msg", "message", "name", "eventDesc"]) {
         Some(message) => words.title.push_str(title::line(message)),
         None => {
-            let _ = write!(words.title, "{} {}: {}", product.0, product.1, title::line(id));
+            for part in [product.0, " ", product.1, ": ", title::line(id)] {
+                words.title.push_str(part);
+            }
             if let Some(cat) = event.get("cat") {
-                let _ = write!(words.title, " ({})", title::line(cat));
+                for part in [" (", title::line(cat), ")"] {
+                    words.title.push_str(part);
+                }
             }
         }
     }
-    let _ = write!(words.description, "{} {}: {} ", product.0, product.1, title::line(id));
+    for part in [product.0, " ", product.1, ": ", title::line(id), " "] {
+        words.description.push_str(part);
+    }
     let from = event.first(&["src", "identSrc", "usrName"]).map(|end| (end, event.get("srcPort")));
     let to = event.get("dst").map(|end| (end, event.get("dstPort")));
     title::endpoints(&mut words.description, from, to);

@@ -14,7 +14,7 @@ use crate::{
     mqtt,
     observing::Observing,
     products, syslog,
-    time::Clock,
+    time::{self, Clock},
     winxml,
     zeek_tsv::Columns,
 };
@@ -95,6 +95,8 @@ impl<'o> Batch<'o> {
         let found = detect::find(text);
         let fits = match declared {
             "auto" | "" => found != Found::Nothing,
+            // The answer of a device is one object, whatever else a topic may carry.
+            "mqtt" if mqtt::is_answer(about) => matches!(found, Found::Json(_)),
             "mqtt" => found != Found::Nothing || mqtt::is_reading(text),
             "json" => matches!(found, Found::Json(_)),
             "cef" => matches!(found, Found::Cef(_) | Found::Syslog(_)),
@@ -107,15 +109,7 @@ impl<'o> Batch<'o> {
             }
         };
         if !fits {
-            let expected = if declared.is_empty() { "auto" } else { declared };
-            return Err(Refusal::Reject(
-                format!(
-                    "declared as {expected}, found {} at byte {}",
-                    found.name(),
-                    json::skip_space(text.as_bytes(), 0)
-                )
-                .into(),
-            ));
+            return Err(misfit(text, declared, found));
         }
         match found {
             _ if matches!(declared, "kv" | "logfmt") => {
@@ -147,15 +141,28 @@ impl<'o> Batch<'o> {
     /// One object, or an array of them, each an event.
     fn json(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
         let bytes = text.as_bytes();
+        if let Some(list) = json::records(text, at) {
+            // Only a list in an object stands there, so what follows the list is the object's end.
+            let end = self.objects(text, list, about, out)?;
+            return whole(bytes, json::skip_space(bytes, end) + 1);
+        }
         if bytes[at] == b'{' {
             let end = self.object(text, at, about, None, out)?;
             return whole(bytes, end);
         }
-        let mut at = json::skip_space(bytes, at + 1);
-        if bytes.get(at) == Some(&b']') {
-            whole(bytes, at + 1)?;
+        let first = json::skip_space(bytes, at + 1);
+        if bytes.get(first) == Some(&b']') {
+            whole(bytes, first + 1)?;
             return Err(Refusal::Drop("an empty array"));
         }
+        let end = self.objects(text, at, about, out)?;
+        whole(bytes, end)
+    }
+
+    /// The objects of the array at `at`, and where it ends.
+    fn objects(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<usize, Refusal> {
+        let bytes = text.as_bytes();
+        let mut at = json::skip_space(bytes, at + 1);
         loop {
             if bytes.get(at) != Some(&b'{') {
                 return Err(Fault::new(at, "an object in the array").into());
@@ -163,7 +170,7 @@ impl<'o> Batch<'o> {
             at = json::skip_space(bytes, self.object(text, at, about, None, out)?);
             match bytes.get(at) {
                 Some(b',') => at = json::skip_space(bytes, at + 1),
-                Some(b']') => return whole(bytes, at + 1),
+                Some(b']') => return Ok(at + 1),
                 _ => return Err(Fault::new(at, "`,` or `]`").into()),
             }
         }
@@ -185,8 +192,8 @@ impl<'o> Batch<'o> {
             syslog::write(text, header, true, &mut event);
         }
         // Before any shape: a device must not get past the check of its answer by dressing it as something else.
-        let answer = about.context.channel.as_deref() == Some("response") && mqtt::is_device(about);
-        let product = if answer { None } else { products::recognised(&mut event, about, &mut self.words) };
+        let product =
+            if mqtt::is_answer(about) { None } else { products::recognised(&mut event, about, &mut self.words) };
         let meaning = match product {
             Some(meaning) => meaning,
             None if mqtt::is_device(about) && header.is_none() => mqtt::meaning(&mut event, about, &mut self.words),
@@ -199,6 +206,13 @@ impl<'o> Batch<'o> {
     fn pairs(&mut self, text: &str, at: usize, about: &About<'_>, out: &mut Normalizing) -> Result<(), Refusal> {
         let mut event = Draft::new(out.event(), &mut self.notes);
         self.words.clear();
+        // A time may stand before the pairs.
+        let before = text[..at].trim();
+        let header_ms = time::read(before, about.clock);
+        let about = &About { header_ms, ..*about };
+        if !before.is_empty() {
+            event.plain("timestamp", before);
+        }
         if kv::whole(text, at, &mut event)? == 0 {
             return Err(Fault::new(at, "`key=value`").into());
         }
@@ -321,7 +335,10 @@ impl<'o> Batch<'o> {
             }
             _ => {
                 syslog::write(text, &header, false, &mut event);
-                if !message.is_empty() {
+                if syslog::is_all_columns(message) {
+                    // Each column is a field of its own, and some columns only look like observables.
+                    event.plain("message", message);
+                } else if !message.is_empty() {
                     event.field("message", message);
                 }
                 match syslog::message(text, &header, &mut event, about, &mut self.words) {
@@ -361,6 +378,23 @@ fn record(
     }
     let category = product.2.unwrap_or(Category::Network);
     Ok(if cef { cef::meaning(event, about, category, words) } else { leef::meaning(event, about, category, words) })
+}
+
+/// Says what was declared, what should have stood where, and what stands there.
+fn misfit(text: &str, declared: &str, found: Found) -> Refusal {
+    let expected = match declared {
+        "json" => "`{`, or `[` and an object",
+        "cef" => "`CEF:`, or a syslog header before it",
+        "leef" => "`LEEF:`, or a syslog header before it",
+        "syslog" => "a syslog priority `<0>` to `<191>`, or a time",
+        "winxml" | "windows-xml" => "`<Event`",
+        "kv" | "logfmt" => "`key=value`",
+        _ => "json, cef, leef, syslog, zeek, winxml or kv",
+    };
+    let declared = if declared.is_empty() { "auto" } else { declared };
+    let at = json::skip_space(text.as_bytes(), 0);
+    let found = found.name();
+    Refusal::Reject(format!("declared as {declared}: expected {expected} at byte {at}, found {found}").into())
 }
 
 fn whole(bytes: &[u8], end: usize) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::{Category, Events, Kind, ObservableType, Scope, Severity, Utf8, utf8::same};
+use crate::{Category, Events, Kind, ObservableType, Scope, Severity, Utf8, utf8::same_bytes};
 
 /// What became of one raw event. As `aurora:normalizer/normalize.disposition`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,10 +254,17 @@ impl EventWriter<'_> {
         self.text(self.first_piece + 2 * index + 1)
     }
 
+    /// Whether the field at `index` has the key `key`: [`key`](Self::key)` == key`, sooner known.
+    #[inline]
+    #[must_use]
+    pub fn key_is(&self, index: usize, key: &str) -> bool {
+        same_bytes(&self.text.as_bytes()[self.range(self.first_piece + 2 * index)], key.as_bytes())
+    }
+
     /// Position of the field `key`.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<usize> {
-        (0..self.field_count()).find(|&index| self.key(index) == key)
+        (0..self.field_count()).find(|&index| self.key_is(index, key))
     }
 
     /// Appends an observable, unless the event has it already. All fields come before the first observable.
@@ -291,7 +298,9 @@ impl EventWriter<'_> {
     fn observed(&self, kind: ObservableType, value: &str) -> bool {
         let first = self.first_piece + 2 * self.fields as usize;
         let known = self.events.observable_type[self.first_observable..].iter().enumerate();
-        known.into_iter().any(|(i, &k)| k == kind && same(self.text(first + i), value))
+        known
+            .into_iter()
+            .any(|(i, &k)| k == kind && same_bytes(&self.text.as_bytes()[self.range(first + i)], value.as_bytes()))
     }
 
     /// Appends a MITRE ATT&CK technique id. All observables come before the first one.
@@ -326,6 +335,7 @@ impl EventWriter<'_> {
         self.finished = true;
     }
 
+    #[inline]
     fn piece(&mut self, text: &str) {
         self.text.push_str(text);
         self.events.ends.push(self.text.len() as u32);
@@ -336,11 +346,13 @@ impl EventWriter<'_> {
         self.events.ends.push(self.text.len() as u32);
     }
 
+    #[inline]
     fn range(&self, piece: usize) -> Range<usize> {
         let start = if piece == 0 { 0 } else { self.events.ends[piece - 1] as usize };
         start..self.events.ends[piece] as usize
     }
 
+    #[inline]
     fn text(&self, piece: usize) -> &str {
         &self.text.as_str()[self.range(piece)]
     }

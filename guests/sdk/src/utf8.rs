@@ -107,6 +107,13 @@ impl Utf8 {
     }
 
     /// Its bytes.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its bytes.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -139,7 +146,12 @@ fn short(bytes: &[u8]) -> (u64, u64) {
 #[inline]
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    same_bytes(a.as_bytes(), b.as_bytes())
+}
+
+/// [`same`], where it is not worth the time to know that the bytes are text.
+#[inline]
+pub(crate) fn same_bytes(mut a: &[u8], mut b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }

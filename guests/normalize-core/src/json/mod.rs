@@ -53,6 +53,24 @@ pub fn end_of(text: &str, at: usize) -> Result<usize, Fault> {
     Err(Fault::new(at, "`}` or `]`"))
 }
 
+/// Where the list of `{"Records":[{…},{…}]}` begins, if that is all that stands at `at`: the way in which AWS packs
+/// events.
+#[must_use]
+pub fn records(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let key = skip_space(bytes, at + 1);
+    if !text.get(key..)?.starts_with("\"Records\"") {
+        return None;
+    }
+    let colon = skip_space(bytes, key + "\"Records\"".len());
+    let list = skip_space(bytes, colon + 1);
+    let of_objects = bytes.get(colon) == Some(&b':')
+        && bytes.get(list) == Some(&b'[')
+        && bytes.get(skip_space(bytes, list + 1)) == Some(&b'{');
+    let end = if of_objects { end_of(text, list).ok()? } else { return None };
+    (bytes.get(skip_space(bytes, end)) == Some(&b'}')).then_some(list)
+}
+
 /// The first byte at or after `at` that is not white space.
 #[must_use]
 pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {

@@ -17,6 +17,12 @@ pub fn is_device(about: &About<'_>) -> bool {
     about.context.format == "mqtt" || about.context.device_id.is_some()
 }
 
+/// Whether a message is a device's answer to an attestation request.
+#[must_use]
+pub fn is_answer(about: &About<'_>) -> bool {
+    is_device(about) && about.context.channel.as_deref() == Some("response")
+}
+
 /// Whether a payload is a bare number, as the smallest devices publish a reading.
 #[must_use]
 pub fn is_reading(text: &str) -> bool {

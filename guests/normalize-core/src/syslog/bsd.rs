@@ -8,8 +8,13 @@ use crate::{fault::Fault, time};
 /// If there is neither a priority nor a time.
 pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, Fault> {
     let mut header = Header { priority, ..Header::default() };
-    let mut rest = cisco_prefix(&text[at..], &mut header);
-    match stamp(rest) {
+    let mut rest = &text[at..];
+    let mut time = stamp(rest);
+    if time.is_none() {
+        rest = cisco_prefix(rest, &mut header);
+        time = stamp(rest);
+    }
+    match time {
         Some((civil, length)) => {
             header.time = Some(civil);
             header.stamp = Some(&rest[..length]);
@@ -26,7 +31,13 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, F
     if colon {
         rest = tag(rest, &mut header);
     } else {
+        let whole = rest;
         rest = host(rest, &mut header);
+        // Without a time the words of a message must not be taken for a host: only a tag behind it proves one.
+        if header.time.is_none() && header.hostname.is_some() && tag_at(rest, &mut header).is_none() {
+            header.hostname = None;
+            rest = whole;
+        }
         // A relay's header around the origin's own: the inner one is nearer to the event.
         if let Some((civil, length)) = stamp(rest) {
             header.time = Some(civil);
@@ -108,7 +119,9 @@ fn host<'t>(text: &'t str, header: &mut Header<'t>) -> &'t str {
         return text;
     }
     header.hostname = Some(name);
-    rest.trim_start_matches([' ', '\t'])
+    let rest = rest.trim_start_matches([' ', '\t']);
+    // `asa1 : %ASA-…`
+    rest.strip_prefix(": ").unwrap_or(rest)
 }
 
 fn is_host(word: &str) -> bool {

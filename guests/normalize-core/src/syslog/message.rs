@@ -22,12 +22,14 @@ pub fn read(
     if let Some(mnemonic) = cisco::find(message) {
         return Some(cisco::meaning(mnemonic, message, event, about, words));
     }
+    if panos::fits(message) {
+        return Some(panos::meaning(message, stated, event, about, words));
+    }
+    // All other forms are pairs.
+    memchr::memchr(b'=', message.as_bytes())?;
     if netfilter::fits(message) {
         kv::within(text, header.message, event);
         return Some(netfilter::meaning(message, stated, event, about, words));
-    }
-    if panos::fits(message) {
-        return Some(panos::meaning(message, stated, event, about, words));
     }
     if kv::is_pairs(message.trim_start()) || kv::has_quoted_pairs(message) {
         kv::within(text, header.message, event);

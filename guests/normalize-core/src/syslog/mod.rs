@@ -10,6 +10,7 @@ mod netfilter;
 mod panos;
 
 pub use message::read as message;
+pub use panos::fits as is_all_columns;
 use priority::{facility_name, severity_name};
 
 use aurora_guest::{Category, Kind, Severity};

@@ -95,6 +95,10 @@ const CONFIG: [&str; 8] = ["host", "vsys", "cmd", "admin", "client", "result", "
 /// Whether a message is such a line.
 #[must_use]
 pub fn fits(message: &str) -> bool {
+    // Every release begins with a column that is one digit or nothing.
+    if !matches!(message.trim_start().as_bytes(), [b'0'..=b'9', b',', ..] | [b',', ..]) {
+        return false;
+    }
     let mut columns = message.splitn(6, ',');
     let (Some(_), Some(received), Some(serial), Some(kind), Some(_)) =
         (columns.next(), columns.next(), columns.next(), columns.next(), columns.next())
