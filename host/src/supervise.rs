@@ -173,7 +173,11 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let nats = match &config.nats {
         Some(nats_config) => {
             let nats = Connection::open(nats_config, readiness.clone(), metrics.clone()).await?;
-            others.spawn(named("relay", relay(nats_config, &nats, &redis, redis_config.timeout, target, &readiness, &metrics, &relay_stop).run()));
+            others.spawn(named(
+                "relay",
+                relay(nats_config, &nats, &redis, redis_config.timeout, target, &readiness, &metrics, &relay_stop)
+                    .run(),
+            ));
             Some(nats)
         }
         None => None,
