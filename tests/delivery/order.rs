@@ -29,3 +29,17 @@ async fn events_of_a_device_stay_in_order_over_many_lanes() -> Result<()> {
     assert_eq!(last.len(), DEVICES as usize);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_lane_that_lingers_gathers_larger_batches() -> Result<()> {
+    let site = Site::plan().without_nats().set("lanes.count", 1).set("lanes.linger", "100ms").start().await?;
+    let mut publisher = site.publisher("device");
+    for number in 0..50 {
+        publisher.publish("aurora/sensors/door_1/alerts", 1, alert("low", number)).await?;
+        publisher.acknowledged(PATIENCE).await?;
+    }
+    assert_exactly_once(&site.stream_of("aurora:cps:alerts", 50).await?, 50);
+    let batches = site.scrape().await?.get("aurora_stage_batch_events_count{stage=\"normalize\"}")?;
+    assert!(batches < 50.0, "{batches} batches of 50 events");
+    Ok(())
+}

@@ -1,6 +1,9 @@
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout_at,
+};
 
 use crate::event::Delivery;
 
@@ -76,7 +79,8 @@ impl Gather {
     fn wait(&mut self, wake: Option<Instant>, runtime: &tokio::runtime::Handle) -> Wait {
         let chunk = match wake {
             None => self.input.blocking_recv(),
-            Some(wake) => match runtime.block_on(tokio::time::timeout_at(wake.into(), self.input.recv())) {
+            // A timer can only be made within the runtime, hence the block.
+            Some(wake) => match runtime.block_on(async { timeout_at(wake.into(), self.input.recv()).await }) {
                 Ok(chunk) => chunk,
                 Err(_) => return Wait::Over,
             },
@@ -91,7 +95,7 @@ impl Gather {
         if self.linger.is_zero() {
             return None;
         }
-        runtime.block_on(tokio::time::timeout_at(deadline.into(), self.input.recv())).ok().flatten()
+        runtime.block_on(async { timeout_at(deadline.into(), self.input.recv()).await }).ok().flatten()
     }
 }
 

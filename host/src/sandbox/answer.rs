@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Tlp,
+    Scope, Tlp,
     bindings::exports::aurora::{
         federation::federate::Decisions as RawDecisions,
         normalizer::normalize::{Disposition, Normalized as RawNormalized},
@@ -119,6 +119,13 @@ impl Routes {
             next = end;
         }
         expect_length("stream", streams.len(), next)?;
+        for (range, _) in &routed {
+            let named = &streams[range.clone()];
+            // Few streams an event: comparing each with those before it beats any set.
+            if let Some(twice) = (1..named.len()).find(|&i| named[..i].contains(&named[i])) {
+                return Err(format!("stream {:?} is named twice for one event", configured[named[twice]]));
+            }
+        }
         Ok(Self { reasons, streams, events: routed })
     }
 
@@ -217,15 +224,18 @@ impl Decisions {
                 decided.push((None, reason));
                 continue;
             }
-            let own = events.get(index).observable_count();
+            let event = events.get(index);
+            let own = event.observable_count();
             let take = |count: u32, column: &mut std::slice::Iter<'_, u32>, name: &str| {
                 let taken: Vec<u32> = column.by_ref().take(count as usize).copied().collect();
                 expect_length(name, taken.len(), count as usize).map(|()| taken)
             };
-            let chosen = take(raw.observables[next], &mut observables, "observable")?;
+            let mut chosen = take(raw.observables[next], &mut observables, "observable")?;
             if let Some(position) = chosen.iter().find(|&&position| position as usize >= own) {
                 return Err(format!("observable {position} of an event that has {own}"));
             }
+            // The host's ceiling: what means nothing elsewhere, or is the site's own, is not the policy's to share.
+            chosen.retain(|&position| event.observable(position as usize).1 == Scope::Public);
             let keys = take(raw.removed[next], &mut remove, "remove")?;
             let share = Share {
                 subject: at("subject", &raw.subjects, raw.subject[next])?.clone(),

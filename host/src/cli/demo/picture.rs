@@ -62,8 +62,8 @@ pub fn sample_line(sample: &Sample, row: &Row, paint: Paint) -> String {
         None => format!("{start}  {}", paint.dim("…")),
         Some(Outcome::Event { severity, title, .. }) => {
             let streams: Vec<&str> = row.entries.iter().map(|(stream, _)| stream.as_str()).collect();
-            let shared =
-                if row.subjects.is_empty() { String::new() } else { format!(" → {}", row.subjects.join(", ")) };
+            let subjects: Vec<&str> = row.subjects.iter().map(|subject| short(subject)).collect();
+            let shared = if subjects.is_empty() { String::new() } else { format!(" → {}", subjects.join(", ")) };
             let severity = paint.severity(severity, &format!("{severity:<11}"));
             format!("{start}  {severity}  {:<30}  {}{shared}", cut(title, 30), streams.join(", "))
         }
@@ -71,6 +71,11 @@ pub fn sample_line(sample: &Sample, row: &Row, paint: Paint) -> String {
             format!("{start}  {}  {stage}: {}", paint.severity("dead letter", "dead letter"), cut(reason, 80))
         }
     }
+}
+
+/// Subjects of observables are told by their end: each stands in full in the list of subjects.
+fn short(subject: &str) -> &str {
+    subject.strip_prefix("aurora.intel.").unwrap_or(subject)
 }
 
 /// Redis and JetStream, with their counts.
