@@ -1,1 +1,28 @@
+//! Aurora's host: it owns the connections, the guests own the meaning of events.
+//!
+//! # Code map, in the order in which an event flows
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`config`] | one TOML file, every problem in it named at once |
+//! | [`event`] | what travels: a delivery, its context, and the duty to settle it |
+//! | [`broker`] | the only place that opens connections to brokers: [`broker::mqtt`], [`broker::redis_streams`], [`broker::jetstream`] |
+//! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
+//! | [`pipeline`] | lanes, and the stages `normalize → route → federate → publish → settle` |
+//! | [`sandbox`] | the only place that knows wasmtime |
+//! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
+//! | [`admin`], [`telemetry`] | health, metrics, logs |
+//! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
+//! | [`cli`] | the commands |
 
+pub mod cli;
+pub mod config;
+pub mod supervise;
+pub mod event;
+pub mod broker;
+pub mod ingest;
+pub mod pipeline;
+pub mod sandbox;
+pub mod admin;
+pub mod telemetry;
+pub mod listen;

@@ -1,4 +1,4 @@
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use crate::{Category, Events, Kind, ObservableType, Scope, Severity, Utf8, utf8::same_bytes};
 
@@ -94,6 +94,7 @@ impl Normalizing {
             first_observable,
             fields: 0,
             techniques: 0,
+            many: BTreeSet::new(),
             finished: false,
         }
     }
@@ -176,8 +177,14 @@ pub struct EventWriter<'a> {
     first_observable: usize,
     fields: u32,
     techniques: u32,
+    /// The observables so far, once they are more than [`FEW`].
+    many: BTreeSet<(u8, String)>,
     finished: bool,
 }
+
+/// Up to so many observables are compared one by one, which is faster than any index. A hostile event has a hundred
+/// thousand of them, and must not take quadratic time.
+const FEW: usize = 64;
 
 /// Text of an event's tail: either a string of the guest's, or the value of a field already written, copied in place.
 #[derive(Clone, Copy, Debug)]
@@ -270,9 +277,8 @@ impl EventWriter<'_> {
     /// Appends an observable, unless the event has it already. All fields come before the first observable.
     pub fn observable(&mut self, kind: ObservableType, scope: Scope, value: &str) {
         if !self.observed(kind, value) {
-            self.events.observable_type.push(kind);
-            self.events.observable_scope.push(scope);
             self.piece(value);
+            self.observe(kind, scope);
         }
     }
 
@@ -282,10 +288,9 @@ impl EventWriter<'_> {
     /// If `start..end` is no part of that value.
     pub fn observable_in(&mut self, kind: ObservableType, scope: Scope, index: usize, start: usize, end: usize) {
         if !self.observed(kind, &self.value(index)[start..end]) {
-            self.events.observable_type.push(kind);
-            self.events.observable_scope.push(scope);
             let field = self.range(self.first_piece + 2 * index + 1).start;
             self.piece_within(field + start..field + end);
+            self.observe(kind, scope);
         }
     }
 
@@ -296,11 +301,29 @@ impl EventWriter<'_> {
     }
 
     fn observed(&self, kind: ObservableType, value: &str) -> bool {
+        if !self.many.is_empty() {
+            return self.many.contains(&(kind as u8, value.to_owned()));
+        }
         let first = self.first_piece + 2 * self.fields as usize;
         let known = self.events.observable_type[self.first_observable..].iter().enumerate();
         known
             .into_iter()
             .any(|(i, &k)| k == kind && same_bytes(&self.text.as_bytes()[self.range(first + i)], value.as_bytes()))
+    }
+
+    /// Enters the observable whose value is the last piece.
+    fn observe(&mut self, kind: ObservableType, scope: Scope) {
+        self.events.observable_type.push(kind);
+        self.events.observable_scope.push(scope);
+        let first = self.first_piece + 2 * self.fields as usize;
+        let count = self.observable_count();
+        if count == FEW || !self.many.is_empty() {
+            let unlisted = if count == FEW { 0 } else { count - 1 };
+            for i in unlisted..count {
+                let kind = self.events.observable_type[self.first_observable + i];
+                self.many.insert((kind as u8, self.text(first + i).to_owned()));
+            }
+        }
     }
 
     /// Appends a MITRE ATT&CK technique id. All observables come before the first one.
@@ -366,5 +389,64 @@ impl Drop for EventWriter<'_> {
             self.events.ends.truncate(self.first_piece);
             self.text.truncate(self.first_byte);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary<'static> {
+        Summary {
+            kind: Kind::Alert,
+            severity: Severity::Low,
+            category: Category::Network,
+            timestamp_ms: 0,
+            source: Text::Str(""),
+            device_id: Text::Str(""),
+            dedup_key: Text::Str(""),
+            title: Text::Str("t"),
+            description: Text::Str(""),
+        }
+    }
+
+    #[test]
+    fn an_event_has_each_observable_once_however_many_there_are() {
+        for distinct in [1, FEW - 1, FEW, FEW + 1, 3 * FEW] {
+            let mut out = Normalizing::with_capacity(1, 0);
+            let mut event = out.event();
+            for _ in 0..2 {
+                for i in 0..distinct {
+                    event.observable(ObservableType::Domain, Scope::Public, &format!("h{i}.example.org"));
+                    event.observable(ObservableType::Url, Scope::Public, &format!("h{i}.example.org"));
+                }
+            }
+            event.finish(&summary());
+            out.accept();
+            assert_eq!(out.finish().events.observables, [2 * distinct as u32]);
+        }
+    }
+
+    #[test]
+    fn a_rejected_event_leaves_nothing_behind() {
+        let mut out = Normalizing::with_capacity(2, 0);
+        let mut event = out.event();
+        event.field("a", "b");
+        event.observable(ObservableType::Cve, Scope::Public, "CVE-2021-44228");
+        event.finish(&summary());
+        out.reject("no");
+        let mut half = out.event();
+        half.field("c", "d");
+        drop(half);
+        let mut event = out.event();
+        event.field("e", "f");
+        event.finish(&summary());
+        out.accept();
+        let done = out.finish();
+        assert_eq!(
+            (done.disposition.as_slice(), done.count.as_slice()),
+            (&[Disposition::Rejected, Disposition::Accepted][..], &[0, 1][..])
+        );
+        assert_eq!(String::from_utf8(done.events.text).unwrap(), "eft");
     }
 }

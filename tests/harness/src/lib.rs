@@ -1,1 +1,27 @@
+//! The bench on which Aurora is tried: real brokers, the built daemon as a child process, and the means to hurt them.
+//!
+//! * [`Site`] is all of it together; [`Site::plan`] says what is different from an ordinary one.
+//! * [`Proxy`] stands between the daemon and a broker and cuts, delays, throttles, freezes.
+//! * [`wait_until`] is the only way to wait: for something, with a limit, and with the last sight of it on failure.
+//! * [`pipe`] runs `aurora pipe`, which needs no broker.
 
+mod built;
+mod pipe;
+mod proxy;
+mod reading;
+mod scrape;
+mod site;
+mod waiting;
+
+pub use aurora::cli::demo::{
+    brokers::{Broker, Child, Fsync, Mosquitto, Nats, Persistence, Redis, Setup, Tls, free_port},
+    daemon::{Answer, Daemon},
+    publisher::Publisher,
+};
+pub use built::{binary, hostile_guest, stock_guest, workspace};
+pub use pipe::{PipeLine, Piped, pipe};
+pub use proxy::{Faults, Proxy};
+pub use reading::{Entry, Message, read_jetstream, read_stream};
+pub use scrape::Scrape;
+pub use site::{Place, Plan, Site};
+pub use waiting::{PATIENCE, wait_until};

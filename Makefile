@@ -1,0 +1,36 @@
+# Everything is built once, optimised, into one folder: wasmtime is large, and a guest's cost is only told by a release.
+CARGO_FLAGS := --release --locked
+TARGET      := $(or $(CARGO_TARGET_DIR),target)
+AURORA      := $(TARGET)/release/aurora
+GUESTS      := guests/normalize-core guests/route-core guests/federate-core
+
+.PHONY: help setup build guests demo test bench lint clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: Debian's brokers (without starting them), the wasm target
+	@.ci/setup
+
+build: setup ## Build the daemon
+	cargo build $(CARGO_FLAGS)
+
+guests: build ## Build the stock guests into target/guests, and check what they import
+	$(AURORA) guest build $(GUESTS)
+
+demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try it by hand
+	@$(AURORA) demo $(ARGS)
+
+test: guests ## Run every test
+	cargo test $(CARGO_FLAGS) --workspace
+
+bench: guests ## Measure, and print one table
+	cargo bench --locked --package aurora
+
+lint: setup ## Check format, lints, and (where cargo-deny is installed) dependencies
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed, dependencies not checked"; fi
+
+clean: ## Remove what was built
+	cargo clean

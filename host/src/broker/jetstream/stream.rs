@@ -1,0 +1,78 @@
+use async_nats::jetstream::{
+    ErrorCode,
+    context::{CreateStreamError, GetStreamError, GetStreamErrorKind},
+    stream::{self, RetentionPolicy},
+};
+
+use super::{Config, Connection};
+
+/// The stream is not there and cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// JetStream does not answer.
+    #[error("cannot ask JetStream for the stream; is the server started with JetStream (-js)?")]
+    Ask(#[source] GetStreamError),
+    /// JetStream does not make it.
+    #[error(
+        "cannot make the JetStream stream; if the server has less storage than nats.max_bytes, lower it, and if a \
+         stream has some of the subjects already, name it in nats.stream"
+    )]
+    Create(#[source] CreateStreamError),
+}
+
+/// Finds the stream, or makes it as `config` says. An existing one is used as it is: what differs is reported and
+/// never changed, because it belongs to all sites. Returns the differences.
+///
+/// # Errors
+/// If it is not there and cannot be made.
+pub async fn adopt(connection: &Connection, config: &Config) -> Result<Vec<String>, StreamError> {
+    if let Some(differences) = compare(connection, config).await? {
+        return Ok(differences);
+    }
+    connection.jetstream.create_stream(wanted(config)).await.map_err(StreamError::Create)?;
+    tracing::info!(stream = config.stream, "made the JetStream stream");
+    Ok(Vec::new())
+}
+
+/// How the stream differs from `config`; nothing where there is none.
+pub(super) async fn compare(connection: &Connection, config: &Config) -> Result<Option<Vec<String>>, StreamError> {
+    match connection.jetstream.get_stream(&config.stream).await {
+        Ok(found) => Ok(Some(differences(&found.cached_info().config, &wanted(config)))),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(StreamError::Ask(error)),
+    }
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+fn wanted(config: &Config) -> stream::Config {
+    stream::Config {
+        name: config.stream.clone(),
+        subjects: config.subjects.clone(),
+        retention: RetentionPolicy::Limits,
+        max_bytes: i64::try_from(config.max_bytes.as_u64()).unwrap_or(i64::MAX),
+        duplicate_window: config.duplicate_window,
+        ..Default::default()
+    }
+}
+
+fn differences(found: &stream::Config, wanted: &stream::Config) -> Vec<String> {
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, found: String, wanted: String| {
+        if found != wanted {
+            differences.push(format!("{what} is {found}, configured is {wanted}"));
+        }
+    };
+    let sorted = |subjects: &[String]| {
+        let mut subjects = subjects.to_vec();
+        subjects.sort();
+        format!("[{}]", subjects.join(" "))
+    };
+    compare("subjects", sorted(&found.subjects), sorted(&wanted.subjects));
+    compare("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention));
+    compare("max_bytes", found.max_bytes.to_string(), wanted.max_bytes.to_string());
+    compare("duplicate_window", format!("{:?}", found.duplicate_window), format!("{:?}", wanted.duplicate_window));
+    differences
+}

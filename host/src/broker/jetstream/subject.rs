@@ -1,0 +1,65 @@
+/// The subjects that may be shared to: patterns as NATS writes them, `*` for one token and `>` for the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Subjects(Vec<String>);
+
+impl Subjects {
+    /// Of these patterns.
+    #[must_use]
+    pub fn new(patterns: &[String]) -> Self {
+        Self(patterns.to_vec())
+    }
+
+    /// Whether `subject` is one of them, and plain: each token `[A-Za-z0-9_-]+`, so that what an event says can never
+    /// steer a message to somebody else's subject.
+    #[must_use]
+    pub fn allow(&self, subject: &str) -> bool {
+        subject.len() <= 255
+            && subject.split('.').all(is_plain)
+            && self.0.iter().any(|pattern| matches(pattern, subject))
+    }
+}
+
+fn is_plain(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn matches(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for expected in pattern.split('.') {
+        match (expected, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (expected, Some(token)) if expected == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Subjects;
+
+    #[test]
+    fn only_plain_subjects_within_the_patterns_are_allowed() {
+        let subjects = Subjects::new(&["aurora.alerts.>", "aurora.*.x", "AURORA.audit"].map(str::to_owned));
+        for allowed in ["aurora.alerts.cps", "aurora.alerts.a.b", "aurora.q.x", "AURORA.audit"] {
+            assert!(subjects.allow(allowed), "{allowed}");
+        }
+        for refused in [
+            "aurora.alerts",
+            "aurora.alerts.",
+            "aurora.alerts.*",
+            "aurora.alerts.a b",
+            "other.x",
+            "aurora.q.x.y",
+            "aurora.alerts.>",
+            "aurora.alerts.a..b",
+            "$JS.API.STREAM.DELETE.AURORA",
+            "aurora.audit",
+            "",
+        ] {
+            assert!(!subjects.allow(refused), "{refused}");
+        }
+    }
+}

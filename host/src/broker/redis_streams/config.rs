@@ -1,0 +1,127 @@
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use crate::config::{findings::Findings, quoted, redacted_url, urls};
+
+/// `[redis]`: where normalized events go.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `redis://[user:password@]host[:6379][/db]` or `rediss://…` for TLS. Required.
+    pub url: String,
+    /// Certificate authority of `rediss://`, PEM. Without it well-known ones are trusted.
+    pub ca: Option<PathBuf>,
+    /// Connections in the pool.
+    pub pool: usize,
+    /// Longest wait for a connection or an answer.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Ceiling of the back-off between attempts after an error.
+    #[serde(with = "humantime_serde")]
+    pub reconnect_max: Duration,
+    /// Length to which each stream is trimmed, approximately (`MAXLEN ~`); 0 never trims. These are also the streams
+    /// that a router may name. Those left out keep their defaults; new names add streams.
+    #[serde(deserialize_with = "over_defaults")]
+    pub streams: BTreeMap<String, u64>,
+    /// Stream of dead letters.
+    pub dead_letter: String,
+    /// Stream of the audit trail.
+    pub audit: String,
+    /// Stream of what waits to be sent to other sites. Never trimmed: an entry goes when JetStream has it.
+    pub outbox: String,
+}
+
+/// Streams of the seeds with their lengths.
+fn streams() -> BTreeMap<String, u64> {
+    [
+        ("aurora:alerts", 50_000),
+        ("aurora:cps:alerts", 50_000),
+        ("aurora:cps:attestation", 10_000),
+        ("aurora:audit", 50_000),
+        ("aurora:dead_letter", 50_000),
+    ]
+    .map(|(name, length)| (name.to_owned(), length))
+    .into()
+}
+
+fn over_defaults<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    let mut all = streams();
+    all.extend(BTreeMap::<String, u64>::deserialize(deserializer)?);
+    Ok(all)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            ca: None,
+            pool: 16,
+            timeout: Duration::from_secs(5),
+            reconnect_max: Duration::from_secs(5),
+            streams: streams(),
+            dead_letter: "aurora:dead_letter".to_owned(),
+            audit: "aurora:audit".to_owned(),
+            outbox: "aurora:outbox".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn validate(&self, findings: &mut Findings) {
+        if let Some(url) = urls::check(findings, "redis.url", &self.url, ["redis", "rediss"]) {
+            let database = url.path().trim_matches('/');
+            if !database.is_empty() && database.parse::<u32>().is_err() {
+                findings.problem("redis.url", "names a database that is not a number", "write it like redis://host/0");
+            }
+            if self.ca.is_some() && url.scheme() == "redis" {
+                let what = "is set, but `redis.url` says redis://, which is not encrypted";
+                findings.problem("redis.ca", what, "write rediss://");
+            }
+        }
+        findings.range("redis.pool", self.pool, (1, 1024), ("1", "1024"));
+        let waits = (Duration::from_millis(100), Duration::from_secs(3600));
+        findings.range("redis.timeout", self.timeout, waits, ("\"100ms\"", "\"1h\""));
+        findings.range("redis.reconnect_max", self.reconnect_max, waits, ("\"100ms\"", "\"1h\""));
+        for name in self.streams.keys() {
+            check_name(findings, format!("redis.streams.{}", quoted(name)), name);
+        }
+        let own = [("dead_letter", &self.dead_letter), ("audit", &self.audit), ("outbox", &self.outbox)];
+        for (index, (name, stream)) in own.iter().enumerate() {
+            let key = format!("redis.{name}");
+            check_name(findings, key.clone(), stream);
+            if let Some((other, _)) = own[..index].iter().find(|(_, other)| other == stream) {
+                findings.problem(key, format!("is the same stream as `redis.{other}`"), "give each its own");
+            }
+        }
+        if self.streams.contains_key(&self.outbox) {
+            let what = "is also in `redis.streams`, whose streams are trimmed and open to routers";
+            findings.problem("redis.outbox", what, "choose a name of its own");
+        }
+    }
+}
+
+fn check_name(findings: &mut Findings, key: String, name: &str) {
+    if name.is_empty() || name.len() > 512 || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let what = format!("{name:?} is no stream name");
+        findings.problem(key, what, "choose 1 to 512 bytes without spaces, like \"aurora:alerts\"");
+    }
+}
+
+/// Every field, but the address without its password.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, ca, pool, timeout, reconnect_max, streams, dead_letter, audit, outbox } = self;
+        f.debug_struct("Config")
+            .field("url", &redacted_url(url))
+            .field("ca", ca)
+            .field("pool", pool)
+            .field("timeout", timeout)
+            .field("reconnect_max", reconnect_max)
+            .field("streams", streams)
+            .field("dead_letter", dead_letter)
+            .field("audit", audit)
+            .field("outbox", outbox)
+            .finish()
+    }
+}

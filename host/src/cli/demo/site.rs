@@ -1,0 +1,152 @@
+//! A whole site in one temporary folder: three brokers, a configuration file, and the daemon.
+
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use super::{
+    brokers::{Broker, Mosquitto, Nats, Redis, Setup, free_port},
+    daemon::Daemon,
+    samples::COLLECTORS,
+};
+
+/// How long the daemon may take: a first start compiles three guests.
+const READY: Duration = Duration::from_secs(60);
+/// How long it may take to end.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// What `aurora demo` starts. Dropping it ends all of it and removes the folder.
+#[derive(Debug)]
+pub struct Site {
+    /// The daemon. First, so that it goes before the brokers that it speaks to.
+    pub daemon: Daemon,
+    /// The MQTT broker.
+    pub mqtt: Broker,
+    /// Redis.
+    pub redis: Broker,
+    /// NATS.
+    pub nats: Broker,
+    /// From the start of the daemon to its word that it is ready.
+    pub ready_after: Duration,
+    /// Its configuration.
+    pub configuration: PathBuf,
+    _folder: TempDir,
+}
+
+impl Site {
+    /// Starts everything and waits until the daemon is ready.
+    ///
+    /// # Errors
+    /// A broker is not installed, a guest is missing, or something does not come up.
+    pub async fn start(guests: Option<&Path>) -> anyhow::Result<Self> {
+        let binary = std::env::current_exe().context("cannot find the program itself")?;
+        let guests = find_guests(guests, &binary)?;
+        let folder =
+            tempfile::Builder::new().prefix("aurora-demo-").tempdir().context("cannot make a temporary folder")?;
+        let at = |name: &str| folder.path().join(name);
+        let mqtt = Broker::start(Setup::Mosquitto(Mosquitto::default()), &at("mosquitto")).await?;
+        let redis = Broker::start(Setup::Redis(Redis::default()), &at("redis")).await?;
+        let nats = Broker::start(Setup::Nats(Nats::default()), &at("nats")).await?;
+
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let configuration = at("aurora.toml");
+        std::fs::write(&configuration, text(&mqtt, &redis, &nats, &guests, admin))
+            .context("cannot write the configuration")?;
+        let began = Instant::now();
+        let mut daemon = Daemon::start(&binary, &configuration, admin, &at("aurora.log"))?;
+        daemon.ready(READY).await?;
+        Ok(Self { daemon, mqtt, redis, nats, ready_after: began.elapsed(), configuration, _folder: folder })
+    }
+
+    /// Ends the daemon, then the brokers, each in its own good order.
+    ///
+    /// # Errors
+    /// The daemon did not end well; the error has the end of its log.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let status = self.daemon.stop(GRACE).await?;
+        for broker in [&mut self.mqtt, &mut self.redis, &mut self.nats] {
+            broker.stop().await?;
+        }
+        if !status.success() {
+            let log = self.daemon.log();
+            let lines: Vec<&str> = log.lines().collect();
+            bail!("the daemon ended with {status}:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
+        }
+        Ok(())
+    }
+}
+
+fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, admin: SocketAddr) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    // Writing to a String cannot fail.
+    let mut text = String::from("[site]\nid = \"demo\"\n");
+    let _ = write!(text, "\n[mqtt]\nurl = {}\nclient_id = \"aurora-demo\"\n", quoted(&mqtt.url()));
+    let devices = [
+        ("aurora/sensors/+/alerts", 2),
+        ("aurora/sensors/+/status", 1),
+        ("aurora/sensors/+/telemetry", 1),
+        ("aurora/attestation/+/response", 2),
+    ];
+    for (topic, qos) in devices {
+        let _ = write!(text, "[[mqtt.subscriptions]]\ntopic = {}\nqos = {qos}\n", quoted(topic));
+    }
+    for (topic, format, source) in COLLECTORS {
+        let [topic, format, source] = [topic, format, source].map(quoted);
+        let _ =
+            write!(text, "[[mqtt.subscriptions]]\ntopic = {topic}\nqos = 1\nformat = {format}\nsource = {source}\n");
+    }
+    let _ = write!(text, "\n[redis]\nurl = {}\n", quoted(&redis.url()));
+    let _ = write!(text, "\n[nats]\nurl = {}\n", quoted(&nats.url()));
+    for stage in ["normalize", "route", "federate"] {
+        let guest = guests.join(format!("{stage}-core.wasm"));
+        let _ = write!(text, "\n[guests.{stage}]\npath = {}\n", quoted(&guest.display().to_string()));
+    }
+    let _ = write!(text, "\n[admin]\nlisten = {}\n", quoted(&admin.to_string()));
+    text
+}
+
+/// The folder of the stock guests: as told, else beside the build that this program is from, else below the current
+/// folder.
+fn find_guests(told: Option<&Path>, binary: &Path) -> anyhow::Result<PathBuf> {
+    let has_guests = |folder: &Path| folder.join("normalize-core.wasm").is_file();
+    if let Some(told) = told {
+        if has_guests(told) {
+            return std::path::absolute(told).context("cannot find the guests' folder");
+        }
+        bail!("{} has no normalize-core.wasm; `make guests` builds the guests", told.display());
+    }
+    let beside = binary.ancestors().nth(2).map(|target| target.join("guests"));
+    let here = std::path::absolute("target/guests").ok();
+    let found = [beside, here].into_iter().flatten().find(|folder| has_guests(folder));
+    found.context("no stock guests in target/guests; build them with `make guests`, or name their folder with --guests")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_configuration_is_one_that_the_daemon_understands() {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Broker::start(Setup::Redis(Redis::default()), folder.path()).await.unwrap();
+        let admin = SocketAddr::from(([127, 0, 0, 1], 1));
+        let text = text(&redis, &redis, &redis, Path::new("/with \"quotes\""), admin);
+        let config: crate::config::Config = toml::from_str(&text).unwrap();
+        assert_eq!(config.site.id, "demo");
+        assert_eq!(config.guests.route.path, Path::new("/with \"quotes\"/route-core.wasm"));
+        assert_eq!(config.mqtt.unwrap().subscriptions.len(), 4 + COLLECTORS.len());
+    }
+
+    #[test]
+    fn missing_guests_are_named_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = find_guests(Some(folder.path()), Path::new("/nowhere/release/aurora")).unwrap_err();
+        assert!(error.to_string().contains("make guests"), "{error}");
+    }
+}

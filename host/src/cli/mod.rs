@@ -1,0 +1,55 @@
+//! The commands.
+
+pub mod check;
+pub mod demo;
+mod guest;
+mod pipe;
+mod run;
+mod trials;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Takes security events from MQTT and HTTP, has sandboxed WebAssembly components decide what they mean, and publishes
+/// them to Redis Streams and, for other sites, to NATS JetStream.
+#[derive(Debug, Parser)]
+#[command(name = "aurora", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Run(run::Args),
+    /// Say everything that is wrong with a configuration, without starting anything.
+    Check(check::Args),
+    /// Run raw events from standard input through the guests and print what they decide; needs no broker.
+    Pipe(pipe::Args),
+    /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
+    Demo(demo::Args),
+    /// Build and look at guests.
+    #[command(subcommand)]
+    Guest(guest::Command),
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args, trials::attempt),
+        Command::Pipe(args) => pipe::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Guest(command) => guest::run(command),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("aurora: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! `aurora pipe`: raw events in, decisions out, no broker. What a guest author runs first.
+
+use std::{
+    io::{self, BufRead, BufWriter, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde_json::value::RawValue;
+
+use crate::{
+    broker::jetstream::Subjects,
+    config::{self, Config, Purpose},
+    event::{Context, Delivery, Duty, Identity, is_device_id},
+    pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, event_json},
+    sandbox::{Guest, Sandbox},
+    telemetry::Metrics,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Configuration; of it only the guests, streams and subjects are used.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Folder with normalize-core.wasm, route-core.wasm and federate-core.wasm, for stages that the configuration does
+    /// not set; by default `guests` beside the folder of this program.
+    #[arg(long)]
+    guests: Option<PathBuf>,
+    /// Format that the events are declared to have: auto, json, cef, leef, syslog, mqtt and whatever else the
+    /// normalizer knows.
+    #[arg(long, default_value = "auto")]
+    format: String,
+    /// Name of the origin.
+    #[arg(long, default_value = "pipe")]
+    source: String,
+    /// MQTT topic that the events came from; device and channel are read from it.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Whether each line is an event, or the whole input is one.
+    #[arg(long, value_enum, default_value_t = Framing::Line)]
+    framing: Framing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Framing {
+    Line,
+    Whole,
+}
+
+/// Events that are decided together.
+const BATCH: usize = 256;
+
+/// Bytes that are decided together, so that a few huge lines do not fill the memory.
+const BATCH_BYTES: usize = 4 << 20;
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = load(&args)?;
+    let sandbox = Sandbox::new(&config.guests, 1)?;
+    let metrics = Metrics::new();
+    let redis = config.redis.clone().unwrap_or_default();
+    let nats = config.nats.clone().unwrap_or_default();
+    let stages = Stages {
+        normalize: Arc::new(Guest::load(&sandbox, &config.guests.normalize, &metrics)?),
+        route: Arc::new(Guest::load(&sandbox, &config.guests.route, &metrics)?),
+        federate: Some(Arc::new(Guest::load(&sandbox, &config.guests.federate, &metrics)?)),
+        streams: redis.streams.keys().cloned().collect(),
+        subjects: Arc::new(Subjects::new(&nats.subjects)),
+    };
+    let mut decider = Decider::new(&stages, config.lanes.retries, metrics);
+    let context = Arc::new(context(&args));
+    let mut input = io::stdin().lock();
+    let mut output = BufWriter::new(io::stdout().lock());
+    let mut line = 0u64;
+    loop {
+        let batch = read(&mut input, args.framing, &context, &mut line).context("cannot read standard input")?;
+        if batch.is_empty() {
+            break;
+        }
+        let decided = decider.decide(batch);
+        for index in 0..decided.deliveries.len() {
+            let written =
+                serde_json::to_writer(&mut output, &line_of(&decided, index, &stages)).map_err(io::Error::from);
+            match written.and_then(|()| output.write_all(b"\n")) {
+                // Whoever reads has seen enough, as `head` does.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                done => done.context("cannot write standard output")?,
+            }
+        }
+        output.flush().context("cannot write standard output")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(args: &Args) -> anyhow::Result<Config> {
+    let mut config = match Config::load(args.config.as_deref(), config::environment(), Purpose::Pipe) {
+        Ok(config) => config,
+        Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
+    };
+    if config.guests.cache.is_none() {
+        config.guests.cache = user_cache();
+    }
+    let folder = match &args.guests {
+        Some(folder) => folder.clone(),
+        None => stock_guests()?,
+    };
+    let stages = [
+        (&mut config.guests.normalize, "normalize-core"),
+        (&mut config.guests.route, "route-core"),
+        (&mut config.guests.federate, "federate-core"),
+    ];
+    for (guest, name) in stages {
+        if guest.path.as_os_str().is_empty() {
+            guest.path = folder.join(name).with_extension("wasm");
+        }
+    }
+    Ok(config)
+}
+
+/// Where a user's programs keep what they can make again (XDG Base Directory Specification). Compiling a large guest
+/// takes a second, and an author runs this all day.
+fn user_cache() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("aurora").join("guests"))
+}
+
+/// `target/release/aurora` has its guests in `target/guests`.
+fn stock_guests() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot tell where this program lies; use --guests")?;
+    let folder = program.parent().and_then(Path::parent).map(|folder| folder.join("guests"));
+    folder.context("cannot tell where this program lies; use --guests")
+}
+
+fn context(args: &Args) -> Context {
+    let levels: Vec<&str> = args.topic.as_deref().unwrap_or_default().split('/').collect();
+    let (device, channel) = match levels[..] {
+        ["aurora", _, device, channel] => (Some(device), Some(channel)),
+        _ => (None, None),
+    };
+    Context {
+        source: args.source.clone(),
+        format: args.format.clone(),
+        topic: args.topic.clone(),
+        device_id: device.filter(|id| is_device_id(id)).map(str::to_owned),
+        channel: channel.map(str::to_owned),
+        source_ip: None,
+    }
+}
+
+/// The next batch; empty at the end of the input. `line` counts lines as an editor does, from 1.
+fn read(
+    input: &mut impl BufRead,
+    framing: Framing,
+    context: &Arc<Context>,
+    line: &mut u64,
+) -> io::Result<Vec<Delivery>> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < BATCH && bytes < BATCH_BYTES {
+        let mut payload = Vec::new();
+        let read = match framing {
+            Framing::Line => input.read_until(b'\n', &mut payload)?,
+            Framing::Whole => input.read_to_end(&mut payload)?,
+        };
+        if read == 0 {
+            break;
+        }
+        if framing == Framing::Line {
+            payload.pop_if(|&mut byte| byte == b'\n');
+            payload.pop_if(|&mut byte| byte == b'\r');
+        }
+        *line += 1;
+        bytes += payload.len();
+        batch.push(Delivery {
+            context: Arc::clone(context),
+            received_ms: chrono::Utc::now().timestamp_millis(),
+            payload: Bytes::from(payload),
+            identity: Identity(*line),
+            attempts: 0,
+            unfit: None,
+            duty: Duty::none(),
+        });
+    }
+    Ok(batch)
+}
+
+/// One line of output, as the outside contract has it.
+#[derive(Serialize)]
+struct Line<'a> {
+    line: u64,
+    outcome: &'static str,
+    reason: &'a str,
+    events: Events<'a>,
+}
+
+fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages) -> Line<'a> {
+    let (outcome, reason) = match &decided.outcomes[index] {
+        Outcome::Accepted { .. } => ("accepted", ""),
+        Outcome::Dropped(reason) => ("dropped", reason.as_str()),
+        Outcome::Rejected(reason) | Outcome::RetryAfter { reason, .. } => ("rejected", reason.as_str()),
+    };
+    let line = decided.deliveries[index].identity.0;
+    Line { line, outcome, reason, events: Events { decided, index, stages } }
+}
+
+struct Events<'a> {
+    decided: &'a Decided,
+    index: usize,
+    stages: &'a Stages,
+}
+
+impl Serialize for Events<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for event in self.decided.events_of(self.index) {
+            list.serialize_element(&entry(&event, self.stages).map_err(serde::ser::Error::custom)?)?;
+        }
+        list.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    event: Box<RawValue>,
+    streams: Vec<&'a str>,
+    route_reason: &'a str,
+    share: Option<Share<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Share<'a> {
+    subject: &'a str,
+    tlp: &'a str,
+    observables: Vec<Observable<'a>>,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Observable<'a> {
+    r#type: &'a str,
+    value: &'a str,
+}
+
+fn entry<'a>(event: &DecidedEvent<'a>, stages: &'a Stages) -> anyhow::Result<Entry<'a>> {
+    let share = event.share.map(|share| Share {
+        subject: &share.subject,
+        tlp: share.tlp.as_str(),
+        observables: share
+            .observables
+            .iter()
+            .map(|&position| event.event.observable(position as usize))
+            .map(|(kind, _, value)| Observable { r#type: kind.as_str(), value })
+            .collect(),
+        reason: event.share_reason,
+    });
+    Ok(Entry {
+        event: RawValue::from_string(String::from_utf8(event_json(event))?)?,
+        streams: event.streams.iter().map(|&stream| stages.streams[stream].as_str()).collect(),
+        route_reason: event.route_reason,
+        keep_reason: share.is_none().then_some(event.share_reason),
+        share,
+    })
+}

@@ -1,0 +1,43 @@
+//! What `aurora check` tries out: the guests, always, and each broker with `--connect`.
+
+use super::check::Trial;
+use crate::{
+    broker::{jetstream, mqtt, redis_streams},
+    config::Config,
+    sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    telemetry::{Chain, Metrics},
+};
+
+pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
+    let mut trials = guests(config);
+    if connect {
+        if let Some(mqtt) = &config.mqtt {
+            trials.push(Trial::new("mqtt", mqtt::probe(mqtt.clone()).await));
+        }
+        if let Some(redis) = &config.redis {
+            trials.push(Trial::new("redis", redis_streams::probe(redis).await));
+        }
+        if let Some(nats) = &config.nats {
+            trials.push(Trial::new("nats", jetstream::probe(nats).await));
+        }
+    }
+    trials
+}
+
+fn guests(config: &Config) -> Vec<Trial> {
+    let guests = &config.guests;
+    let sandbox = match Sandbox::new(guests, 1) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return vec![Trial::new("sandbox", Err(Chain(&error).to_string()))],
+    };
+    let metrics = Metrics::new();
+    vec![
+        Trial::new("guest normalize", said(Guest::<Normalizer>::load(&sandbox, &guests.normalize, &metrics))),
+        Trial::new("guest route", said(Guest::<Router>::load(&sandbox, &guests.route, &metrics))),
+        Trial::new("guest federate", said(Guest::<Federation>::load(&sandbox, &guests.federate, &metrics))),
+    ]
+}
+
+fn said<W: World>(loaded: Result<Guest<W>, LoadError>) -> Result<String, String> {
+    loaded.map(|guest| format!("{} {}", guest.name(), guest.digest())).map_err(|error| Chain(&error).to_string())
+}

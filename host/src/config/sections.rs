@@ -1,0 +1,334 @@
+//! The sections that belong to no other module.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use super::{Purpose, findings::Findings, quoted, wording::closest};
+use crate::event::is_device_id;
+
+/// `[site]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// Name of this site, `[A-Za-z0-9_-]{1,64}`: it marks what leaves for other sites. Required.
+    pub id: String,
+}
+
+impl Site {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        let remedy = "choose 1 to 64 of A-Z a-z 0-9 _ -";
+        if self.id.is_empty() {
+            if findings.purpose() == Purpose::Run {
+                findings.problem("site.id", "is missing or empty", remedy);
+            }
+        } else if !is_device_id(&self.id) {
+            findings.problem("site.id", format!("{:?} is no site id", self.id), remedy);
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// What to log, in the syntax of `tracing_subscriber::EnvFilter`: `info`, `aurora=debug,info`.
+    pub level: String,
+}
+
+/// `[log] format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Log {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        let remedy = "write it like \"info\" or \"aurora=debug,info\"";
+        if self.level.trim().is_empty() {
+            findings.problem("log.level", "is empty", remedy);
+        } else if self.level.parse::<EnvFilter>().is_err() {
+            findings.problem("log.level", format!("{:?} is no log filter", self.level), remedy);
+        }
+        // The filter's syntax takes any word for a module's name, so a mistyped level would silence the log.
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        for word in self.level.split(',').map(|directive| directive.rsplit('=').next().unwrap_or(directive).trim()) {
+            let meant = closest(word, &LEVELS).filter(|meant| !meant.eq_ignore_ascii_case(word));
+            if let Some(meant) = meant {
+                findings.problem("log.level", format!("{word:?} is no level"), format!("did you mean \"{meant}\"?"));
+            }
+        }
+    }
+}
+
+/// `[lanes]`: events of one device stay in one lane and in order; lanes run beside each other.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lanes {
+    /// Number of lanes, a thread each. 0: one for each core.
+    pub count: usize,
+    /// Most events of a batch, 1 to 4,096.
+    pub batch: usize,
+    /// Most payload bytes of a batch; a single larger event is a batch of its own.
+    pub batch_bytes: ByteSize,
+    /// How long a lane waits for more before it runs a batch that is not full. `0ms`: it takes what is there, and
+    /// batches grow by themselves while the one before is being stored.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
+    /// Most events waiting before a lane. Full means that sources stop reading.
+    pub queue: usize,
+    /// How often an event is asked for again after a guest's `retry-after`, before it becomes a dead letter.
+    pub retries: u32,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { count: 0, batch: 256, batch_bytes: ByteSize::mib(1), linger: Duration::ZERO, queue: 4096, retries: 5 }
+    }
+}
+
+impl Lanes {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        findings.range("lanes.count", self.count, (0, 256), ("0 (one a core)", "256"));
+        findings.range("lanes.batch", self.batch, (1, 4096), ("1", "4096"));
+        let sizes = (ByteSize::kib(1), ByteSize::mib(256));
+        findings.range("lanes.batch_bytes", self.batch_bytes, sizes, ("\"1KiB\"", "\"256MiB\""));
+        let lingers = (Duration::ZERO, Duration::from_secs(60));
+        findings.range("lanes.linger", self.linger, lingers, ("\"0ms\"", "\"60s\""));
+        findings.range("lanes.queue", self.queue, (1, 1 << 20), ("1", "1048576"));
+        findings.range("lanes.retries", self.retries, (0, 1000), ("0", "1000"));
+    }
+}
+
+/// `[guests]`: the components, one for each stage.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guests {
+    /// `[guests.normalize]`
+    pub normalize: Guest,
+    /// `[guests.route]`
+    pub route: Guest,
+    /// `[guests.federate]`
+    pub federate: Guest,
+    /// Folder of compiled components, kept from start to start. It must belong to the daemon alone; nothing is kept
+    /// where it is not set.
+    pub cache: Option<PathBuf>,
+}
+
+/// `[guests.<stage>]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guest {
+    /// The component, a `.wasm` file. Required.
+    pub path: PathBuf,
+    /// Most linear memory.
+    pub memory: ByteSize,
+    /// Most CPU time of a call. Halves of a batch that is searched for a culprit get less.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+    /// Most bytes that cross from the guest in one call: its answer, and separately what it passes to the host.
+    pub output: ByteSize,
+    /// Most log lines of a call.
+    pub log_lines: u32,
+    /// Whether memory lives on from batch to batch.
+    pub instance: Instance,
+    /// `[guests.<stage>.options]`: the guest's own settings.
+    pub options: BTreeMap<String, toml::Value>,
+}
+
+/// `[guests.<stage>] instance`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instance {
+    /// A new one for each batch: nothing leaks from batch to batch, and any batch replays bit for bit.
+    #[default]
+    Fresh,
+    /// The same one until it traps: a little faster, for guests that the site trusts.
+    Reuse,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            memory: ByteSize::mib(64),
+            deadline: Duration::from_millis(100),
+            output: ByteSize::mib(16),
+            log_lines: 100,
+            instance: Instance::Fresh,
+            options: BTreeMap::new(),
+        }
+    }
+}
+
+impl Guests {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        self.normalize.validate("guests.normalize", findings);
+        self.route.validate("guests.route", findings);
+        self.federate.validate("guests.federate", findings);
+    }
+}
+
+impl Guest {
+    fn validate(&self, section: &str, findings: &mut Findings) {
+        let key = |name: &str| format!("{section}.{name}");
+        if self.path.as_os_str().is_empty() && findings.purpose() == Purpose::Run {
+            findings.problem(key("path"), "is missing or empty", "name a component, a .wasm file");
+        }
+        // 4 GiB is all that a 32-bit guest can address.
+        let memories = (ByteSize::kib(64), ByteSize::gib(4));
+        findings.range(&key("memory"), self.memory, memories, ("\"64KiB\"", "\"4GiB\""));
+        let deadlines = (Duration::from_millis(1), Duration::from_secs(60));
+        findings.range(&key("deadline"), self.deadline, deadlines, ("\"1ms\"", "\"60s\""));
+        let outputs = (ByteSize::kib(1), ByteSize::gib(1));
+        findings.range(&key("output"), self.output, outputs, ("\"1KiB\"", "\"1GiB\""));
+        for (name, value) in &self.options {
+            let key = format!("{section}.options.{}", quoted(name));
+            if name.is_empty() {
+                findings.problem(&*key, "has no name", "give the option a name");
+            }
+            if let Some(what) = beyond_json(value) {
+                findings.problem(key, what, "guests read options as JSON: write it as a string");
+            }
+        }
+    }
+}
+
+/// What of an option a guest could not be given.
+fn beyond_json(value: &toml::Value) -> Option<&'static str> {
+    match value {
+        toml::Value::Datetime(_) => Some("is a date"),
+        toml::Value::Float(number) if !number.is_finite() => Some("is not a finite number"),
+        toml::Value::Array(values) => values.iter().find_map(beyond_json),
+        toml::Value::Table(values) => values.values().find_map(beyond_json),
+        _ => None,
+    }
+}
+
+/// `[ingest]`: events over HTTP. Without this section nothing listens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ingest {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// File that holds the bearer token. One of `token_file` and `token` is required.
+    pub token_file: Option<PathBuf>,
+    /// The bearer token itself; meant for `AURORA_INGEST__TOKEN`.
+    pub token: Option<Secret>,
+    /// Largest request body.
+    pub max_body: ByteSize,
+    /// Largest single event; larger ones become dead letters.
+    pub max_payload: ByteSize,
+    /// Events taken and not yet stored, over all requests. Beyond it a request is answered with 429.
+    pub max_in_flight: usize,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9465)),
+            token_file: None,
+            token: None,
+            max_body: ByteSize::mib(16),
+            max_payload: ByteSize::mib(1),
+            max_in_flight: 8192,
+        }
+    }
+}
+
+impl Ingest {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        let file = findings.given("ingest.token_file", self.token_file.is_some());
+        let token = findings.given("ingest.token", self.token.is_some());
+        let remedy = "set `ingest.token_file`, or AURORA_INGEST__TOKEN, but not both";
+        if !file && !token {
+            findings.problem("ingest.token_file", "is missing: without a token anybody could send events", remedy);
+        } else if file && token {
+            findings.problem("ingest.token", "is set beside `ingest.token_file`", remedy);
+        }
+        if let Some(Secret(token)) = &self.token
+            && (token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            let remedy = "choose printable ASCII without spaces, as an HTTP header needs";
+            findings.problem("ingest.token", "is empty, or holds spaces or other characters", remedy);
+        }
+        let sizes = (ByteSize::b(1), ByteSize::gib(1));
+        findings.range("ingest.max_body", self.max_body, sizes, ("1 byte", "\"1GiB\""));
+        findings.range("ingest.max_payload", self.max_payload, sizes, ("1 byte", "\"1GiB\""));
+        findings.range("ingest.max_in_flight", self.max_in_flight, (1, 1 << 20), ("1", "1048576"));
+    }
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address of `/livez`, `/readyz` and `/metrics`.
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+impl Admin {
+    pub(super) fn validate_beside(&self, ingest: &Ingest, findings: &mut Findings) {
+        let (ours, theirs) = (self.listen, ingest.listen);
+        // Linux binds [::] to IPv4 as well. Port 0 is a new port each time.
+        let same_host = ours.ip() == theirs.ip() || ours.ip().is_unspecified() || theirs.ip().is_unspecified();
+        if ours.port() != 0 && ours.port() == theirs.port() && same_host {
+            let what = format!("{theirs} is also the address of `admin.listen`");
+            findings.problem("ingest.listen", what, "choose another port");
+        }
+    }
+}
+
+/// `[shutdown]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// How long events in flight may take to settle after SIGTERM. What is not settled then is redelivered.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(10) }
+    }
+}
+
+impl Shutdown {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        let graces = (Duration::from_millis(100), Duration::from_secs(600));
+        findings.range("shutdown.grace", self.grace, graces, ("\"100ms\"", "\"10m\""));
+    }
+}
+
+/// Text that never shows in a log.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}

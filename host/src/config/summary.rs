@@ -1,0 +1,65 @@
+//! What would run, in a few lines.
+
+use std::{fmt, time::Duration};
+
+use super::{Config, redacted_url};
+use crate::broker::mqtt::Version;
+
+/// One line a section, without secrets.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "site       {}", self.site.id)?;
+        if let Some(mqtt) = &self.mqtt {
+            let version = match mqtt.version {
+                Version::V3_1_1 => "3.1.1",
+                Version::V5 => "5",
+            };
+            let count = mqtt.subscriptions.len();
+            let url = redacted_url(&mqtt.url);
+            write!(f, "\nmqtt       {url}, MQTT {version}, client id {}, {count} subscriptions", mqtt.client_id)?;
+        }
+        if let Some(ingest) = &self.ingest {
+            write!(f, "\ningest     http://{}", ingest.listen)?;
+        }
+        match self.lanes.count {
+            0 => write!(f, "\nlanes      one a core")?,
+            count => write!(f, "\nlanes      {count}")?,
+        }
+        write!(f, ", batches of {}, linger {}", self.lanes.batch, shown(self.lanes.linger))?;
+        let guests = &self.guests;
+        for (stage, guest) in
+            [("normalize", &guests.normalize), ("route", &guests.route), ("federate", &guests.federate)]
+        {
+            if !guest.path.as_os_str().is_empty() {
+                let (path, deadline) = (guest.path.display(), shown(guest.deadline));
+                write!(f, "\n{stage:<10} {path}, {} at most, {deadline} a call", guest.memory)?;
+            }
+        }
+        if let Some(redis) = &self.redis {
+            write!(
+                f,
+                "\nredis      {}, {} streams, pool of {}",
+                redacted_url(&redis.url),
+                redis.streams.len(),
+                redis.pool
+            )?;
+        }
+        match &self.nats {
+            Some(nats) => {
+                write!(
+                    f,
+                    "\nnats       {}, stream {}, {} subjects",
+                    redacted_url(&nats.url),
+                    nats.stream,
+                    nats.subjects.len()
+                )?;
+            }
+            None => write!(f, "\nnats       none: nothing leaves the site")?,
+        }
+        write!(f, "\nadmin      http://{}", self.admin.listen)
+    }
+}
+
+fn shown(duration: Duration) -> impl fmt::Display {
+    humantime_serde::re::humantime::format_duration(duration)
+}

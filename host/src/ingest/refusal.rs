@@ -1,0 +1,71 @@
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// Why nothing of a request was taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("send the bearer token: `Authorization: Bearer <token>`")]
+    NoToken,
+    #[error("the bearer token is wrong")]
+    WrongToken,
+    #[error("{0}")]
+    Malformed(String),
+    #[error("{0}")]
+    MediaType(String),
+    #[error("the body is larger than {0} bytes; send it in parts")]
+    BodyTooLarge(u64),
+    #[error("the body holds more than {0} events; send it in parts")]
+    TooManyEvents(usize),
+    #[error("the body did not arrive in time")]
+    Slow,
+    #[error("{0}; nothing of this request was taken, send it again")]
+    Busy(&'static str),
+    #[error("the daemon is shutting down; nothing of this request was taken, send it again")]
+    Draining,
+    #[error("there is only POST /v1/events")]
+    NoSuchRoute,
+    #[error("/v1/events takes only POST")]
+    NoSuchMethod,
+}
+
+impl Refusal {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge(_) | Self::TooManyEvents(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// Whether the client may still be writing a body that is worth reading to its end: a connection closed on unread
+    /// bytes is reset, and the client might never see the answer.
+    pub(super) fn leaves_body(&self) -> bool {
+        !matches!(self, Self::Slow | Self::NoSuchRoute | Self::NoSuchMethod)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), Json(json!({ "error": self.to_string() }))).into_response();
+        let header = match self {
+            Self::NoToken => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"aurora\"")),
+            Self::WrongToken => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"aurora\", error=\"invalid_token\"")),
+            Self::Busy(_) | Self::Draining => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        };
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}

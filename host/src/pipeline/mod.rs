@@ -1,0 +1,27 @@
+//! The way of an event: source → lane → normalize → route → federate → publish → settle, and the relay behind it.
+//!
+//! [`Lanes`] spreads deliveries by device. Each lane is a thread that owns its guests: it gathers a batch, has
+//! [`Decider`] run the three stages on it, and hands the [`Decided`] batch to its publisher task. The publisher stores
+//! a batch in one round trip and only then settles its deliveries. While it waits for Redis the lane decides the next
+//! batch, so batches grow by themselves when Redis is slow; two decided batches wait at the most, then the lane waits,
+//! then sources stop reading.
+
+mod lanes;
+mod batch;
+mod bisect;
+mod decide;
+mod identity;
+mod record;
+mod dead_letter;
+mod publish;
+mod relay;
+mod audit;
+
+pub use audit::{Audit, Trail};
+pub use dead_letter::{DeadLetter, Effect};
+pub use decide::{Decided, DecidedEvent, Decider, Outcome, Stages};
+pub use identity::event_id;
+pub use lanes::{Lanes, Started};
+pub use publish::{Publisher, Ready, Target, encode};
+pub use record::{alert_json, attestation_json, event_json, ioc_json};
+pub use relay::Relay;

@@ -1,0 +1,257 @@
+//! What is written down: the JSON of normalized events, and of what other sites get.
+
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+use uuid::Uuid;
+
+use super::decide::DecidedEvent;
+use crate::sandbox::{Category, Kind, ObservableType, Severity, Tlp, events::EventRef};
+
+/// A NormalizedEvent as consumers read it.
+#[must_use]
+pub fn event_json(event: &DecidedEvent<'_>) -> Vec<u8> {
+    json(&Record { event, remove: &[], observables: None, leaving: None }, 512 + 2 * event.payload.len())
+}
+
+/// The copy of an event that leaves the site: without the removed fields, with the chosen observables only, and with
+/// the site and the marking.
+#[must_use]
+pub fn alert_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
+    let (remove, observables, tlp) = match event.share {
+        Some(share) => (share.remove.as_slice(), share.observables.as_slice(), share.tlp),
+        None => (&[][..], &[][..], Tlp::Red),
+    };
+    let record = Record { event, remove, observables: Some(observables), leaving: Some((site, tlp)) };
+    json(&record, 512 + 2 * event.payload.len())
+}
+
+/// A shared observable: `type value source timestamp` as the seed has them, and where it comes from.
+#[must_use]
+pub fn ioc_json(event: &DecidedEvent<'_>, observable: usize, site: &str, tlp: Tlp) -> Vec<u8> {
+    let (kind, _, value) = event.event.observable(observable);
+    json(
+        &Ioc {
+            kind: kind.as_str(),
+            value,
+            source: PUBLISHER,
+            timestamp: timestamp(event.event.timestamp_ms()),
+            site,
+            event_id: event.id,
+            tlp: tlp.as_str(),
+        },
+        256,
+    )
+}
+
+/// An attestation result: `device_id status timestamp` as the seed has them, with the verdict behind it.
+#[must_use]
+pub fn attestation_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
+    let field = |key: &str| event.event.fields().find(|(k, _)| *k == key).map_or("", |(_, value)| value);
+    json(
+        &Attestation {
+            device_id: event.device_id(),
+            status: field("attestation.status"),
+            valid: field("attestation.valid") == "true",
+            reason: field("attestation.reason"),
+            timestamp: timestamp(event.event.timestamp_ms()),
+            site,
+            event_id: event.id,
+        },
+        256,
+    )
+}
+
+/// Who publishes indicators, as consumers of the original know it.
+const PUBLISHER: &str = "aurora-rust-core";
+
+#[derive(Serialize)]
+struct Ioc<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    value: &'a str,
+    source: &'a str,
+    timestamp: String,
+    site: &'a str,
+    #[serde(serialize_with = "hyphenated")]
+    event_id: Uuid,
+    tlp: &'a str,
+}
+
+#[derive(Serialize)]
+struct Attestation<'a> {
+    device_id: Option<&'a str>,
+    status: &'a str,
+    valid: bool,
+    reason: &'a str,
+    timestamp: String,
+    site: &'a str,
+    #[serde(serialize_with = "hyphenated")]
+    event_id: Uuid,
+}
+
+struct Record<'a> {
+    event: &'a DecidedEvent<'a>,
+    remove: &'a [String],
+    observables: Option<&'a [u32]>,
+    leaving: Option<(&'a str, Tlp)>,
+}
+
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let event = self.event.event;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &Hyphenated(self.event.id))?;
+        map.serialize_entry("source", self.event.source())?;
+        map.serialize_entry("severity", event.severity().as_str())?;
+        map.serialize_entry("category", event.category().as_str())?;
+        map.serialize_entry("title", event.title())?;
+        map.serialize_entry("description", event.description())?;
+        map.serialize_entry("fields", &Fields(event, self.remove))?;
+        map.serialize_entry("iocs", &Iocs(event, self.observables))?;
+        map.serialize_entry("mitre_techniques", &Techniques(event))?;
+        map.serialize_entry("timestamp_ms", &event.timestamp_ms())?;
+        map.serialize_entry("device_id", &self.event.device_id())?;
+        if let Some((site, tlp)) = self.leaving {
+            map.serialize_entry("site", site)?;
+            map.serialize_entry("tlp", tlp.as_str())?;
+        }
+        map.end()
+    }
+}
+
+struct Fields<'a>(EventRef<'a>, &'a [String]);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kept = self.0.fields().filter(|(key, _)| !self.1.iter().any(|removed| removed == key));
+        serializer.collect_map(kept)
+    }
+}
+
+struct Iocs<'a>(EventRef<'a>, Option<&'a [u32]>);
+
+#[derive(Serialize)]
+struct TypeAndValue<'a> {
+    r#type: &'a str,
+    value: &'a str,
+}
+
+impl Serialize for Iocs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for (position, (kind, _, value)) in self.0.observables().enumerate() {
+            if self.1.is_none_or(|chosen| chosen.contains(&(position as u32))) {
+                list.serialize_element(&TypeAndValue { r#type: kind.as_str(), value })?;
+            }
+        }
+        list.end()
+    }
+}
+
+struct Techniques<'a>(EventRef<'a>);
+
+impl Serialize for Techniques<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.techniques())
+    }
+}
+
+struct Hyphenated(Uuid);
+
+impl Serialize for Hyphenated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        hyphenated(&self.0, serializer)
+    }
+}
+
+fn hyphenated<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+}
+
+/// RFC 3339 with milliseconds, UTC.
+fn timestamp(milliseconds: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(milliseconds)
+        .unwrap_or_default()
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+fn json(value: &impl Serialize, capacity: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(capacity);
+    // Strings and numbers into a Vec: nothing here can fail.
+    let written = serde_json::to_writer(&mut out, value);
+    debug_assert!(written.is_ok());
+    out
+}
+
+impl Severity {
+    /// `critical`, `high`, `medium`, `low` or `info`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl Category {
+    /// `cps`, `network`, `endpoint`, `identity` or `cloud`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cps => "cps",
+            Self::Network => "network",
+            Self::Endpoint => "endpoint",
+            Self::Identity => "identity",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
+impl Kind {
+    /// Whether it is an attestation result, which other sites get in a form of its own.
+    #[must_use]
+    pub fn is_attestation(self) -> bool {
+        matches!(self, Self::Attestation)
+    }
+}
+
+impl ObservableType {
+    /// As in the `type` of an IOC and the last token of its subject.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Domain => "domain",
+            Self::Url => "url",
+            Self::Email => "email",
+            Self::HashMd5 => "hash_md5",
+            Self::HashSha1 => "hash_sha1",
+            Self::HashSha256 => "hash_sha256",
+            Self::Cve => "cve",
+            Self::FilePath => "file_path",
+            Self::RegistryKey => "registry_key",
+            Self::Mutex => "mutex",
+            Self::UserAgent => "user_agent",
+        }
+    }
+}
+
+impl Tlp {
+    /// As TLP 2.0 writes it: `CLEAR`, `GREEN`, `AMBER`, `AMBER+STRICT`, `RED`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clear => "CLEAR",
+            Self::Green => "GREEN",
+            Self::Amber => "AMBER",
+            Self::AmberStrict => "AMBER+STRICT",
+            Self::Red => "RED",
+        }
+    }
+}

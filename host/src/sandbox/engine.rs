@@ -1,0 +1,117 @@
+use std::{sync::Arc, thread, time::Duration};
+
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, component::Linker,
+};
+
+use super::{cache::Cache, import::State};
+use crate::config::Guests;
+
+/// The engine that runs guests, and all that they may import.
+#[derive(Clone)]
+pub struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Arc<Linker<State>>,
+    pub(super) cache: Option<Arc<Cache>>,
+}
+
+/// The sandbox cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// wasmtime refuses its configuration; most often there is too little address space.
+    #[error(
+        "cannot set up the WebAssembly engine for {instances} instances; if address space is limited (ulimit -v), \
+         raise it or lower lanes.count"
+    )]
+    Engine {
+        /// How many we asked for.
+        instances: u32,
+        /// wasmtime's reason.
+        #[source]
+        source: wasmtime::Error,
+    },
+    /// The folder of compiled guests cannot be used.
+    #[error("cannot use the folder of compiled guests")]
+    Cache(#[from] super::cache::CacheError),
+}
+
+/// Deadlines are counted in these. A spinning guest ends at most one tick after its deadline.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Stages, each with an instance in every lane.
+const STAGES: u32 = 3;
+
+/// Instances beside those of the lanes: a check of a guest at start, a rehearsal.
+const SPARE: u32 = 6;
+
+/// Low memory that is wiped by writing instead of being handed back to the kernel. Page faults after a hand-back cost
+/// about a microsecond a page; a stock guest touches fewer than 1 MiB, and writing that takes about 20 µs a batch.
+const KEEP_RESIDENT: usize = 1 << 20;
+
+impl Sandbox {
+    /// An engine for `lanes` lanes with the guests of `config`.
+    ///
+    /// # Errors
+    /// If there is too little address space, or the cache folder cannot be used.
+    pub fn new(config: &Guests, lanes: usize) -> Result<Self, SetupError> {
+        let instances = u32::try_from(lanes).unwrap_or(u32::MAX / 64) * STAGES + SPARE;
+        let memory = [&config.normalize, &config.route, &config.federate].map(|guest| guest.memory.as_u64());
+        let memory = usize::try_from(memory.into_iter().max().unwrap_or_default()).unwrap_or(usize::MAX);
+        let engine = Engine::new(&engine_config(instances, memory))
+            .map_err(|source| SetupError::Engine { instances, source })?;
+        let mut linker = Linker::new(&engine);
+        State::add_to(&mut linker).map_err(|source| SetupError::Engine { instances, source })?;
+        tick(&engine);
+        let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
+        Ok(Self { engine, linker: Arc::new(linker), cache })
+    }
+}
+
+/// Everything that a guest does not need is off; async, threads, gc and the like are not even compiled in.
+fn engine_config(instances: u32, memory: usize) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    // A component of ours is one core module and two small ones that wit-component adds to join it to its imports.
+    pool.total_component_instances(instances)
+        .total_core_instances(8 * instances)
+        .total_memories(instances)
+        .max_memories_per_component(1)
+        .total_tables(4 * instances)
+        .max_tables_per_component(8)
+        .table_elements(20_000)
+        .max_memory_size(memory)
+        .max_unused_warm_slots(instances)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(64 << 10);
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        // The same batch gives the same bytes on every machine.
+        .cranelift_nan_canonicalization(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(512 << 10)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_tail_call(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// One thread for the engine's life moves its clock on. It holds the engine weakly, so it ends with it.
+fn tick(engine: &Engine) {
+    let weak = engine.weak();
+    let ticker = move || {
+        loop {
+            thread::sleep(TICK);
+            match weak.upgrade() {
+                Some(engine) => engine.increment_epoch(),
+                None => return,
+            }
+        }
+    };
+    // Without its clock no deadline would hold, so a host that cannot start a thread must not go on.
+    thread::Builder::new().name("epoch".to_owned()).spawn(ticker).expect("the system starts no more threads");
+}

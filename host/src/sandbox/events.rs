@@ -1,0 +1,266 @@
+//! Normalized events as a normalizer returned them and the host has checked them.
+
+use std::ops::Range;
+
+use super::{
+    bindings::aurora::event::types::{EventsParam, EventsResult},
+    {Category, Kind, ObservableType, Scope, Severity},
+};
+
+/// N normalized events, checked: every column has its length, every offset and index is within range, all text is
+/// UTF-8.
+#[derive(Clone, Debug)]
+pub struct Events {
+    columns: EventsResult,
+    /// `columns.text`, which is empty.
+    text: String,
+    /// First piece of each event, and first entry in the columns of observables; and one past the last event.
+    starts: Vec<Start>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    piece: usize,
+    observable: usize,
+}
+
+/// Pieces behind an event's fields, observables and techniques: source, device id, dedup key, title, description.
+const TAIL: usize = 5;
+
+impl Events {
+    /// Checks what a guest returned.
+    pub(super) fn check(mut columns: EventsResult) -> Result<Self, String> {
+        let count = columns.kind.len();
+        let lengths = [
+            ("severity", columns.severity.len()),
+            ("category", columns.category.len()),
+            ("timestamp-ms", columns.timestamp_ms.len()),
+            ("fields", columns.fields.len()),
+            ("observables", columns.observables.len()),
+            ("techniques", columns.techniques.len()),
+        ];
+        for (column, length) in lengths {
+            expect_length(column, length, count)?;
+        }
+        let text = String::from_utf8(std::mem::take(&mut columns.text))
+            .map_err(|error| format!("text is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
+        let mut before = 0;
+        for (piece, &end) in columns.ends.iter().enumerate() {
+            let end = end as usize;
+            if end < before || !text.is_char_boundary(end) {
+                return Err(format!(
+                    "piece {piece} ends at byte {end}: before its start, past the text or in a letter"
+                ));
+            }
+            before = end;
+        }
+        let mut starts = Vec::with_capacity(count + 1);
+        let mut at = Start::default();
+        for i in 0..count {
+            starts.push(at);
+            let observables = columns.observables[i] as usize;
+            at.piece += 2 * columns.fields[i] as usize + observables + columns.techniques[i] as usize + TAIL;
+            at.observable += observables;
+        }
+        starts.push(at);
+        expect_length("ends", columns.ends.len(), at.piece)?;
+        expect_length("observable-type", columns.observable_type.len(), at.observable)?;
+        expect_length("observable-scope", columns.observable_scope.len(), at.observable)?;
+        Ok(Self { columns, text, starts })
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.columns.kind.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.columns.kind.is_empty()
+    }
+
+    /// The event at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> EventRef<'_> {
+        EventRef { events: self, index }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// As it goes into a guest, without a copy.
+    pub(crate) fn param(&self) -> EventsParam<'_> {
+        let columns = &self.columns;
+        EventsParam {
+            kind: &columns.kind,
+            severity: &columns.severity,
+            category: &columns.category,
+            timestamp_ms: &columns.timestamp_ms,
+            fields: &columns.fields,
+            observables: &columns.observables,
+            techniques: &columns.techniques,
+            observable_type: &columns.observable_type,
+            observable_scope: &columns.observable_scope,
+            ends: &columns.ends,
+            text: self.text.as_bytes(),
+        }
+    }
+
+    /// A copy of some of them, for the search for a culprit.
+    #[must_use]
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let (first, last) = (self.starts[range.start], self.starts[range.end]);
+        let pieces = first.piece..last.piece;
+        let observables = first.observable..last.observable;
+        let bytes = self.end_before(first.piece)..self.end_before(last.piece);
+        let columns = &self.columns;
+        Self {
+            text: self.text[bytes.clone()].to_owned(),
+            starts: self.starts[range.start..=range.end]
+                .iter()
+                .map(|start| Start {
+                    piece: start.piece - first.piece,
+                    observable: start.observable - first.observable,
+                })
+                .collect(),
+            columns: EventsResult {
+                kind: columns.kind[range.clone()].to_vec(),
+                severity: columns.severity[range.clone()].to_vec(),
+                category: columns.category[range.clone()].to_vec(),
+                timestamp_ms: columns.timestamp_ms[range.clone()].to_vec(),
+                fields: columns.fields[range.clone()].to_vec(),
+                observables: columns.observables[range.clone()].to_vec(),
+                techniques: columns.techniques[range].to_vec(),
+                observable_type: columns.observable_type[observables.clone()].to_vec(),
+                observable_scope: columns.observable_scope[observables].to_vec(),
+                ends: columns.ends[pieces].iter().map(|end| end - bytes.start as u32).collect(),
+                text: Vec::new(),
+            },
+        }
+    }
+
+    fn end_before(&self, piece: usize) -> usize {
+        if piece == 0 { 0 } else { self.columns.ends[piece - 1] as usize }
+    }
+
+    fn piece(&self, piece: usize) -> &str {
+        &self.text[self.end_before(piece)..self.columns.ends[piece] as usize]
+    }
+}
+
+pub(super) fn expect_length(column: &str, found: usize, expected: usize) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("column {column} has {found} entries instead of {expected}")) }
+}
+
+/// One event of [`Events`].
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    events: &'a Events,
+    index: usize,
+}
+
+impl<'a> EventRef<'a> {
+    /// What sort of message it is.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.events.columns.kind[self.index]
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        self.events.columns.severity[self.index]
+    }
+
+    /// What part of the site it concerns.
+    #[must_use]
+    pub fn category(self) -> Category {
+        self.events.columns.category[self.index]
+    }
+
+    /// When it happened, milliseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn timestamp_ms(self) -> i64 {
+        self.events.columns.timestamp_ms[self.index]
+    }
+
+    /// Key and value of each field.
+    pub fn fields(self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+        let first = self.start().piece;
+        (0..self.field_count()).map(move |i| (self.events.piece(first + 2 * i), self.events.piece(first + 2 * i + 1)))
+    }
+
+    /// Type, scope and value of each observable.
+    pub fn observables(self) -> impl ExactSizeIterator<Item = (ObservableType, Scope, &'a str)> {
+        (0..self.observable_count()).map(move |i| self.observable(i))
+    }
+
+    /// The observable at `index` of this event.
+    #[must_use]
+    pub fn observable(self, index: usize) -> (ObservableType, Scope, &'a str) {
+        let Start { piece, observable } = self.start();
+        (
+            self.events.columns.observable_type[observable + index],
+            self.events.columns.observable_scope[observable + index],
+            self.events.piece(piece + 2 * self.field_count() + index),
+        )
+    }
+
+    /// MITRE ATT&CK technique ids.
+    pub fn techniques(self) -> impl ExactSizeIterator<Item = &'a str> {
+        let first = self.start().piece + 2 * self.field_count() + self.observable_count();
+        (0..self.events.columns.techniques[self.index] as usize).map(move |i| self.events.piece(first + i))
+    }
+
+    /// The origin that it names; empty for its context's.
+    #[must_use]
+    pub fn source(self) -> &'a str {
+        self.tail(0)
+    }
+
+    /// The device that it names; empty for its context's.
+    #[must_use]
+    pub fn device_id(self) -> &'a str {
+        self.tail(1)
+    }
+
+    /// Its deduplication key; empty for the default.
+    #[must_use]
+    pub fn dedup_key(self) -> &'a str {
+        self.tail(2)
+    }
+
+    /// Its title.
+    #[must_use]
+    pub fn title(self) -> &'a str {
+        self.tail(3)
+    }
+
+    /// Its description.
+    #[must_use]
+    pub fn description(self) -> &'a str {
+        self.tail(4)
+    }
+
+    /// How many observables it has.
+    #[must_use]
+    pub fn observable_count(self) -> usize {
+        self.events.columns.observables[self.index] as usize
+    }
+
+    fn field_count(self) -> usize {
+        self.events.columns.fields[self.index] as usize
+    }
+
+    fn start(self) -> Start {
+        self.events.starts[self.index]
+    }
+
+    fn tail(self, index: usize) -> &'a str {
+        self.events.piece(self.events.starts[self.index + 1].piece - TAIL + index)
+    }
+}

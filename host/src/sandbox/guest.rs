@@ -1,0 +1,353 @@
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cpu_time::ThreadTime;
+use sha2::{Digest as _, Sha256};
+use wasmtime::{
+    Store, StoreContextMut, UpdateDeadline,
+    component::{Component, InstancePre},
+};
+
+use super::{
+    bindings::aurora::event::types::Failure,
+    engine::{Sandbox, TICK},
+    fault::Fault,
+    import::{Settings, State},
+    inspect::Inspection,
+    world::World,
+};
+use crate::{
+    config::{self, Instance},
+    telemetry::{GuestMetrics, Metrics},
+};
+
+/// SHA-256 of a component's bytes: which guest it was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A component that was loaded for a stage, checked and linked.
+pub struct Guest<W: World> {
+    name: Arc<str>,
+    digest: Digest,
+    digest_text: Arc<str>,
+    pre: InstancePre<State>,
+    indices: W::Indices,
+    settings: Arc<Settings>,
+    limits: Limits,
+    metrics: GuestMetrics,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    memory: usize,
+    deadline: Duration,
+    output: u64,
+    log_lines: u32,
+    instance: Instance,
+}
+
+/// A guest cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a component that this engine runs.
+    #[error("{} is not a component that this host runs", path.display())]
+    Compile {
+        /// Which file.
+        path: PathBuf,
+        /// wasmtime's reason.
+        #[source]
+        source: wasmtime::Error,
+    },
+    /// It wants something that its world does not grant.
+    #[error(
+        "{} imports {}, which the {stage} world does not grant; a guest may import aurora:event/log and \
+         aurora:event/settings",
+        path.display(),
+        imports.join(", ")
+    )]
+    Imports {
+        /// Which file.
+        path: PathBuf,
+        /// The stage that it was loaded for.
+        stage: crate::telemetry::Stage,
+        /// What it wants.
+        imports: Vec<String>,
+    },
+    /// It was written for another stage, or another version.
+    #[error("{} exports {found}, not {wanted}@0.1", path.display())]
+    World {
+        /// Which file.
+        path: PathBuf,
+        /// The interface of the stage.
+        wanted: &'static str,
+        /// What it exports.
+        found: String,
+    },
+    /// It does not start, or its functions have other types than its world.
+    #[error("{} does not start as a guest of its world", path.display())]
+    Start {
+        /// Which file.
+        path: PathBuf,
+        /// wasmtime's reason.
+        #[source]
+        source: wasmtime::Error,
+    },
+    /// A setting has no form in JSON.
+    #[error("option {key} of {} cannot be handed to a guest", path.display())]
+    Option {
+        /// Which guest.
+        path: PathBuf,
+        /// Which option.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl<W: World> Guest<W> {
+    /// Loads the component that `config` names: reads, compiles (or takes from the cache), checks imports and exports
+    /// against the world, links, and starts it once.
+    ///
+    /// # Errors
+    /// [`LoadError`] says which of these failed.
+    pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &Metrics) -> Result<Self, LoadError> {
+        let path = || config.path.clone();
+        let bytes = std::fs::read(&config.path).map_err(|source| LoadError::Read { path: path(), source })?;
+        let digest = Digest::of(&bytes);
+        let component = match &sandbox.cache {
+            Some(cache) => cache.component(&sandbox.engine, &bytes, digest),
+            None => Component::from_binary(&sandbox.engine, &bytes),
+        }
+        .map_err(|source| LoadError::Compile { path: path(), source })?;
+        let inspection = Inspection::of_component(&component, sandbox, digest, bytes.len());
+        check_world::<W>(&inspection, &config.path)?;
+        let settings = config
+            .options
+            .iter()
+            .map(|(key, value)| match serde_json::to_string(value) {
+                Ok(json) => Ok((key.clone(), json)),
+                Err(source) => Err(LoadError::Option { path: path(), key: key.clone(), source }),
+            })
+            .collect::<Result<_, _>>()?;
+        let start = |source| LoadError::Start { path: path(), source };
+        let pre = sandbox.linker.instantiate_pre(&component).map_err(start)?;
+        let indices = W::indices(&pre).map_err(start)?;
+        let guest = Self {
+            name: config.path.file_stem().map_or("guest".into(), |stem| stem.to_string_lossy().into()),
+            digest,
+            digest_text: digest.to_string().into(),
+            pre,
+            indices,
+            settings: Arc::new(settings),
+            limits: Limits {
+                memory: usize::try_from(config.memory.as_u64()).unwrap_or(usize::MAX),
+                deadline: config.deadline,
+                output: config.output.as_u64(),
+                log_lines: config.log_lines,
+                instance: config.instance,
+            },
+            metrics: metrics.guest(W::STAGE).clone(),
+        };
+        guest.instance(Duration::from_secs(1)).map_err(start)?;
+        Ok(guest)
+    }
+
+    /// Its file's name without the ending.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which guest it is.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// [`Self::digest`] as text.
+    #[must_use]
+    pub fn digest_text(&self) -> &Arc<str> {
+        &self.digest_text
+    }
+
+    /// Most time of a call.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.limits.deadline
+    }
+
+    /// Most bytes of an answer.
+    #[must_use]
+    pub fn output(&self) -> u64 {
+        self.limits.output
+    }
+
+    /// Counts an answer that failed a check outside the call.
+    pub(crate) fn count_garbage(&self) {
+        self.metrics.faults("garbage").inc();
+    }
+
+    fn instance(&self, deadline: Duration) -> wasmtime::Result<(Store<State>, W::Exports)> {
+        let state = State {
+            stage: W::STAGE,
+            guest: Arc::clone(&self.name),
+            settings: Arc::clone(&self.settings),
+            lines_left: self.limits.log_lines,
+            lines_suppressed: 0,
+            begun: cpu_time(),
+            budget: deadline,
+            memory_limit: self.limits.memory,
+            memory_peak: 0,
+        };
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(usize::try_from(self.limits.output).unwrap_or(usize::MAX));
+        store.epoch_deadline_callback(out_of_time);
+        store.set_epoch_deadline(ticks(deadline));
+        let instance = self.pre.instantiate(&mut store)?;
+        let exports = W::exports(&self.indices, &mut store, &instance)?;
+        Ok((store, exports))
+    }
+}
+
+impl<W: World> fmt::Debug for Guest<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// A lane's way to call one guest. Not shared between threads.
+pub struct Caller<W: World> {
+    guest: Arc<Guest<W>>,
+    /// The instance that lives on, where the site wants that.
+    reused: Option<(Store<State>, W::Exports)>,
+}
+
+impl<W: World> Caller<W> {
+    /// Calls `guest`.
+    #[must_use]
+    pub fn new(guest: Arc<Guest<W>>) -> Self {
+        Self { guest, reused: None }
+    }
+
+    /// The guest.
+    #[must_use]
+    pub fn guest(&self) -> &Arc<Guest<W>> {
+        &self.guest
+    }
+
+    /// One call, of at most `deadline` of this thread's CPU time. After a fault the instance is gone.
+    ///
+    /// # Errors
+    /// [`Fault`] says what the guest did wrong.
+    pub fn call(&mut self, input: W::Input<'_>, deadline: Duration) -> Result<W::Answer, Fault> {
+        let (guest, begun) = (&self.guest, Instant::now());
+        guest.metrics.calls.inc();
+        let fault = |error: wasmtime::Error| Fault::of(&error, deadline.as_millis(), guest.limits.output);
+        let answer = match self.reused.take() {
+            Some(instance) => Ok(instance),
+            None => guest.instance(deadline).map_err(fault),
+        }
+        .and_then(|(mut store, exports)| {
+            store.set_epoch_deadline(ticks(deadline));
+            let state = store.data_mut();
+            state.lines_left = guest.limits.log_lines;
+            state.begun = cpu_time();
+            state.budget = deadline;
+            let answer = match W::call(&exports, &mut store, input) {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(Failure::InvalidSettings(text))) => Err(Fault::Failure(format!("invalid settings: {text}"))),
+                Ok(Err(Failure::Other(text))) => Err(Fault::Failure(text)),
+                Err(error) => Err(fault(error)),
+            };
+            let state = store.data_mut();
+            guest.metrics.log_lines_suppressed.inc_by(u64::from(std::mem::take(&mut state.lines_suppressed)));
+            let peak = i64::try_from(state.memory_peak).unwrap_or(i64::MAX);
+            if peak > guest.metrics.memory_high_water.get() {
+                guest.metrics.memory_high_water.set(peak);
+            }
+            if guest.limits.instance == Instance::Reuse && answer.is_ok() {
+                self.reused = Some((store, exports));
+            }
+            answer
+        });
+        guest.metrics.seconds.inc_by(begun.elapsed().as_secs_f64());
+        if let Err(fault) = &answer {
+            guest.metrics.faults(fault.reason()).inc();
+        }
+        answer
+    }
+}
+
+impl<W: World> fmt::Debug for Caller<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("guest", &self.guest).finish_non_exhaustive()
+    }
+}
+
+/// What happens at the deadline. It is kept in the thread's CPU time: on a machine that is too busy to run us a guest
+/// has not spun, and its events must not become dead letters for that.
+fn out_of_time(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data();
+    match state.budget.checked_sub(cpu_time().saturating_sub(state.begun)) {
+        Some(left) if !left.is_zero() => Ok(UpdateDeadline::Continue(ticks(left))),
+        _ => Ok(UpdateDeadline::Interrupt),
+    }
+}
+
+/// CPU time of this thread so far.
+fn cpu_time() -> Duration {
+    ThreadTime::now().as_duration()
+}
+
+/// One more than fits: the tick that is under way may end at once.
+fn ticks(deadline: Duration) -> u64 {
+    u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX - 1) + 1
+}
+
+fn check_world<W: World>(inspection: &Inspection, path: &Path) -> Result<(), LoadError> {
+    let imports = inspection.ungranted();
+    if !imports.is_empty() {
+        return Err(LoadError::Imports { path: path.to_owned(), stage: W::STAGE, imports });
+    }
+    if inspection.exports(W::EXPORT) {
+        return Ok(());
+    }
+    let found = if inspection.exports.is_empty() { "nothing".to_owned() } else { inspection.exports.join(", ") };
+    Err(LoadError::World { path: path.to_owned(), wanted: W::EXPORT, found })
+}

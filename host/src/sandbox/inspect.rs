@@ -1,0 +1,77 @@
+use wasmtime::component::Component;
+
+use super::{Federation, Normalizer, Router, Sandbox, World, guest::Digest};
+use crate::telemetry::Stage;
+
+/// Interfaces that every world grants.
+const GRANTED: [&str; 3] = ["aurora:event/types", "aurora:event/log", "aurora:event/settings"];
+
+/// What a component says of itself.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Which it is.
+    pub digest: Digest,
+    /// Its size, bytes.
+    pub size: usize,
+    /// Interfaces that it wants.
+    pub imports: Vec<String>,
+    /// Interfaces that it offers.
+    pub exports: Vec<String>,
+}
+
+/// The bytes are no component that this host runs.
+#[derive(Debug, thiserror::Error)]
+#[error("not a component that this host runs")]
+pub struct NotAComponent(#[source] wasmtime::Error);
+
+impl Inspection {
+    /// Inspects the component in `bytes`.
+    ///
+    /// # Errors
+    /// If it is none that this host runs.
+    pub fn of(sandbox: &Sandbox, bytes: &[u8]) -> Result<Self, NotAComponent> {
+        let component = Component::from_binary(&sandbox.engine, bytes).map_err(NotAComponent)?;
+        Ok(Self::of_component(&component, sandbox, Digest::of(bytes), bytes.len()))
+    }
+
+    pub(super) fn of_component(component: &Component, sandbox: &Sandbox, digest: Digest, size: usize) -> Self {
+        let types = component.component_type();
+        Self {
+            digest,
+            size,
+            imports: types.imports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect(),
+            exports: types.exports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect(),
+        }
+    }
+
+    /// Imports that no world grants.
+    #[must_use]
+    pub fn ungranted(&self) -> Vec<String> {
+        self.imports.iter().filter(|name| !GRANTED.contains(&interface(name))).cloned().collect()
+    }
+
+    /// Whether it exports the interface `wanted`, in whatever version.
+    #[must_use]
+    pub fn exports(&self, wanted: &str) -> bool {
+        self.exports.iter().any(|name| interface(name) == wanted)
+    }
+
+    /// The stages that it can serve.
+    #[must_use]
+    pub fn stages(&self) -> Vec<Stage> {
+        [
+            (Normalizer::EXPORT, Normalizer::STAGE),
+            (Router::EXPORT, Router::STAGE),
+            (Federation::EXPORT, Federation::STAGE),
+        ]
+        .into_iter()
+        .filter(|(export, _)| self.exports(export))
+        .map(|(_, stage)| stage)
+        .collect()
+    }
+}
+
+/// A name without its version.
+fn interface(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}

@@ -1,0 +1,26 @@
+//! Guests and their limits. Nothing outside this folder knows wasmtime.
+//!
+//! [`Sandbox`] is the engine and what guests may import. [`Guest`] is a component that was loaded for a stage, checked
+//! against its world and linked once. A lane holds a [`Caller`] for each stage and calls it once a batch, by default
+//! in a fresh instance: nothing leaks from batch to batch, a trap needs no clean-up, and a swap is just the next batch.
+//! Whatever comes back is checked in [`events`] and [`answer`] before anybody believes it.
+
+mod bindings;
+mod engine;
+mod cache;
+mod import;
+mod world;
+mod guest;
+mod inspect;
+mod fault;
+pub mod events;
+pub mod answer;
+
+pub use bindings::aurora::event::types::{
+    Category, Context, Kind, ObservableType, OriginEvents, RawEvents, Scope, Severity, Tlp,
+};
+pub use engine::{Sandbox, SetupError};
+pub use fault::Fault;
+pub use guest::{Caller, Digest, Guest, LoadError};
+pub use inspect::Inspection;
+pub use world::{Federation, Normalizer, Router, World};

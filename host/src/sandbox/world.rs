@@ -1,0 +1,96 @@
+//! The three worlds that a guest may be written for, as one shape.
+
+use wasmtime::{
+    Store,
+    component::{Instance, InstancePre},
+};
+
+use super::{
+    bindings::{
+        aurora::event::types::Failure,
+        exports::aurora::{federation::federate, normalizer::normalize, router::route},
+    },
+    import::State,
+};
+use crate::telemetry::Stage;
+
+/// A world of `wit/`: which interface its guests export, and how it is called.
+pub trait World: Sized + 'static {
+    /// The stage that it serves.
+    const STAGE: Stage;
+    /// The interface that a guest must export.
+    const EXPORT: &'static str;
+    /// What goes in.
+    type Input<'a>: Copy;
+    /// What comes out, not yet checked.
+    type Answer;
+    #[doc(hidden)]
+    type Indices: Send + Sync;
+    #[doc(hidden)]
+    type Exports: Send;
+
+    #[doc(hidden)]
+    fn indices(pre: &InstancePre<State>) -> wasmtime::Result<Self::Indices>;
+    #[doc(hidden)]
+    fn exports(
+        indices: &Self::Indices,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Self::Exports>;
+    #[doc(hidden)]
+    fn call(
+        exports: &Self::Exports,
+        store: &mut Store<State>,
+        input: Self::Input<'_>,
+    ) -> wasmtime::Result<Result<Self::Answer, Failure>>;
+}
+
+macro_rules! world {
+    ($(#[$doc:meta])* $name:ident, $stage:ident, $export:literal, $interface:ident, $call:ident, $input:ident, $answer:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl World for $name {
+            const STAGE: Stage = Stage::$stage;
+            const EXPORT: &'static str = $export;
+            type Input<'a> = &'a $interface::$input<'a>;
+            type Answer = $interface::$answer;
+            type Indices = $interface::GuestIndices;
+            type Exports = $interface::Guest;
+
+            fn indices(pre: &InstancePre<State>) -> wasmtime::Result<Self::Indices> {
+                $interface::GuestIndices::new(pre)
+            }
+
+            fn exports(
+                indices: &Self::Indices,
+                store: &mut Store<State>,
+                instance: &Instance,
+            ) -> wasmtime::Result<Self::Exports> {
+                indices.load(store, instance)
+            }
+
+            fn call(
+                exports: &Self::Exports,
+                store: &mut Store<State>,
+                input: Self::Input<'_>,
+            ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
+                exports.$call(store, input.clone())
+            }
+        }
+    };
+}
+
+world!(
+    /// `aurora:normalizer/normalizer`
+    Normalizer, Normalize, "aurora:normalizer/normalize", normalize, call_normalize, RawEvents, Normalized
+);
+world!(
+    /// `aurora:router/router`
+    Router, Route, "aurora:router/route", route, call_route, OriginEvents, Routes
+);
+world!(
+    /// `aurora:federation/federation-policy`
+    Federation, Federate, "aurora:federation/federate", federate, call_federate, OriginEvents, Decisions
+);

@@ -1,0 +1,376 @@
+//! Starts everything, watches it, and ends it in flow order: sources stop, what is in flight settles within the grace
+//! period, lanes and publishers end, and what was not settled is left to be delivered again.
+
+use std::{num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{self, Liveness, Part, PartState, Readiness},
+    broker::{
+        jetstream::{self, Connection, Subjects},
+        mqtt,
+        redis_streams::Pool,
+    },
+    config::{self, Config},
+    ingest::Ingest,
+    listen,
+    pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Target, Trail},
+    sandbox::{Guest, LoadError, Sandbox},
+    telemetry::{Broker, Metrics},
+};
+
+/// Time for what follows the drain: the last audit entry, the goodbye to NATS.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A long-lived task that has ended: its name, and how many deliveries it leaves to be delivered again.
+type Ended = (&'static str, usize);
+
+/// The daemon's tasks.
+struct Running {
+    /// Sources.
+    sources: JoinSet<Ended>,
+    /// Lanes with their publishers.
+    lanes: JoinSet<Ended>,
+    /// The audit trail and the relay.
+    others: JoinSet<Ended>,
+    audit: Option<Audit>,
+    nats: Option<Connection>,
+    mqtt_stop: mqtt::Stop,
+    ingest_stop: CancellationToken,
+    give_up: CancellationToken,
+    relay_stop: CancellationToken,
+    admin_stop: CancellationToken,
+    admin: tokio::task::JoinHandle<()>,
+    liveness: Liveness,
+    readiness: Readiness,
+    metrics: Metrics,
+    /// Why it ends, if not because it was told to.
+    failure: Option<String>,
+}
+
+/// Runs the daemon until it is told to end or a task of it fails.
+///
+/// # Errors
+/// If something cannot be started. A broker that is away is no such error: it is waited for.
+pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
+    let mut running = start(&config).await?;
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "asked to end"),
+        (task, reason) = running.loss() => {
+            tracing::error!(task, reason, "a task has failed, ending");
+            running.failure = Some(format!("{task}: {reason}"));
+            running.liveness.lose(task, reason);
+        }
+    }
+    let grace = config.shutdown.grace;
+    tokio::select! {
+        code = running.end(grace) => Ok(code),
+        name = signals.next() => {
+            tracing::warn!(signal = name, "asked again, ending at once; what is in flight will be delivered again");
+            Ok(ExitCode::from(130))
+        }
+    }
+}
+
+/// Loads the guests of `config` for `lanes` lanes.
+///
+/// # Errors
+/// Everything that is wrong with them, not only the first.
+pub fn load_stages(config: &Config, sandbox: &Sandbox, metrics: &Metrics) -> Result<Stages, Vec<LoadError>> {
+    let guests = &config.guests;
+    let normalize = Guest::load(sandbox, &guests.normalize, metrics);
+    let route = Guest::load(sandbox, &guests.route, metrics);
+    let federate = Guest::load(sandbox, &guests.federate, metrics);
+    let redis = config.redis.clone().unwrap_or_default();
+    let nats = config.nats.clone().unwrap_or_default();
+    match (normalize, route, federate) {
+        (Ok(normalize), Ok(route), Ok(federate)) => Ok(Stages {
+            normalize: Arc::new(normalize),
+            route: Arc::new(route),
+            federate: Some(Arc::new(federate)),
+            streams: redis.streams.keys().cloned().collect(),
+            subjects: Arc::new(Subjects::new(&nats.subjects)),
+        }),
+        (normalize, route, federate) => {
+            Err([normalize.err(), route.err(), federate.err()].into_iter().flatten().collect())
+        }
+    }
+}
+
+/// How many lanes there are.
+#[must_use]
+pub fn lane_count(config: &config::Lanes) -> usize {
+    match config.count {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        count => count,
+    }
+}
+
+async fn start(config: &Config) -> anyhow::Result<Running> {
+    let redis_config = config.redis.as_ref().context("no [redis] is configured")?;
+    let metrics = Metrics::new();
+    let lanes = lane_count(&config.lanes);
+    // Sockets first: an address in use is known at once, compiling guests takes a moment.
+    let admin_socket = listen::bind("admin.listen", config.admin.listen).await?;
+    let ingest_socket = match &config.ingest {
+        Some(ingest) => Some(listen::bind("ingest.listen", ingest.listen).await?),
+        None => None,
+    };
+    let readiness = Readiness::new(parts(config));
+    let liveness = Liveness::default();
+    let admin_stop = CancellationToken::new();
+    let handle = admin::Handle { liveness: liveness.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
+    let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
+
+    let sandbox = Sandbox::new(&config.guests, lanes)?;
+    let mut stages = tokio::task::block_in_place(|| load_stages(config, &sandbox, &metrics)).map_err(all)?;
+    if config.nats.is_none() {
+        stages.federate = None;
+    }
+    readiness.set(Part::Guests, PartState::Ready);
+
+    let redis = Pool::new(redis_config)?;
+    let mut others = JoinSet::new();
+    let (audit, trail) = Trail::new(redis_config);
+    others.spawn(named("audit", trail.run(redis.clone())));
+    record_start(&audit, config, &stages);
+
+    let target = Target::new(redis_config, &config.site.id, config.nats.is_some());
+    let give_up = CancellationToken::new();
+    let shared = Arc::new(target.clone());
+    let (lanes, started) =
+        Lanes::start(lanes, &config.lanes, &stages, &shared, &metrics).context("cannot start the lanes' threads")?;
+    let lanes = Arc::new(lanes);
+    let mut lane_tasks = JoinSet::new();
+    for Started { decided, ended } in started {
+        let publisher = Publisher {
+            decided,
+            redis: redis.clone(),
+            dead_letter: target.dead_letter.clone(),
+            reconnect_max: redis_config.reconnect_max,
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            give_up: give_up.clone(),
+        };
+        lane_tasks.spawn(async move {
+            publisher.run().await;
+            // An error means that the lane's thread panicked; its deliveries were abandoned by that.
+            (if ended.await.is_ok() { "lane" } else { "lane, by a panic" }, 0)
+        });
+    }
+    readiness.set(Part::Lanes, PartState::Ready);
+    watch_redis(&redis, &readiness, &metrics).await;
+
+    let relay_stop = CancellationToken::new();
+    let nats = match &config.nats {
+        Some(nats_config) => {
+            let nats = Connection::open(nats_config, readiness.clone(), metrics.clone()).await?;
+            others.spawn(named(
+                "relay",
+                relay(nats_config, &nats, &redis, redis_config.timeout, target, &readiness, &metrics, &relay_stop)
+                    .run(),
+            ));
+            Some(nats)
+        }
+        None => None,
+    };
+
+    let mut sources = JoinSet::new();
+    let mqtt_stop = mqtt::Stop::default();
+    if let Some(mqtt_config) = &config.mqtt {
+        let session = mqtt::Session::new(
+            mqtt_config.clone(),
+            Arc::clone(&lanes),
+            &metrics,
+            readiness.clone(),
+            mqtt_stop.clone(),
+        )?;
+        sources.spawn(async move { ("mqtt", session.run().await) });
+    }
+    let ingest_stop = CancellationToken::new();
+    if let (Some(ingest_config), Some(socket)) = (&config.ingest, ingest_socket) {
+        let ingest = Ingest::new(ingest_config, Arc::clone(&lanes), metrics.clone())?;
+        sources.spawn(named("ingest", ingest.serve(socket, ingest_stop.clone())));
+    }
+    tracing::info!(site = config.site.id, admin = %config.admin.listen, "aurora runs");
+    Ok(Running {
+        sources,
+        lanes: lane_tasks,
+        others,
+        audit: Some(audit),
+        nats,
+        mqtt_stop,
+        ingest_stop,
+        give_up,
+        relay_stop,
+        admin_stop,
+        admin,
+        liveness,
+        readiness,
+        metrics,
+        failure: None,
+    })
+}
+
+/// The parts that have to be in order for the daemon to be ready.
+fn parts(config: &Config) -> Vec<Part> {
+    let mqtt = config.mqtt.is_some().then_some(Part::Mqtt);
+    let nats = config.nats.is_some().then_some(Part::Nats);
+    [Part::Guests, Part::Lanes, Part::Redis].into_iter().chain(mqtt).chain(nats).collect()
+}
+
+/// Whether Redis is there right now. Later the publishers know.
+async fn watch_redis(redis: &Pool, readiness: &Readiness, metrics: &Metrics) {
+    match redis.get().await {
+        Ok(_) => {
+            metrics.broker(Broker::Redis).connected.set(1);
+            readiness.set(Part::Redis, PartState::Ready);
+        }
+        Err(error) => {
+            let error = crate::telemetry::Chain(&error).to_string();
+            tracing::warn!(error, "Redis is away, events wait until it is back");
+            readiness.set(Part::Redis, PartState::NotReady(error));
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a list of what a relay is made of, used once")]
+fn relay(
+    config: &jetstream::Config,
+    nats: &Connection,
+    redis: &Pool,
+    timeout: Duration,
+    target: Target,
+    readiness: &Readiness,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Relay {
+    Relay {
+        redis: redis.clone(),
+        nats: nats.clone(),
+        config: config.clone(),
+        timeout,
+        target,
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    }
+}
+
+fn record_start(audit: &Audit, config: &Config, stages: &Stages) {
+    audit.record("start", format!("aurora {} at site {}", env!("CARGO_PKG_VERSION"), config.site.id));
+    audit.record("config", config.to_string());
+    let loaded = |stage: &str, name: &str, digest: &str| audit.record("guest-load", format!("{stage} {name} {digest}"));
+    loaded("normalize", stages.normalize.name(), stages.normalize.digest_text());
+    loaded("route", stages.route.name(), stages.route.digest_text());
+    if let Some(federate) = &stages.federate {
+        loaded("federate", federate.name(), federate.digest_text());
+    }
+}
+
+impl Running {
+    /// Waits for a task to end that should not: which, and how.
+    async fn loss(&mut self) -> (String, String) {
+        let ended = tokio::select! {
+            Some(ended) = self.sources.join_next() => ended,
+            Some(ended) = self.lanes.join_next() => ended,
+            Some(ended) = self.others.join_next() => ended,
+        };
+        match ended {
+            Ok((name, _)) => (name.to_owned(), "ended".to_owned()),
+            Err(error) => ("a task".to_owned(), error.to_string()),
+        }
+    }
+
+    async fn end(mut self, grace: Duration) -> ExitCode {
+        let deadline = Instant::now() + grace;
+        self.readiness.drain();
+        self.mqtt_stop.reading.cancel();
+        self.ingest_stop.cancel();
+        let mqtt = self.metrics.broker(Broker::Mqtt).in_flight.clone();
+        let settled = async {
+            while mqtt.get() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // What happens in time is seen below, by what is left.
+        let _ = timeout_at(deadline, settled).await;
+        self.mqtt_stop.connection.cancel();
+        let mut left = 0;
+        let sources = async {
+            while let Some(ended) = self.sources.join_next().await {
+                left += ended.map_or(0, |(_, left)| left);
+            }
+        };
+        let ended = timeout_at(deadline + FAREWELL, sources).await;
+        if ended.is_err() {
+            // A source that still waits for events is dropped with them; its clients hear nothing and send again.
+            self.sources.abort_all();
+            tracing::warn!("a source did not end in time");
+        }
+        // The sources held the lanes' queues; without them the lanes finish and end.
+        if timeout_at(deadline, drain(&mut self.lanes)).await.is_err() {
+            self.give_up.cancel();
+            // A lane that is in the middle of a call ends by that call's deadline; nobody waits for it any more.
+            let _ = timeout_at(Instant::now() + FAREWELL, drain(&mut self.lanes)).await;
+        }
+        if let Some(audit) = self.audit.take() {
+            let how = self.failure.as_deref().unwrap_or("asked to end");
+            audit.record("stop", format!("{how}; {left} deliveries left for redelivery"));
+        }
+        self.relay_stop.cancel();
+        if timeout_at(Instant::now() + FAREWELL, drain(&mut self.others)).await.is_err() {
+            tracing::warn!("the last audit entries could not be stored");
+        }
+        if let Some(nats) = self.nats.take() {
+            nats.close(FAREWELL).await;
+        }
+        self.admin_stop.cancel();
+        let _ = timeout_at(Instant::now() + FAREWELL, self.admin).await;
+        tracing::info!(left_for_redelivery = left, "ended");
+        if self.failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+async fn drain(tasks: &mut JoinSet<Ended>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> Ended {
+    task.await;
+    (name, 0)
+}
+
+/// One error that names all of several.
+fn all(errors: Vec<LoadError>) -> anyhow::Error {
+    let lines: Vec<_> = errors.iter().map(|error| crate::telemetry::Chain(error).to_string()).collect();
+    anyhow::anyhow!(lines.join("\n        "))
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Every metric of the daemon, declared once. Labels are bounded: stages, brokers, and reasons out of closed sets.
+
+use std::fmt;
+
+use prometheus::{
+    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    histogram_opts,
+};
+
+/// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Taking raw events from MQTT and HTTP.
+    Source,
+    /// Raw to normalized.
+    Normalize,
+    /// Which streams.
+    Route,
+    /// What leaves the site.
+    Federate,
+    /// Into Redis.
+    Publish,
+    /// From the outbox to JetStream.
+    Relay,
+}
+
+impl Stage {
+    /// All of them, in the order in which events flow.
+    pub const ALL: [Self; 6] = [Self::Source, Self::Normalize, Self::Route, Self::Federate, Self::Publish, Self::Relay];
+
+    /// As in labels and dead letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Normalize => "normalize",
+            Self::Route => "route",
+            Self::Federate => "federate",
+            Self::Publish => "publish",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A broker that we hold connections to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Broker {
+    /// The MQTT broker.
+    Mqtt,
+    /// Redis.
+    Redis,
+    /// NATS with JetStream.
+    Nats,
+}
+
+impl Broker {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mqtt, Self::Redis, Self::Nats];
+
+    /// As in labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+        }
+    }
+}
+
+/// What one stage counts.
+#[derive(Clone, Debug)]
+pub struct StageMetrics {
+    /// Events that came in.
+    pub received: IntCounter,
+    /// Events that went on to the next stage.
+    pub sent: IntCounter,
+    /// Events dropped on purpose.
+    pub dropped: IntCounter,
+    /// Events that became dead letters here.
+    pub dead_lettered: IntCounter,
+    /// Events put off, to be tried again.
+    pub retried: IntCounter,
+    /// Time of a batch in the stage, seconds.
+    pub seconds: Histogram,
+    /// Events of a batch.
+    pub batch: Histogram,
+    /// Events waiting before the stage.
+    pub queue: IntGauge,
+}
+
+/// What one guest costs.
+#[derive(Clone, Debug)]
+pub struct GuestMetrics {
+    /// Calls, the repeated ones of a search for a culprit included.
+    pub calls: IntCounter,
+    stage: Stage,
+    faults: IntCounterVec,
+    /// Time in calls, seconds.
+    pub seconds: Counter,
+    /// Most linear memory that an instance has had, bytes.
+    pub memory_high_water: IntGauge,
+    /// Log lines beyond the limit, not written.
+    pub log_lines_suppressed: IntCounter,
+}
+
+impl GuestMetrics {
+    /// Failed calls for `reason`, one of a closed set: trap, deadline, memory, output, garbage, failure.
+    #[must_use]
+    pub fn faults(&self, reason: &'static str) -> IntCounter {
+        self.faults.with_label_values(&[self.stage.as_str(), reason])
+    }
+}
+
+/// What one broker connection shows.
+#[derive(Clone, Debug)]
+pub struct BrokerMetrics {
+    /// 1 while connected.
+    pub connected: IntGauge,
+    /// Connections made after the first.
+    pub reconnects: IntCounter,
+    /// MQTT: deliveries not yet acknowledged. Redis: batches on their way. NATS: messages not yet acknowledged.
+    pub in_flight: IntGauge,
+}
+
+/// The daemon's metrics. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Where all of them are registered.
+    pub registry: Registry,
+    /// `aurora_events_published_total`: entries in the streams of normalized events.
+    pub events_published: IntCounter,
+    /// `aurora_events_federated_total`: alerts that JetStream has acknowledged.
+    pub events_federated: IntCounter,
+    /// From the source's receipt to the stored entry, seconds.
+    pub event_seconds: Histogram,
+    /// Events taken over HTTP and not yet stored.
+    pub ingest_in_flight: IntGauge,
+    ingest_answers: IntCounterVec,
+    stages: [StageMetrics; Stage::ALL.len()],
+    guests: [GuestMetrics; 3],
+    brokers: [BrokerMetrics; Broker::ALL.len()],
+}
+
+/// Latency of one event or one batch: 50 µs to 26 s, by doublings.
+const SECONDS: [f64; 20] = {
+    let mut buckets = [0.000_05; 20];
+    let mut i = 1;
+    while i < buckets.len() {
+        buckets[i] = buckets[i - 1] * 2.0;
+        i += 1;
+    }
+    buckets
+};
+
+const BATCH: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
+
+impl Metrics {
+    /// A fresh set, all at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str| register(&registry, IntCounter::new(name, help));
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
+            register(&registry, HistogramVec::new(histogram_opts!(name, help, buckets.to_vec()), labels))
+        };
+
+        let received = counters("aurora_stage_in_total", "Events that came into the stage", &["stage"]);
+        let sent = counters("aurora_stage_out_total", "Events that went on from the stage", &["stage"]);
+        let dropped = counters("aurora_stage_dropped_total", "Events dropped on purpose", &["stage"]);
+        let dead = counters("aurora_stage_dead_lettered_total", "Events that became dead letters", &["stage"]);
+        let retried = counters("aurora_stage_retried_total", "Events put off and tried again", &["stage"]);
+        let seconds = histograms("aurora_stage_seconds", "Time of a batch in the stage", &SECONDS, &["stage"]);
+        let batch = histograms("aurora_stage_batch_events", "Events of a batch", &BATCH, &["stage"]);
+        let queue = gauges("aurora_stage_queue_events", "Events waiting before the stage", &["stage"]);
+        let stages = Stage::ALL.map(|stage| {
+            let stage = &[stage.as_str()];
+            StageMetrics {
+                received: received.with_label_values(stage),
+                sent: sent.with_label_values(stage),
+                dropped: dropped.with_label_values(stage),
+                dead_lettered: dead.with_label_values(stage),
+                retried: retried.with_label_values(stage),
+                seconds: seconds.with_label_values(stage),
+                batch: batch.with_label_values(stage),
+                queue: queue.with_label_values(stage),
+            }
+        });
+
+        let calls = counters("aurora_guest_calls_total", "Calls of the guest", &["stage"]);
+        let faults = counters("aurora_guest_faults_total", "Calls of the guest that failed", &["stage", "reason"]);
+        let guest_seconds = register(
+            &registry,
+            CounterVec::new(Opts::new("aurora_guest_seconds_total", "Time spent in the guest"), &["stage"]),
+        );
+        let memory =
+            gauges("aurora_guest_memory_high_water_bytes", "Most linear memory of an instance so far", &["stage"]);
+        let suppressed = counters("aurora_guest_log_lines_suppressed_total", "Log lines over the limit", &["stage"]);
+        let guests = [Stage::Normalize, Stage::Route, Stage::Federate].map(|stage| {
+            let label = &[stage.as_str()];
+            GuestMetrics {
+                calls: calls.with_label_values(label),
+                stage,
+                faults: faults.clone(),
+                seconds: guest_seconds.with_label_values(label),
+                memory_high_water: memory.with_label_values(label),
+                log_lines_suppressed: suppressed.with_label_values(label),
+            }
+        });
+
+        let connected = gauges("aurora_broker_connected", "1 while connected", &["broker"]);
+        let reconnects = counters("aurora_broker_reconnects_total", "Connections made after the first", &["broker"]);
+        let in_flight = gauges("aurora_broker_in_flight", "Sent or taken, and not yet acknowledged", &["broker"]);
+        let brokers = Broker::ALL.map(|broker| {
+            let broker = &[broker.as_str()];
+            BrokerMetrics {
+                connected: connected.with_label_values(broker),
+                reconnects: reconnects.with_label_values(broker),
+                in_flight: in_flight.with_label_values(broker),
+            }
+        });
+
+        Self {
+            events_published: counter("aurora_events_published_total", "Total events published to Redis"),
+            events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
+            event_seconds: register(
+                &registry,
+                Histogram::with_opts(histogram_opts!(
+                    "aurora_event_seconds",
+                    "From the source's receipt to the stored entry",
+                    SECONDS.to_vec()
+                )),
+            ),
+            ingest_in_flight: register(
+                &registry,
+                IntGauge::new("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
+            ),
+            ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
+            stages,
+            guests,
+            brokers,
+            registry,
+        }
+    }
+
+    /// Counts an answer of HTTP ingest. The label is bounded, because ingest itself chooses among a dozen statuses.
+    pub fn ingest_answer(&self, status: u16) {
+        self.ingest_answers.with_label_values(&[status.to_string().as_str()]).inc();
+    }
+
+    /// Those of a stage.
+    #[must_use]
+    pub fn stage(&self, stage: Stage) -> &StageMetrics {
+        &self.stages[stage as usize]
+    }
+
+    /// Those of the guest of a stage; the stages without a guest share the normalizer's place and are never asked.
+    #[must_use]
+    pub fn guest(&self, stage: Stage) -> &GuestMetrics {
+        match stage {
+            Stage::Route => &self.guests[1],
+            Stage::Federate => &self.guests[2],
+            _ => &self.guests[0],
+        }
+    }
+
+    /// Those of a broker.
+    #[must_use]
+    pub fn broker(&self, broker: Broker) -> &BrokerMetrics {
+        &self.brokers[broker as usize]
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Registers a collector. It can only fail on a name that is malformed or used twice, which is a fault of this file
+/// and shows in any test that makes a [`Metrics`].
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("a metric of this file is malformed");
+    registry.register(Box::new(collector.clone())).expect("a metric of this file is registered twice");
+    collector
+}

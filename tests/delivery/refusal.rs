@@ -1,0 +1,63 @@
+//! What the daemon does not start with.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use harness::{PATIENCE, Plan, Site, binary};
+
+/// How a daemon of this plan ends, and what it says.
+async fn refusal(plan: Plan) -> Result<String> {
+    let mut site = plan.brokers().await?;
+    site.launch_daemon()?;
+    let status = site.daemon()?.wait(PATIENCE).await.context("it runs")?;
+    assert!(!status.success(), "it ended without an error");
+    Ok(site.log())
+}
+
+#[tokio::test]
+async fn every_problem_of_a_broken_configuration_is_named() -> Result<()> {
+    let plan = Site::plan()
+        .set("mqtt.cert", "/nowhere/client.pem")
+        .set("mqtt.keep_alife", "30s")
+        .set("lanes.batch", 0)
+        .set("guests.route.path", "/nowhere/route.wasm");
+    let log = refusal(plan).await?;
+    for word in ["mqtt.cert", "keep_alife", "lanes.batch", "/nowhere/route.wasm"] {
+        assert!(log.contains(word), "not a word of {word}:\n{log}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guest_that_is_no_component_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("not.wasm");
+    std::fs::write(&path, b"\0asm\x01\0\0\0")?;
+    let log = refusal(Site::plan().guest("normalize", &path)).await?;
+    assert!(log.contains("not.wasm"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guest_of_another_stage_is_refused() -> Result<()> {
+    let log = refusal(Site::plan().guest("normalize", &harness::stock_guest("route-core")?)).await?;
+    assert!(log.contains("normalize"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn check_finds_the_brokers() -> Result<()> {
+    let mut site = Site::plan().brokers().await?;
+    let configuration = site.write_configuration(([127, 0, 0, 1], 1).into())?;
+    let check = || {
+        let output = Command::new(binary()?).args(["check", "--connect", "--config"]).arg(&configuration).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        anyhow::Ok((output.status.success(), text))
+    };
+    let (fine, text) = check()?;
+    assert!(fine, "{text}");
+    site.redis.stop().await?;
+    let (fine, text) = check()?;
+    assert!(!fine && text.contains("redis"), "{text}");
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What is under test was built before: the daemon and the stock guests by `make`, the hostile guest here.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// The folder of the build that this test is part of: `target`.
+fn target() -> Result<PathBuf> {
+    // target/release/deps/aurora-0123456789abcdef
+    let test = env::current_exe().context("cannot find the test itself")?;
+    test.ancestors().nth(3).map(Path::to_owned).context("the test is not in a build folder")
+}
+
+/// The daemon: `AURORA_TEST_BINARY`, else the one that was built beside this test.
+///
+/// # Errors
+/// It is not built.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(told) = env::var_os("AURORA_TEST_BINARY") {
+        return Ok(told.into());
+    }
+    let built = target()?.join("release/aurora");
+    ensure!(built.is_file(), "{} is not built; `make build` builds it", built.display());
+    Ok(built)
+}
+
+/// A stock guest: in `AURORA_TEST_GUESTS`, else `target/guests`.
+///
+/// # Errors
+/// It is not built.
+pub fn stock_guest(name: &str) -> Result<PathBuf> {
+    let folders = match env::var_os("AURORA_TEST_GUESTS") {
+        Some(told) => vec![told.into()],
+        None => vec![target()?.join("guests"), workspace().join("target/guests")],
+    };
+    let found = folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|file| file.is_file());
+    found.with_context(|| format!("{name}.wasm is not in {folders:?}; `make guests` builds it"))
+}
+
+/// The guest of `tests/hostile`, built once for each run of the tests.
+///
+/// # Errors
+/// It does not build.
+pub fn hostile_guest() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build_hostile_guest().map_err(|error| format!("{error:#}")));
+    built.clone().map_err(anyhow::Error::msg)
+}
+
+fn build_hostile_guest() -> Result<PathBuf> {
+    let (workspace, guests) = (workspace(), target()?.join("guests"));
+    // By the command that guest authors use, so it is tried as well. Under a name of its own first: another run of
+    // the tests may be reading the old one.
+    let draft = guests.join(format!("draft-{}", std::process::id()));
+    let output = Command::new(binary()?)
+        .args(["guest", "build", "--out"])
+        .arg(&draft)
+        .arg("tests/hostile")
+        .current_dir(&workspace)
+        .output()
+        .context("cannot run aurora guest build")?;
+    if !output.status.success() {
+        bail!("the hostile guest does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let path = guests.join("hostile.wasm");
+    std::fs::rename(draft.join("hostile.wasm"), &path).context("cannot move the hostile guest to its place")?;
+    std::fs::remove_dir_all(&draft).context("cannot clear up")?;
+    Ok(path)
+}

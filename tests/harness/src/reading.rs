@@ -1,0 +1,126 @@
+//! What a consumer would find at the other end: whole Redis streams, the whole JetStream stream.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use async_nats::jetstream::{self, ErrorCode, consumer::pull::OrderedConfig};
+use futures_util::StreamExt as _;
+use redis::streams::StreamRangeReply;
+use serde_json::Value;
+
+/// An entry of a Redis stream.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// Its fields, as bytes.
+    pub fields: HashMap<String, Vec<u8>>,
+}
+
+impl Entry {
+    /// A field as text; empty if it is missing.
+    #[must_use]
+    pub fn text(&self, field: &str) -> String {
+        self.fields.get(field).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    }
+
+    /// The field `data` as JSON; null if it is missing or something else.
+    #[must_use]
+    pub fn data(&self) -> Value {
+        self.fields.get("data").and_then(|data| serde_json::from_slice(data).ok()).unwrap_or_default()
+    }
+
+    /// Names of the fields, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.fields.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// A message of JetStream.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its subject.
+    pub subject: String,
+    /// `Nats-Msg-Id`.
+    pub id: Option<String>,
+    /// All headers, first values only.
+    pub headers: HashMap<String, String>,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+impl Message {
+    /// The payload as JSON; null if it is something else.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.payload).unwrap_or_default()
+    }
+}
+
+/// All entries of `stream`, oldest first; none if there is no such stream.
+///
+/// # Errors
+/// Redis does not answer.
+pub async fn read_stream(url: &str, stream: &str) -> Result<Vec<Entry>> {
+    const PAGE: usize = 10_000;
+    let client = redis::Client::open(url).context("cannot read the Redis address")?;
+    let mut connection = client.get_multiplexed_async_connection().await.context("cannot reach Redis")?;
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let from = entries.last().map_or_else(|| "-".to_owned(), |last| format!("({}", last.id));
+        let mut range = redis::cmd("XRANGE");
+        range.arg(stream).arg(from).arg("+").arg("COUNT").arg(PAGE);
+        let reply: StreamRangeReply = range.query_async(&mut connection).await.context("cannot read the stream")?;
+        let read = reply.ids.len();
+        for id in reply.ids {
+            let fields = id.map.into_iter().map(|(key, value)| Ok((key, redis::from_redis_value::<Vec<u8>>(value)?)));
+            let fields = fields.collect::<Result<_>>().context("a field is no string")?;
+            entries.push(Entry { id: id.id, fields });
+        }
+        if read < PAGE {
+            return Ok(entries);
+        }
+    }
+}
+
+/// All messages of the JetStream stream `name`, oldest first; none if there is no such stream.
+///
+/// # Errors
+/// NATS does not answer.
+pub async fn read_jetstream(url: &str, name: &str) -> Result<Vec<Message>> {
+    let jetstream = jetstream::new(async_nats::connect(url).await.context("cannot reach NATS")?);
+    let mut stream = match jetstream.get_stream(name).await {
+        Ok(stream) => stream,
+        Err(error) if is_not_found(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error).context("cannot look up the stream"),
+    };
+    let count = usize::try_from(stream.info().await.context("cannot ask about the stream")?.state.messages)?;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let consumer = stream.create_consumer(OrderedConfig::default()).await.context("cannot consume the stream")?;
+    let messages = consumer.messages().await.context("cannot consume the stream")?;
+    let read = messages.take(count).map(|message| {
+        let message = message.context("cannot consume the stream")?;
+        let mut headers = HashMap::new();
+        for (name, values) in message.headers.iter().flat_map(async_nats::HeaderMap::iter) {
+            headers.extend(values.first().map(|value| (name.to_string(), value.to_string())));
+        }
+        Ok(Message {
+            subject: message.subject.to_string(),
+            id: headers.get("Nats-Msg-Id").cloned(),
+            headers,
+            payload: message.payload.to_vec(),
+        })
+    });
+    let read: Vec<Result<Message>> = read.collect().await;
+    read.into_iter().collect()
+}
+
+fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {
+    use jetstream::context::GetStreamErrorKind::JetStream;
+    matches!(error.kind(), JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}

@@ -1,0 +1,70 @@
+//! The component's outside: the pure logic beside this file behind the bindings of all three worlds.
+
+wit_bindgen::generate!({
+    path: ["../../wit/event", "../../wit/normalizer", "../../wit/router", "../../wit/federation", "wit"],
+    world: "aurora:hostile/hostile",
+    with: {
+        "aurora:event/types@0.1.0": aurora_guest::bindings::aurora::event::types,
+        "aurora:event/log@0.1.0": aurora_guest::bindings::aurora::event::log,
+        "aurora:event/settings@0.1.0": aurora_guest::bindings::aurora::event::settings,
+    },
+});
+
+use aurora_guest::{Failure, OriginEvents, RawEvents};
+use exports::aurora::{
+    federation::federate::{self, Decisions},
+    normalizer::normalize::{self, Disposition, Normalized},
+    router::route::{self, Routes},
+};
+
+struct Component;
+
+impl normalize::Guest for Component {
+    fn normalize(input: RawEvents) -> Result<Normalized, Failure> {
+        let done = crate::normalize(&input)?;
+        Ok(Normalized {
+            disposition: done.disposition.into_iter().map(disposition).collect(),
+            count: done.count,
+            reasons: done.reasons,
+            retry_after_ms: done.retry_after_ms,
+            events: done.events,
+        })
+    }
+}
+
+fn disposition(disposition: aurora_guest::Disposition) -> Disposition {
+    match disposition {
+        aurora_guest::Disposition::Accepted => Disposition::Accepted,
+        aurora_guest::Disposition::Dropped => Disposition::Dropped,
+        aurora_guest::Disposition::RetryAfter => Disposition::RetryAfter,
+        aurora_guest::Disposition::Rejected => Disposition::Rejected,
+    }
+}
+
+impl route::Guest for Component {
+    fn route(input: OriginEvents) -> Result<Routes, Failure> {
+        let aurora_guest::Routes { streams, reasons, count, stream, reason } = crate::route(&input)?;
+        Ok(Routes { streams, reasons, count, stream, reason })
+    }
+}
+
+impl federate::Guest for Component {
+    fn federate(input: OriginEvents) -> Result<Decisions, Failure> {
+        let done = crate::federate(&input)?;
+        Ok(Decisions {
+            reasons: done.reasons,
+            reason: done.reason,
+            share: done.share,
+            subjects: done.subjects,
+            keys: done.keys,
+            subject: done.subject,
+            tlp: done.tlp,
+            observables: done.observables,
+            observable: done.observable,
+            removed: done.removed,
+            remove: done.remove,
+        })
+    }
+}
+
+export!(Component);

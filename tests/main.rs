@@ -1,0 +1,11 @@
+//! Every test that needs the built daemon or the built guests.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | [`contract`] | what each stock guest answers, by `aurora pipe` |
+//! | [`isolation`] | a guest cannot hurt its host, its neighbours, or the site's secrets |
+//! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
+
+mod contract;
+mod isolation;
+mod delivery;
