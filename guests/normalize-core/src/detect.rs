@@ -94,7 +94,9 @@ pub fn frame(text: &str) -> Option<(usize, usize)> {
 /// Where a record of CEF or LEEF begins in the message of a syslog line.
 #[must_use]
 pub fn inner(message: &str, at: usize) -> Found {
+    // The mark of Common Event Expression before JSON.
     let trimmed = message.trim_start();
+    let trimmed = trimmed.strip_prefix("@cee:").unwrap_or(trimmed).trim_start();
     let at = at + message.len() - trimmed.len();
     if trimmed.starts_with("CEF:") {
         Found::Cef(at)

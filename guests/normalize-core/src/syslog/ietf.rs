@@ -27,6 +27,10 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Header<'_> {
         rest = &rest[(token.len() + 1).min(rest.len())..];
     }
     if position == 5 {
+        let unpadded = rest.trim_start_matches(' ');
+        if unpadded.starts_with('[') {
+            rest = unpadded;
+        }
         if rest.starts_with("[") {
             if let Some(end) = structured::end(rest) {
                 let start = text.len() - rest.len();

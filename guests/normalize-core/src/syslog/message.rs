@@ -2,7 +2,7 @@
 
 use aurora_guest::{Category, Kind, Severity};
 
-use super::{Header, cisco, netfilter, panos};
+use super::{Header, cisco, netfilter, ossec, panos};
 use crate::{
     draft::{Draft, Meaning, Words},
     kv,
@@ -21,6 +21,9 @@ pub fn read(
     let stated = header.severity().map_or(Severity::Low, crate::meaning::severity::syslog);
     if let Some(mnemonic) = cisco::find(message) {
         return Some(cisco::meaning(mnemonic, message, event, about, words));
+    }
+    if ossec::fits(message) {
+        return Some(ossec::meaning(message, event, about, words));
     }
     if panos::fits(message) {
         return Some(panos::meaning(message, stated, event, about, words));

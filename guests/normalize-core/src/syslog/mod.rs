@@ -8,6 +8,7 @@ mod message;
 mod cisco;
 mod netfilter;
 mod panos;
+mod ossec;
 
 pub use message::read as message;
 use priority::{facility_name, severity_name};
@@ -89,6 +90,14 @@ pub fn write(text: &str, header: &Header<'_>, wrapped: bool, event: &mut Draft<'
     if let Some(hostname) = header.hostname {
         let name = if wrapped && event.index("hostname").is_some() { "syslog.hostname" } else { "hostname" };
         event.plain(name, hostname);
+    }
+    // One key to ask for the host, also where only the record inside names it.
+    if wrapped
+        && header.hostname.is_none()
+        && event.index("hostname").is_none()
+        && let Some(device) = event.index("dvchost").or_else(|| event.index("deviceHostName"))
+    {
+        event.again("hostname", device);
     }
     let rest = [header.appname, header.procid, header.msgid, header.stamp, header.version];
     for (name, value) in names[2..].iter().zip(rest) {
