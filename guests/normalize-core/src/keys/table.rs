@@ -1,127 +1,14 @@
-//! What is known of a field by its key alone: whether its value can hold observables, and which product's shape it
-//! betrays. One lookup a field, in a table made at compile time, so that a fresh instance has nothing to build.
+//! The table of keys. A key stands in it once; a test holds that.
 
-use aurora_guest::{ObservableType, same};
+use aurora_guest::ObservableType;
 
-/// What to look for in a field's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Treat {
-    /// Anything, anywhere in it.
-    Scan,
-    /// Nothing: a number, a time, an identifier.
-    Skip,
-    /// It is, as a whole, one of these.
-    As(ObservableType),
-    /// `MD5=…,SHA256=…`, as Sysmon writes hashes.
-    Hashes,
-    /// Ids of MITRE ATT&CK techniques.
-    Techniques,
-}
-
-/// What the table says of a key.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    /// What to look for in the value.
-    pub treat: Treat,
-    /// One of [`marks`], or 0.
-    pub mark: u32,
-}
-
-/// Bits that tell which products' keys an event has.
-pub mod marks {
-    pub const SURICATA: u32 = 1;
-    pub const ZEEK: u32 = 1 << 1;
-    pub const WAZUH: u32 = 1 << 2;
-    pub const WINDOWS: u32 = 1 << 3;
-    /// Windows, in any shape that nests it.
-    pub const WINLOGBEAT: u32 = 1 << 4;
-    pub const VELOCIRAPTOR: u32 = 1 << 5;
-    pub const OCSF: u32 = 1 << 6;
-    pub const ECS: u32 = 1 << 7;
-    pub const CLOUDTRAIL: u32 = 1 << 8;
-    pub const OKTA: u32 = 1 << 9;
-    pub const SENTINEL: u32 = 1 << 10;
-}
-
-/// A hash of a key, for this table and for [`crate::draft`]'s. Word by word over the whole key: flattened arrays give
-/// keys that differ only in the middle.
-#[must_use]
-pub const fn hash(key: &str) -> u32 {
-    const K: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut rest = key.as_bytes();
-    let mut hash = (rest.len() as u64).wrapping_mul(K);
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        hash = (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(K);
-        rest = after;
-    }
-    let mut word = 0;
-    if let (Some(low), Some(high)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
-        word = u32::from_le_bytes(*low) as u64 | (u32::from_le_bytes(*high) as u64) << 32;
-    } else if !rest.is_empty() {
-        word = rest[0] as u64 | (rest[rest.len() / 2] as u64) << 8 | (rest[rest.len() - 1] as u64) << 16;
-    }
-    hash = (hash.rotate_left(23) ^ word).wrapping_mul(K);
-    (hash >> 32) as u32
-}
-
-/// What is known of the field `key`, whose [`hash`] is `hash`.
-#[must_use]
-pub fn known(key: &str, hash: u32) -> Option<Known> {
-    let mut slot = hash as usize % SLOTS;
-    loop {
-        let entry = TABLE[slot] as usize;
-        if entry == 0 {
-            return None;
-        }
-        let (name, treat, mark) = KEYS[entry - 1];
-        if same(name, key) {
-            return Some(Known { treat, mark });
-        }
-        slot = (slot + 1) % SLOTS;
-    }
-}
-
-/// Whether a key that is not in the table speaks of ATT&CK techniques: `mitre`, `attack`, `technique` in any case.
-#[must_use]
-pub fn names_techniques(key: &str) -> bool {
-    const MITRE: u32 = u32::from_le_bytes(*b"itre");
-    const ATTACK: u32 = u32::from_le_bytes(*b"ttac");
-    const TECHNIQUE: u32 = u32::from_le_bytes(*b"chni");
-    key.as_bytes().windows(4).any(|four| {
-        let four = u32::from_le_bytes([four[0], four[1], four[2], four[3]]) | 0x2020_2020;
-        four == MITRE || four == ATTACK || four == TECHNIQUE
-    })
-}
-
-/// Whether a key that is not in the table names a version, whose numbers look like addresses.
-#[must_use]
-pub fn names_version(key: &str) -> bool {
-    key.as_bytes().last_chunk::<6>().is_some_and(|end| end.eq_ignore_ascii_case(b"ersion"))
-        || key.ends_with("_ver")
-        || key.ends_with("Ver")
-}
-
-const SLOTS: usize = 2048;
-
-static TABLE: [u16; SLOTS] = {
-    let mut table = [0_u16; SLOTS];
-    let mut index = 0;
-    while index < KEYS.len() {
-        let mut slot = hash(KEYS[index].0) as usize % SLOTS;
-        while table[slot] != 0 {
-            slot = (slot + 1) % SLOTS;
-        }
-        table[slot] = index as u16 + 1;
-        index += 1;
-    }
-    table
-};
+use super::{Treat, marks};
 
 use ObservableType::{Domain, Email, FilePath, HashMd5, HashSha1, HashSha256, Ip, Mutex, RegistryKey, Url, UserAgent};
 use Treat::{As, Hashes, Scan, Skip, Techniques};
 
-/// The table. A key stands in it once; a test holds that.
-static KEYS: &[(&str, Treat, u32)] = &[
+/// Key, what to look for in its value, and what its presence betrays.
+pub(super) static KEYS: &[(&str, Treat, u32)] = &[
     // Suricata EVE.
     ("event_type", Skip, marks::SURICATA),
     ("flow_id", Skip, marks::SURICATA),
@@ -521,30 +408,3 @@ static KEYS: &[(&str, Treat, u32)] = &[
     ("public_key_hex", Skip, 0),
     ("nonce", Skip, 0),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_every_key_of_the_table_once() {
-        for (index, (key, treat, _)) in KEYS.iter().enumerate() {
-            assert_eq!(known(key, hash(key)).map(|k| k.treat), Some(*treat), "{key}");
-            assert!(KEYS[..index].iter().all(|(other, ..)| other != key), "{key} stands twice");
-        }
-    }
-
-    #[test]
-    fn knows_nothing_of_other_keys() {
-        assert!(known("src_ipx", hash("src_ipx")).is_none());
-        assert!(known("", hash("")).is_none());
-    }
-
-    #[test]
-    fn hears_of_techniques_in_any_spelling() {
-        for key in ["MitreTechnique", "threat.tactic.Attack", "x_mitre_ids", "ATTACK"] {
-            assert!(names_techniques(key), "{key}");
-        }
-        assert!(!names_techniques("attic"));
-    }
-}
