@@ -391,3 +391,62 @@ impl Drop for EventWriter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary<'static> {
+        Summary {
+            kind: Kind::Alert,
+            severity: Severity::Low,
+            category: Category::Network,
+            timestamp_ms: 0,
+            source: Text::Str(""),
+            device_id: Text::Str(""),
+            dedup_key: Text::Str(""),
+            title: Text::Str("t"),
+            description: Text::Str(""),
+        }
+    }
+
+    #[test]
+    fn an_event_has_each_observable_once_however_many_there_are() {
+        for distinct in [1, FEW - 1, FEW, FEW + 1, 3 * FEW] {
+            let mut out = Normalizing::with_capacity(1, 0);
+            let mut event = out.event();
+            for _ in 0..2 {
+                for i in 0..distinct {
+                    event.observable(ObservableType::Domain, Scope::Public, &format!("h{i}.example.org"));
+                    event.observable(ObservableType::Url, Scope::Public, &format!("h{i}.example.org"));
+                }
+            }
+            event.finish(&summary());
+            out.accept();
+            assert_eq!(out.finish().events.observables, [2 * distinct as u32]);
+        }
+    }
+
+    #[test]
+    fn a_rejected_event_leaves_nothing_behind() {
+        let mut out = Normalizing::with_capacity(2, 0);
+        let mut event = out.event();
+        event.field("a", "b");
+        event.observable(ObservableType::Cve, Scope::Public, "CVE-2021-44228");
+        event.finish(&summary());
+        out.reject("no");
+        let mut half = out.event();
+        half.field("c", "d");
+        drop(half);
+        let mut event = out.event();
+        event.field("e", "f");
+        event.finish(&summary());
+        out.accept();
+        let done = out.finish();
+        assert_eq!(
+            (done.disposition.as_slice(), done.count.as_slice()),
+            (&[Disposition::Rejected, Disposition::Accepted][..], &[0, 1][..])
+        );
+        assert_eq!(String::from_utf8(done.events.text).unwrap(), "eft");
+    }
+}

@@ -138,7 +138,7 @@ pub struct Guest {
     pub path: PathBuf,
     /// Most linear memory.
     pub memory: ByteSize,
-    /// Most time of a call. Halves of a batch that is searched for a culprit get less.
+    /// Most CPU time of a call. Halves of a batch that is searched for a culprit get less.
     #[serde(with = "humantime_serde")]
     pub deadline: Duration,
     /// Most bytes that cross from the guest in one call: its answer, and separately what it passes to the host.

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cpu_time::ThreadTime;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{
-    Store,
+    Store, StoreContextMut, UpdateDeadline,
     component::{Component, InstancePre},
 };
 
@@ -228,12 +229,15 @@ impl<W: World> Guest<W> {
             settings: Arc::clone(&self.settings),
             lines_left: self.limits.log_lines,
             lines_suppressed: 0,
+            begun: cpu_time(),
+            budget: deadline,
             memory_limit: self.limits.memory,
             memory_peak: 0,
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(usize::try_from(self.limits.output).unwrap_or(usize::MAX));
+        store.epoch_deadline_callback(out_of_time);
         store.set_epoch_deadline(ticks(deadline));
         let instance = self.pre.instantiate(&mut store)?;
         let exports = W::exports(&self.indices, &mut store, &instance)?;
@@ -267,7 +271,7 @@ impl<W: World> Caller<W> {
         &self.guest
     }
 
-    /// One call, at most `deadline` long. After a fault the instance is gone.
+    /// One call, of at most `deadline` of this thread's CPU time. After a fault the instance is gone.
     ///
     /// # Errors
     /// [`Fault`] says what the guest did wrong.
@@ -281,7 +285,10 @@ impl<W: World> Caller<W> {
         }
         .and_then(|(mut store, exports)| {
             store.set_epoch_deadline(ticks(deadline));
-            store.data_mut().lines_left = guest.limits.log_lines;
+            let state = store.data_mut();
+            state.lines_left = guest.limits.log_lines;
+            state.begun = cpu_time();
+            state.budget = deadline;
             let answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(Failure::InvalidSettings(text))) => Err(Fault::Failure(format!("invalid settings: {text}"))),
@@ -311,6 +318,21 @@ impl<W: World> fmt::Debug for Caller<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").field("guest", &self.guest).finish_non_exhaustive()
     }
+}
+
+/// What happens at the deadline. It is kept in the thread's CPU time: on a machine that is too busy to run us a guest
+/// has not spun, and its events must not become dead letters for that.
+fn out_of_time(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data();
+    match state.budget.checked_sub(cpu_time().saturating_sub(state.begun)) {
+        Some(left) if !left.is_zero() => Ok(UpdateDeadline::Continue(ticks(left))),
+        _ => Ok(UpdateDeadline::Interrupt),
+    }
+}
+
+/// CPU time of this thread so far.
+fn cpu_time() -> Duration {
+    ThreadTime::now().as_duration()
 }
 
 /// One more than fits: the tick that is under way may end at once.

@@ -1,7 +1,7 @@
 //! What a guest may ask of the host: a line in the log, and its own settings. And the count of its memory, which
 //! wasmtime asks us about.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use wasmtime::{
     ResourceLimiter,
@@ -23,6 +23,9 @@ pub struct State {
     pub(super) lines_left: u32,
     /// Log lines of this call that were not written.
     pub(super) lines_suppressed: u32,
+    /// CPU time of this thread when the call began, and how much the call may take.
+    pub(super) begun: Duration,
+    pub(super) budget: Duration,
     /// Most bytes of linear memory.
     pub(super) memory_limit: usize,
     /// Most bytes that it has had.
