@@ -1,6 +1,7 @@
 //! From MQTT to Redis Streams and JetStream, over real brokers and the built daemon.
 
 mod crossing;
+mod http;
 mod outside;
 mod bad_input;
 mod order;

@@ -46,6 +46,17 @@ async fn a_guest_of_another_stage_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_guest_that_wants_files_is_refused_and_says_which_import() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("curious.wasm");
+    let component = wat::parse_str(r#"(component (import "wasi:filesystem/preopens@0.2.0" (instance)))"#)?;
+    std::fs::write(&path, component)?;
+    let log = refusal(Site::plan().guest("normalize", &path)).await?;
+    assert!(log.contains("wasi:filesystem/preopens@0.2.0"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_finds_the_brokers() -> Result<()> {
     let mut site = Site::plan().brokers().await?;
     let configuration = site.write_configuration(([127, 0, 0, 1], 1).into())?;
