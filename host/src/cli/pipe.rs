@@ -51,8 +51,9 @@ enum Framing {
     Whole,
 }
 
-/// Events that are decided together.
-const BATCH: usize = 256;
+/// Events that are decided together: as many as a lane may be told to. A Zeek log is read with the header that stands in the
+/// same batch, so a file should fit into one.
+const BATCH: usize = 4096;
 
 /// Bytes that are decided together, so that a few huge lines do not fill the memory.
 const BATCH_BYTES: usize = 4 << 20;
