@@ -10,6 +10,7 @@ mod lanes;
 mod batch;
 mod bisect;
 mod decide;
+mod decided;
 mod identity;
 mod record;
 mod dead_letter;
@@ -19,7 +20,8 @@ mod audit;
 
 pub use audit::{Audit, Trail};
 pub use dead_letter::{DeadLetter, Effect};
-pub use decide::{Decided, DecidedEvent, Decider, Outcome, Stages};
+pub use decide::{Decider, Stages};
+pub use decided::{Decided, DecidedEvent, Outcome};
 pub use identity::event_id;
 pub use lanes::{Lanes, Started};
 pub use publish::{Publisher, Ready, Target, encode};

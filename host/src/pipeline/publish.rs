@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     DeadLetter,
-    decide::{Decided, DecidedEvent, Outcome},
+    decided::{Decided, DecidedEvent, Outcome},
     record::{alert_json, attestation_json, event_json, ioc_json},
 };
 use crate::{

@@ -6,7 +6,7 @@ use serde::{
 };
 use uuid::Uuid;
 
-use super::decide::DecidedEvent;
+use super::decided::DecidedEvent;
 use crate::sandbox::{Category, Kind, ObservableType, Severity, Tlp, events::EventRef};
 
 /// A NormalizedEvent as consumers read it.

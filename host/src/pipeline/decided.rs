@@ -1,0 +1,131 @@
+//! A batch on which everything is decided, and its events as the stages behind see them.
+
+use std::{ops::Range, time::Duration};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{dead_letter::DeadLetter, identity::event_id};
+use crate::{
+    event::{Context, Delivery},
+    sandbox::{
+        answer::{Decisions, Routes, Share},
+        events::{EventRef, Events},
+    },
+};
+
+/// A batch on which everything is decided and nothing is stored.
+#[derive(Debug)]
+pub struct Decided {
+    /// The raw events, each with its duty.
+    pub deliveries: Vec<Delivery>,
+    /// What became of each.
+    pub outcomes: Vec<Outcome>,
+    /// What could not be processed.
+    pub dead_letters: Vec<DeadLetter>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// What became of one raw event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// These events of this part.
+    Accepted {
+        /// Which answer of the normalizer they are in.
+        part: usize,
+        /// Which of its events.
+        events: Range<usize>,
+    },
+    /// Dropped on purpose.
+    Dropped(String),
+    /// To be decided again later.
+    RetryAfter {
+        /// In how long.
+        wait: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// Not understood, or not decided by a faulty guest. It is among the dead letters.
+    Rejected(String),
+}
+
+/// Events of one answer of the normalizer. There is more than one only after a search for a culprit.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub events: Events,
+    /// Per event: which delivery it came from.
+    pub origin: Vec<u32>,
+    /// Per event: its position among those of its delivery.
+    pub position: Vec<u32>,
+    pub routes: Routes,
+    pub decisions: Decisions,
+}
+
+/// A normalized event with everything that was decided on it.
+#[derive(Clone, Copy, Debug)]
+pub struct DecidedEvent<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// What it says.
+    pub event: EventRef<'a>,
+    /// Where it came from.
+    pub context: &'a Context,
+    /// The raw bytes.
+    pub payload: &'a Bytes,
+    /// When the host received it.
+    pub received_ms: i64,
+    /// Positions of its streams in [`Stages::streams`].
+    pub streams: &'a [usize],
+    /// Why it goes there.
+    pub route_reason: &'a str,
+    /// How it is shared, if it is.
+    pub share: Option<&'a Share>,
+    /// Why it is shared or kept.
+    pub share_reason: &'a str,
+}
+
+impl<'a> DecidedEvent<'a> {
+    /// Name of its origin.
+    #[must_use]
+    pub fn source(&self) -> &'a str {
+        match self.event.source() {
+            "" => &self.context.source,
+            source => source,
+        }
+    }
+
+    /// The device that it concerns.
+    #[must_use]
+    pub fn device_id(&self) -> Option<&'a str> {
+        match self.event.device_id() {
+            "" => self.context.device_id.as_deref(),
+            device => Some(device),
+        }
+    }
+}
+
+impl Decided {
+    /// The events of the delivery at `index`.
+    pub fn events_of(&self, index: usize) -> impl Iterator<Item = DecidedEvent<'_>> {
+        let (part, range) = match &self.outcomes[index] {
+            Outcome::Accepted { part, events } => (*part, events.clone()),
+            _ => (0, 0..0),
+        };
+        range.map(move |event| self.event(&self.parts[part], event))
+    }
+
+    fn event<'a>(&'a self, part: &'a Part, index: usize) -> DecidedEvent<'a> {
+        let delivery = &self.deliveries[part.origin[index] as usize];
+        DecidedEvent {
+            id: event_id(&delivery.context, delivery.identity, &delivery.payload, part.position[index]),
+            event: part.events.get(index),
+            context: &delivery.context,
+            payload: &delivery.payload,
+            received_ms: delivery.received_ms,
+            streams: part.routes.streams(index),
+            route_reason: part.routes.reason(index),
+            share: part.decisions.share(index),
+            share_reason: part.decisions.reason(index),
+        }
+    }
+}
