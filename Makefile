@@ -24,8 +24,11 @@ demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try i
 test: guests ## Run every test
 	cargo test $(CARGO_FLAGS) --workspace
 
-bench: guests ## Measure, and print one table
-	cargo bench --locked --package aurora
+bench: guests ## Measure, and print one table; ARGS="--quick" for a short form
+	@cargo bench --locked --package aurora --bench pipeline > $(TARGET)/bench.txt
+	@echo >> $(TARGET)/bench.txt
+	@cargo bench --locked --package aurora --bench end_to_end -- $(ARGS) >> $(TARGET)/bench.txt
+	@cat $(TARGET)/bench.txt
 
 lint: setup ## Check format, lints, and (where cargo-deny is installed) dependencies
 	cargo fmt --all --check
