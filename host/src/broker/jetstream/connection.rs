@@ -81,10 +81,15 @@ impl Connection {
         let most = config.reconnect_max;
         let broker = metrics.broker(Broker::Nats).clone();
         let seen = Arc::new(AtomicBool::new(false));
+        let connected = Arc::clone(&seen);
         let options = options(config)
             .await?
             .retry_on_initial_connect()
-            .reconnect_delay_callback(move |attempt| backoff(most).nth(attempt.min(16)).unwrap_or(most))
+            // Asked before every attempt, the first one too, which must not keep a start waiting.
+            .reconnect_delay_callback(move |attempt| match attempt {
+                0 | 1 if !connected.load(Ordering::Relaxed) => Duration::ZERO,
+                attempt => backoff(most).nth(attempt.saturating_sub(1).min(16)).unwrap_or(most),
+            })
             .event_callback(move |event| {
                 match &event {
                     Event::Connected => {
