@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -163,7 +162,7 @@ impl Relay {
             subject: waiting.subject.clone(),
             id: waiting.id.clone(),
             site: self.target.site.clone(),
-            data: Bytes::from(waiting.data.clone()),
+            data: waiting.data.clone(),
         }
     }
 

@@ -39,7 +39,9 @@ impl Commit {
 
     /// Appends an entry to `stream`, which is then trimmed to about `length` entries; 0 does not trim.
     pub fn add(&mut self, stream: &str, length: u64, fields: &[(&str, &[u8])]) {
-        let mut command = Cmd::with_capacity(2 * fields.len() + 6, 512);
+        // As much as it takes: entries are large, and growing one would copy it.
+        let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut command = Cmd::with_capacity(2 * fields.len() + 6, bytes + stream.len() + 32);
         command.arg("XADD").arg(stream);
         if length > 0 {
             command.arg("MAXLEN").arg("~").arg(length);

@@ -1,10 +1,7 @@
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use redis::{
-    AsyncTypedCommands, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection,
-    streams::{StreamId, StreamReadOptions, StreamReadReply},
-};
+use bytes::Bytes;
+use redis::{AsyncTypedCommands, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
 use super::Pool;
 
@@ -28,7 +25,7 @@ pub struct Waiting {
     /// `alert`, `ioc` or `attestation`.
     pub kind: String,
     /// The message.
-    pub data: Vec<u8>,
+    pub data: Bytes,
 }
 
 /// Consumer group of the relays.
@@ -110,26 +107,41 @@ impl Outbox {
     }
 
     async fn read(&mut self, after: &str, most: usize, block: Option<Duration>) -> RedisResult<Vec<Waiting>> {
-        let mut options = StreamReadOptions::default().group(GROUP, &self.consumer).count(most);
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(most);
         if let Some(block) = block {
-            options = options.block(block.as_millis() as usize);
+            command.arg("BLOCK").arg(block.as_millis() as u64);
         }
-        let reply: Option<StreamReadReply> = self.connection.xread_options(&[&self.stream], &[after], &options).await?;
-        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
-        Ok(entries.map(Waiting::from).collect())
+        command.arg("STREAMS").arg(&self.stream).arg(after);
+        let reply: Option<Vec<Stream>> = command.query_async(&mut self.connection).await?;
+        let entries = reply.into_iter().flatten().flat_map(|(_, entries)| entries);
+        Ok(entries.map(|(entry, fields)| Waiting::new(entry, fields.unwrap_or_default())).collect())
     }
 }
 
-impl From<StreamId> for Waiting {
-    fn from(entry: StreamId) -> Self {
-        let mut fields: HashMap<String, Value> = entry.map;
-        let mut bytes = |name: &str| match fields.remove(name) {
-            Some(Value::BulkString(bytes)) => bytes,
-            _ => Vec::new(),
+/// A stream with its entries, each with its fields and their values by turns; none of an entry that was deleted. Not
+/// the client's own type: that makes a table with owned keys of each entry, which costs more than sending it.
+type Stream = (Vec<u8>, Vec<(String, Option<Vec<Vec<u8>>>)>);
+
+impl Waiting {
+    fn new(entry: String, fields: Vec<Vec<u8>>) -> Self {
+        let mut waiting =
+            Self { entry, subject: String::new(), id: String::new(), kind: String::new(), data: Bytes::new() };
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
         };
-        let mut text = |name: &str| String::from_utf8_lossy(&bytes(name)).into_owned();
-        let (subject, id, kind) = (text("subject"), text("id"), text("kind"));
-        Self { entry: entry.id, subject, id, kind, data: bytes("data") }
+        let mut fields = fields.into_iter();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            match name.as_slice() {
+                b"subject" => waiting.subject = text(value),
+                b"id" => waiting.id = text(value),
+                b"kind" => waiting.kind = text(value),
+                b"data" => waiting.data = value.into(),
+                // Of a later version.
+                _ => {}
+            }
+        }
+        waiting
     }
 }
 
