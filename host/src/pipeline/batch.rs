@@ -104,3 +104,59 @@ enum Wait {
     Over,
     Closed,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use tokio::{runtime::Runtime, sync::Semaphore};
+
+    use super::*;
+    use crate::event::{Duty, Identity};
+
+    fn chunk(events: usize) -> Chunk {
+        let delivery = |_| Delivery {
+            context: Arc::default(),
+            received_ms: 0,
+            payload: Bytes::from_static(b"four"),
+            identity: Identity(0),
+            attempts: 0,
+            unfit: None,
+            duty: Duty::none(),
+        };
+        let places = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        Chunk { deliveries: (0..events).map(delivery).collect(), places }
+    }
+
+    /// As a lane has it: a thread that is not the runtime's.
+    fn gather(most: usize, most_bytes: u64, linger: Duration) -> (mpsc::Sender<Chunk>, Gather, Runtime) {
+        let (sender, input) = mpsc::channel(16);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        (sender, Gather::new(input, most, most_bytes, linger), runtime)
+    }
+
+    #[test]
+    fn cuts_batches_by_number_and_by_bytes_and_loses_none() {
+        let (sender, mut gather, runtime) = gather(3, 9, Duration::ZERO);
+        sender.try_send(chunk(4)).unwrap();
+        sender.try_send(chunk(1)).unwrap();
+        drop(sender);
+        let sizes: Vec<_> =
+            std::iter::from_fn(|| gather.next(None, runtime.handle())).map(|batch| batch.len()).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fill_runs_when_its_linger_is_over() {
+        let (sender, mut gather, runtime) = gather(3, 1000, Duration::from_millis(1));
+        sender.try_send(chunk(2)).unwrap();
+        assert_eq!(gather.next(None, runtime.handle()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_event_that_is_due_again_ends_the_wait() {
+        let (_sender, mut gather, runtime) = gather(3, 1000, Duration::ZERO);
+        assert_eq!(gather.next(Some(Instant::now()), runtime.handle()).unwrap().len(), 0);
+    }
+}
