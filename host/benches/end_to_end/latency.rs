@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use redis::Value;
 
-use crate::{publisher::Publisher, sample, site::Site};
+use crate::{process, publisher::Publisher, sample, site::Site};
 
 /// Events a second, half of what the daemon must carry with JetStream beside it on such a machine.
 const RATE: u64 = 5000;
@@ -25,6 +25,8 @@ pub struct Latencies {
     pub p99: f64,
     pub p999: f64,
     pub most: f64,
+    /// CPU of the daemon meanwhile, microseconds an event.
+    pub cpu_us: f64,
 }
 
 /// How the table names it.
@@ -33,13 +35,13 @@ pub fn name(shares: bool) -> &'static str {
 }
 
 /// Publishes one event each 200 µs for `seconds`, without waiting for anything, and has a blocked XREAD look for them.
-pub async fn run(shares: bool, seconds: u64) -> Result<Latencies> {
-    let site = Site::start(1, shares).await?;
+pub async fn run(shares: bool, seconds: u64, settings: &[String]) -> Result<Latencies> {
+    let site = Site::start(1, shares, settings).await?;
     let daemon = site.ready().await?;
     let events = RATE * seconds;
     // Nanoseconds since `epoch` at which each event was published.
     let published: Arc<[AtomicU64]> = (0..events).map(|_| AtomicU64::new(0)).collect();
-    let epoch = Instant::now();
+    let (epoch, cpu) = (Instant::now(), process::cpu(daemon.pid())?);
     let (redis, times) = (site.redis()?, Arc::clone(&published));
     let consuming = thread::spawn(move || consume(redis, &times, epoch));
     let publisher = Publisher::connect(site.mqtt.port())?;
@@ -54,11 +56,12 @@ pub async fn run(shares: bool, seconds: u64) -> Result<Latencies> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+    let cpu_us = (process::cpu(daemon.pid())? - cpu) / events as f64 * 1e6;
     site.end(daemon).await?;
     site.count(events).await?;
     latencies.sort_unstable();
     let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize] as f64 / 1e6;
-    Ok(Latencies { p50: at(0.5), p99: at(0.99), p999: at(0.999), most: at(1.0) })
+    Ok(Latencies { p50: at(0.5), p99: at(0.99), p999: at(0.999), most: at(1.0), cpu_us })
 }
 
 /// On time whatever comes back; a late one is sent at once and does not delay those behind it.

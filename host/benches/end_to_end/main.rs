@@ -40,6 +40,9 @@ struct Args {
     /// Only scenarios whose name contains this.
     #[arg(long)]
     only: Option<String>,
+    /// Measure with another setting of the daemon: `--set 'lanes.linger = "2ms"'`, again for each.
+    #[arg(long, value_name = "TOML")]
+    set: Vec<String>,
     /// What cargo tells every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,7 +81,7 @@ fn main() -> Result<()> {
             }
             // The seeds' design takes ten times as long, and its rate does not depend on the number.
             let events = if scenario.who == Who::Seeds { events / 5 } else { events };
-            let figures = runtime.block_on(throughput::run(&scenario, events))?;
+            let figures = runtime.block_on(throughput::run(&scenario, events, &args.set))?;
             eprintln!(
                 "round {round}: {name}: {:.0} events/s, {:.2} µs, {:.0} MB",
                 figures.rate, figures.cpu_us, figures.memory_mb
@@ -90,12 +93,15 @@ fn main() -> Result<()> {
             if args.only.as_ref().is_some_and(|only| !name.contains(only)) {
                 continue;
             }
-            let latencies = runtime.block_on(latency::run(shares, if args.quick { 3 } else { 10 }))?;
-            eprintln!("round {round}: {name}: p50 {:.2} ms, p99 {:.2} ms", latencies.p50, latencies.p99);
+            let latencies = runtime.block_on(latency::run(shares, if args.quick { 3 } else { 10 }, &args.set))?;
+            eprintln!(
+                "round {round}: {name}: p50 {:.2} ms, p99 {:.2} ms, {:.1} µs",
+                latencies.p50, latencies.p99, latencies.cpu_us
+            );
             table.latency(name, latencies);
         }
         if args.only.as_ref().is_none_or(|only| "start".contains(only.as_str())) {
-            let times = runtime.block_on(start::run())?;
+            let times = runtime.block_on(start::run(&args.set))?;
             eprintln!("round {round}: ready after {:.0} ms, with a warm cache {:.0} ms", times.cold_ms, times.warm_ms);
             table.start(times);
         }

@@ -31,11 +31,12 @@ pub struct Site {
     pub nats: Option<Broker>,
     pub folder: TempDir,
     qos: u8,
+    settings: String,
 }
 
 impl Site {
-    /// Starts brokers; NATS only if something is to be `shared`.
-    pub async fn start(qos: u8, shared: bool) -> Result<Self> {
+    /// Starts brokers; NATS only if something is to be `shared`. The daemon gets `settings`, lines of TOML.
+    pub async fn start(qos: u8, shared: bool, settings: &[String]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("aurora-bench-").tempdir()?;
         let at = |name: &str| folder.path().join(name);
         // What is queued is lost with the broker, which does not happen here; saving it would take the cores.
@@ -48,7 +49,7 @@ impl Site {
             true => Some(Broker::start(Setup::Nats(Nats::default()), &at("nats")).await?),
             false => None,
         };
-        Ok(Self { mqtt, redis, nats, folder, qos })
+        Ok(Self { mqtt, redis, nats, folder, qos, settings: settings.join("\n") })
     }
 
     /// Starts the daemon, compiled guests being kept in `cache`, and returns at once.
@@ -145,7 +146,18 @@ impl Site {
             ensure!(guest.is_file(), "{} is not built; `make guests` builds it", guest.display());
             text += &format!("[guests.{stage}]\npath = {}\n", quoted(&guest.display().to_string()));
         }
-        Ok(text)
+        let mut table: toml::Table = text.parse()?;
+        merge(&mut table, self.settings.parse().context("--set wants TOML")?);
+        Ok(table.to_string())
+    }
+}
+
+fn merge(table: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, over),
+            (_, value) => drop(table.insert(key, value)),
+        }
     }
 }
 

@@ -14,8 +14,8 @@ pub struct Times {
 }
 
 /// Starts the daemon twice with a cache of its own.
-pub async fn run() -> Result<Times> {
-    let site = Site::start(1, true).await?;
+pub async fn run(settings: &[String]) -> Result<Times> {
+    let site = Site::start(1, true, settings).await?;
     let cold_ms = once(&site).await?;
     // JetStream's stream is there as well now, as it is at any start but the first.
     let warm_ms = once(&site).await?;

@@ -121,7 +121,7 @@ impl fmt::Display for Table {
             }
         }
         if !self.latency.is_empty() {
-            let head = ["milliseconds", "p50", "goal", "p99", "goal", "p99.9", "most"];
+            let head = ["milliseconds", "p50", "goal", "p99", "goal", "p99.9", "most", "CPU µs"];
             row(f, head[0], &head[1..], "")?;
         }
         for (name, all) in &self.latency {
@@ -133,6 +133,7 @@ impl fmt::Display for Table {
                 format!("< {P99_MS}"),
                 format!("{:.1}", median(all, |it| it.p999)),
                 format!("{:.1}", median(all, |it| it.most)),
+                format!("{:.1}", median(all, |it| it.cpu_us)),
             ];
             row(f, name, &cells, &verdict([at_most("p50", p50, P50_MS), at_most("p99", p99, P99_MS)]))?;
         }
@@ -148,7 +149,7 @@ impl fmt::Display for Table {
 
 fn row<T: AsRef<str>>(f: &mut fmt::Formatter<'_>, name: &str, cells: &[T], verdict: &str) -> fmt::Result {
     write!(f, "{name:<46}")?;
-    let widths = [9, 9, 8, 7, 6, 6];
+    let widths = [9, 9, 8, 7, 6, 6, 6];
     for (index, width) in widths.into_iter().enumerate() {
         write!(f, " {:>width$}", cells.get(index).map_or("", AsRef::as_ref))?;
     }

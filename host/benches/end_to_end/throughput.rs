@@ -95,8 +95,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(1);
 
 /// One run, with brokers of its own.
-pub async fn run(scenario: &Scenario, events: u64) -> Result<Figures> {
-    let site = Site::start(scenario.qos, scenario.shares).await?;
+pub async fn run(scenario: &Scenario, events: u64, settings: &[String]) -> Result<Figures> {
+    let site = Site::start(scenario.qos, scenario.shares, settings).await?;
     let name = scenario.name();
     let figures = match scenario.who {
         Who::Daemon => daemon(&site, scenario, events).await,
