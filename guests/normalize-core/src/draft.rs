@@ -1,6 +1,6 @@
 //! One event under construction: its fields, with unique keys, and a note of where observables may be.
 
-use aurora_guest::{Category, EventWriter, Kind, Severity, Summary, Text, Utf8};
+use aurora_guest::{Category, EventWriter, Kind, ObservableType, Severity, Summary, Text, Utf8};
 
 use crate::{
     keys::{self, Treat},
@@ -215,7 +215,12 @@ impl<'a> Draft<'a> {
         if let Some(overflow) = self.notes.overflow {
             return Err(overflow);
         }
+        // Collectors of Windows events put their own name there; elsewhere it may be the server of a request.
+        let reporter = if self.has(keys::marks::WINDOWS) { self.index("host") } else { None };
         for &(field, treat) in &self.notes.look {
+            if reporter == Some(field as usize) {
+                continue;
+            }
             observing.look(&mut self.out, field as usize, treat);
         }
         for &(field, treat) in &self.notes.look {
@@ -327,6 +332,7 @@ impl<'a> Draft<'a> {
             }
             None if worth && keys::names_techniques(key) => Treat::Techniques,
             None if worth && keys::names_version(key) => Treat::Skip,
+            None if worth && keys::names_user(key) => Treat::As(ObservableType::Email),
             None => Treat::Scan,
         };
         if worth && treat != Treat::Skip {

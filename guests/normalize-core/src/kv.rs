@@ -173,6 +173,40 @@ pub fn is_pairs(text: &str) -> bool {
         })
 }
 
+/// Whether words that may be observables stand between or behind the pairs: `… dport=53 request: GET https://…`.
+#[must_use]
+pub fn says_more(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if separator(text) != b' ' {
+        return false;
+    }
+    let mut at = 0;
+    loop {
+        at += bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let Some(length) = bytes[at..].iter().position(|&byte| byte == b'=' || byte.is_ascii_whitespace()) else {
+            return is_telling(&text[at..]);
+        };
+        let after = at + length;
+        if bytes[after] != b'=' {
+            if is_telling(&text[at..after]) {
+                return true;
+            }
+            at = after;
+            continue;
+        }
+        at = match bytes.get(after + 1) {
+            Some(&quote @ (b'"' | b'\'')) => quoted(bytes, after + 2, quote).map_or(after + 1, |(end, _)| end + 1),
+            _ => after + 1,
+        };
+        at += bytes[at..].iter().position(u8::is_ascii_whitespace).unwrap_or(bytes.len() - at);
+    }
+}
+
+/// Whether a word has the marks of an address, a name or a path within it.
+fn is_telling(word: &str) -> bool {
+    word.trim_end_matches(['.', ':', ',', ';']).contains(['.', ':', '@', '\\'])
+}
+
 /// Whether a message that begins with words goes on with pairs in quotes: `… event: text="…" type="…"`.
 #[must_use]
 pub fn has_quoted_pairs(text: &str) -> bool {

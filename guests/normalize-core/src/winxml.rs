@@ -30,6 +30,8 @@ impl<'t> Document<'t> {
         let mut reader = Reader::from_str(&text[offset..]);
         // Events may stand in a row without an element around them.
         reader.config_mut().allow_unmatched_ends = false;
+        // Forwarders lose the semicolon of `&lt;`.
+        reader.config_mut().allow_dangling_amp = true;
         Self { reader, offset }
     }
 

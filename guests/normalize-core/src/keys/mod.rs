@@ -105,6 +105,16 @@ pub fn names_version(key: &str) -> bool {
         || key.ends_with("Ver")
 }
 
+/// Whether a key that is not in the table names a person, whose name looks like a domain (`joe.black`).
+#[must_use]
+pub fn names_user(key: &str) -> bool {
+    let ends = |end: &[u8]| {
+        let at = key.len().wrapping_sub(end.len());
+        key.as_bytes().get(at..).is_some_and(|last| last.eq_ignore_ascii_case(end))
+    };
+    ends(b"user") || ends(b"username") || ends(b"user_name") || ends(b"user.name")
+}
+
 const SLOTS: usize = 2048;
 
 static TABLE: [u16; SLOTS] = {
@@ -137,6 +147,14 @@ mod tests {
     fn knows_nothing_of_other_keys() {
         assert!(known("src_ipx", hash("src_ipx")).is_none());
         assert!(known("", hash("")).is_none());
+    }
+
+    #[test]
+    fn knows_who_is_a_person() {
+        for key in ["data.win.eventdata.user", "SourceUser", "a.UserName", "user_name", "x.user.name"] {
+            assert!(names_user(key), "{key}");
+        }
+        assert!(!names_user("user_agent") && !names_user("ser") && !names_user("users"));
     }
 
     #[test]

@@ -100,6 +100,11 @@ impl Batch<'_> {
                 return Ok(());
             }
         }
+        if let Found::WindowsXml(start) = inner
+            && self.xml_of_syslog(text, start, about, &header, out).is_ok()
+        {
+            return Ok(());
+        }
         let mut event = Draft::new(out.event(), &mut self.notes);
         self.words.clear();
         let meaning = match inner {

@@ -152,22 +152,24 @@ fn misfit(text: &str, declared: &str, found: Found) -> Refusal {
     Refusal::Reject(format!("declared as {declared}: expected {expected} at byte {at}, found {found}").into())
 }
 
-/// Bytes that are no UTF-8 are kept as `\xNN` in formats of lines, where senders really mix encodings. JSON must be
-/// UTF-8, and what is no known format is not worth guessing over.
+/// Bytes that are no UTF-8 are kept as `\xNN` in formats of lines, where senders really mix encodings, and in the
+/// strings of JSON. A device writes UTF-8, and what is no known format is not worth guessing over.
 fn lines_of_bytes(payload: &[u8], declared: &str, valid: usize) -> Result<String, Refusal> {
     use std::fmt::Write as _;
+    // In a string of JSON the backslash itself must be escaped to be kept.
+    let json = matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['));
     let mut text = String::with_capacity(payload.len() + 64);
     for chunk in payload.utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
+            let _ = write!(text, "{}x{byte:02x}", if json { r"\\" } else { r"\" });
         }
     }
     let lines = matches!(
         detect::find(&text),
-        Found::Syslog(_) | Found::OctetCounted | Found::Cef(_) | Found::Leef(_) | Found::KeyValue(_)
+        Found::Json(_) | Found::Syslog(_) | Found::OctetCounted | Found::Cef(_) | Found::Leef(_) | Found::KeyValue(_)
     );
-    if !lines || matches!(declared, "json" | "mqtt") {
+    if !lines || declared == "mqtt" {
         return Err(Fault::new(valid, "UTF-8").into());
     }
     Ok(text)

@@ -83,6 +83,27 @@ impl Batch<'_> {
         Ok(end)
     }
 
+    /// The event that Sysmon for Linux and agents on Windows write as a syslog message.
+    pub(super) fn xml_of_syslog(
+        &mut self,
+        text: &str,
+        at: usize,
+        about: &About<'_>,
+        header: &syslog::Header<'_>,
+        out: &mut Normalizing,
+    ) -> Result<(), Refusal> {
+        let mut document = winxml::Document::new(text, at);
+        if !document.next_event()? {
+            return Err(Fault::new(at, "an <Event> element").into());
+        }
+        let mut event = Draft::new(out.event(), &mut self.notes);
+        self.words.clear();
+        document.read(&mut event)?;
+        syslog::write(text, header, true, &mut event);
+        let meaning = products::windows(&mut event, about, &mut self.words);
+        Ok(event.finish(meaning, &self.words, &mut self.observing)?)
+    }
+
     pub(super) fn windows_xml(
         &mut self,
         text: &str,

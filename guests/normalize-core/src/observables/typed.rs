@@ -22,7 +22,12 @@ impl Scan<'_> {
             ObservableType::Ip => self.typed_address(start),
             ObservableType::Domain => self.typed_domain(start),
             ObservableType::Url => self.typed_url(start),
-            ObservableType::Email => self.run(start, end),
+            // Names of people stand in such fields too, and `joe.black` looks like a domain.
+            ObservableType::Email => {
+                if trimmed.contains(['@', '[', '(', '{']) {
+                    self.run(start, end);
+                }
+            }
             ObservableType::HashMd5 | ObservableType::HashSha1 | ObservableType::HashSha256 => {
                 // The length says which it is; fields called `hash` hold any.
                 if let Some(kind) = hash::kind(&self.bytes[start..]) {
@@ -96,6 +101,14 @@ impl Scan<'_> {
 
     fn typed_url(&mut self, start: usize) {
         let before = self.found.len();
+        // The names of files in a path look like domains (`/virus/eicar.com`, `/bins.sh`); its query may hold anything.
+        let url = &self.text[start..];
+        if url.starts_with('/') && !url.starts_with("//") && !url.contains("://") {
+            if let Some(query) = url.find('?') {
+                self.run(start + query + 1, self.bytes.len());
+            }
+            return;
+        }
         self.run(start, self.bytes.len());
         // A field that holds a URL holds nothing else: what was found must begin with it.
         if self.found[before..].iter().any(|found| found.kind == ObservableType::Url) {

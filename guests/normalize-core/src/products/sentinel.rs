@@ -22,7 +22,8 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
     if event.get("SyslogMessage").is_some_and(|message| message.starts_with("<Event>")) {
         let xml = event.get("SyslogMessage").unwrap_or_default().to_owned();
         let mut document = winxml::Document::new(&xml, 0);
-        if document.next_event().unwrap_or(false) && document.read(event).is_ok() && windows::fits(event) {
+        // Azure cuts long messages: what was read before the cut is as true as ever, and the message keeps the rest.
+        if document.next_event().unwrap_or(false) && (document.read(event).is_ok() || windows::fits(event)) {
             return windows::meaning(event, about, words);
         }
     }

@@ -18,10 +18,11 @@ struct Shape {
     data: &'static str,
 }
 
-const SHAPES: [Shape; 6] = [
+const SHAPES: [Shape; 7] = [
     Shape { id: "EventID", header: "", data: "" },
     Shape { id: "winlog.event_id", header: "winlog.", data: "winlog.event_data." },
     Shape { id: "Event.System.EventID", header: "Event.System.", data: "Event.EventData." },
+    Shape { id: "Event.System.EventID.#text", header: "Event.System.", data: "Event.EventData." },
     Shape { id: "System.EventID", header: "System.", data: "EventData." },
     Shape { id: "System.EventID.Value", header: "System.", data: "EventData." },
     Shape { id: "event_id", header: "", data: "event_data." },

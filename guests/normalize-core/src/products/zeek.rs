@@ -12,7 +12,28 @@ use crate::{
 /// Whether this is a line of a Zeek log.
 pub fn fits(event: &Draft<'_>) -> bool {
     event.get("ts").is_some()
-        && (event.get("_path").is_some() || event.get("uid").is_some() || event.get("note").is_some())
+        && (event.get("_path").is_some()
+            || event.get("uid").is_some()
+            || event.get("note").is_some()
+            || is_of_host(event))
+}
+
+/// Whether this is of a log whose lines are of no connection, by columns that nobody else has.
+fn is_of_host(event: &Draft<'_>) -> bool {
+    const OWN: [&[&str]; 10] = [
+        &["software_type"],
+        &["certificate.serial"],
+        &["tx_hosts.0"],
+        &["conn_uids.0"],
+        &["uids.0", "client_addr"],
+        &["uids.0", "assigned_addr"],
+        &["port_num", "port_proto"],
+        &["compile_ts", "machine"],
+        &["percent_lost", "peer"],
+        &["name", "notice", "peer"],
+    ];
+    OWN.iter().any(|own| own.iter().all(|key| event.index(key).is_some()))
+        || event.index("pkts_proc").is_some() && event.index("peer").is_some()
 }
 
 /// What the line means. Most of Zeek's logs are records and no alarms: they are `info`.
@@ -66,6 +87,14 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> M
                 "mqtt_connect" => event.get("client_id"),
                 "modbus" => event.get("func"),
                 "x509" => event.get("certificate.subject"),
+                "software" => event.first(&["unparsed_version", "name"]),
+                "dhcp" => event.first(&["host_name", "assigned_addr", "client_addr", "mac"]),
+                "known_services" => event.first(&["service.0", "port_num"]),
+                "known_hosts" => event.get("host"),
+                "pe" => event.first(&["machine", "os"]),
+                "smtp" => event.first(&["subject", "mailfrom", "from", "helo"]),
+                "ssh" => event.first(&["client", "server"]),
+                "reporter" => event.get("message"),
                 _ => None,
             };
             if let Some(detail) = detail {
@@ -89,13 +118,37 @@ fn guess(event: &Draft<'_>) -> &'static str {
         ("note", "notice"),
         ("conn_state", "conn"),
         ("qtype_name", "dns"),
-        ("user_agent", "http"),
-        ("status_code", "http"),
+        ("qclass_name", "dns"),
+        ("trans_id", "dns"),
+        ("mailfrom", "smtp"),
+        ("rcptto.0", "smtp"),
+        ("trans_depth", "http"),
         ("cipher", "ssl"),
+        ("sni", "ssl"),
         ("mime_type", "files"),
+        ("tx_hosts.0", "files"),
+        ("conn_uids.0", "files"),
         ("certificate.serial", "x509"),
         ("seen.indicator", "intel"),
         ("sig_id", "signatures"),
+        ("software_type", "software"),
+        ("client_addr", "dhcp"),
+        ("assigned_addr", "dhcp"),
+        ("port_proto", "known_services"),
+        ("compile_ts", "pe"),
+        ("share_type", "smb_mapping"),
+        ("auth_attempts", "ssh"),
+        ("percent_lost", "capture_loss"),
+        ("pkts_proc", "stats"),
+        ("pdu_type", "modbus"),
+        ("request_type", "kerberos"),
+        ("domainname", "ntlm"),
+        ("named_pipe", "dce_rpc"),
+        ("cookie", "rdp"),
+        ("tunnel_type", "tunnel"),
+        ("notice", "weird"),
+        ("user_agent", "http"),
+        ("status_code", "http"),
     ]
     .into_iter()
     .find(|(key, _)| event.index(key).is_some())

@@ -1,4 +1,4 @@
-use super::{Header, structured};
+use super::{Header, cisco, structured};
 use crate::{fault::Fault, time};
 
 /// Reads a header of RFC 3164, which describes what was seen and not what to write: any part may be missing, Cisco
@@ -20,7 +20,7 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, F
             header.stamp = Some(&rest[..length]);
             rest = &rest[length..];
         }
-        None if priority.is_none() => {
+        None if priority.is_none() && !cisco::begins(rest) => {
             return Err(Fault::new(at, "a syslog priority `<0>` to `<191>`, or a time"));
         }
         None => {}
@@ -46,6 +46,14 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, F
         }
         rest = tag(rest, &mut header);
     }
+    // IronPort's appliances and Cisco's controllers write the tag before the time.
+    if header.time.is_none()
+        && header.appname.is_some()
+        && let Some((civil, length)) = stamp(rest)
+    {
+        header.time = Some(civil);
+        header.stamp = Some(&rest[..length]);
+    }
     // rsyslog writes structured data here too. Brackets alone prove nothing: `[error] [pid 7]`.
     if rest.starts_with('[')
         && let Some(end) = structured::end(rest)
@@ -61,7 +69,8 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Result<Header<'_>, F
 
 /// `22191: host: 022546: .Mar 5 …`: sequence numbers, an origin id, the mark of an unsynchronized clock.
 fn cisco_prefix<'t>(text: &'t str, header: &mut Header<'t>) -> &'t str {
-    let mut rest = text;
+    // ASA with `logging timestamp` and an EMBLEM header: `:Mar 22 2021 10:11:12 UTC: %ASA-…`.
+    let mut rest = text.strip_prefix(':').filter(|rest| stamp(rest).is_some()).unwrap_or(text);
     loop {
         let trimmed = rest.trim_start_matches([' ', '*', '.']);
         if stamp(trimmed).is_some() {
@@ -124,13 +133,21 @@ fn host<'t>(text: &'t str, header: &mut Header<'t>) -> &'t str {
         Some(_) => return text,
         None => word,
     };
-    if !is_host(name) {
+    if !is_host(name) || is_level(name) {
         return text;
     }
     header.hostname = Some(name);
     let rest = rest.trim_start_matches([' ', '\t']);
     // `asa1 : %ASA-…`
     rest.strip_prefix(": ").unwrap_or(rest)
+}
+
+/// What loggers of applications write behind the time.
+pub fn is_level(word: &str) -> bool {
+    matches!(
+        word,
+        "TRACE" | "DEBUG" | "INFO" | "NOTICE" | "WARN" | "WARNING" | "ERROR" | "FATAL" | "SEVERE" | "CRITICAL"
+    )
 }
 
 fn is_host(word: &str) -> bool {
@@ -191,7 +208,7 @@ fn tag_at<'t>(text: &'t str, header: &mut Header<'t>) -> Option<&'t str> {
         header.appname = Some(name);
         return Some(&rest[1..]);
     }
-    if rest.starts_with(" [") && !name.bytes().all(|byte| byte.is_ascii_digit()) {
+    if rest.starts_with(" [") && !is_level(name) && !name.bytes().all(|byte| byte.is_ascii_digit()) {
         header.appname = Some(name);
         return Some(&rest[1..]);
     }

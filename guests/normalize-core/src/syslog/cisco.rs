@@ -34,12 +34,22 @@ pub fn find(message: &str) -> Option<Mark<'_>> {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
     };
-    if !plain(facility) || !plain(mnemonic) {
+    // Firepower writes a class behind its name: `%FTD-session-4-106023`.
+    let product = facility.split_once('-').map_or(facility, |(product, class)| {
+        if class.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') { product } else { facility }
+    });
+    if !plain(product) || !plain(mnemonic) {
         return None;
     }
     let rest = &message[start + word.len()..];
     let text = message.len() - rest.trim_start_matches([':', ' ']).len();
     Some(Mark { facility, severity: word.as_bytes()[digit + 1] - b'0', mnemonic, text })
+}
+
+/// Whether the text begins with a mark, which then is as good as a priority.
+#[must_use]
+pub fn begins(text: &str) -> bool {
+    text.starts_with('%') && find(text).is_some()
 }
 
 /// What the message means: its own severity, not that of the priority, which many devices leave at a default.
@@ -65,6 +75,8 @@ mod tests {
         assert_eq!((mark.facility, mark.severity, mark.mnemonic, mark.text), ("ASA", 4, "106023", 15));
         let mark = find("%SYSMGR-STANDBY-3-SHUTDOWN_START: The System").expect("a mark");
         assert_eq!((mark.facility, mark.severity, mark.mnemonic), ("SYSMGR-STANDBY", 3, "SHUTDOWN_START"));
+        let mark = find("%FTD-session-6-302013: Built").expect("a mark");
+        assert_eq!((mark.facility, mark.severity, mark.mnemonic), ("FTD-session", 6, "302013"));
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub fn read(text: &str, at: usize, priority: Option<u8>) -> Header<'_> {
         if token.is_empty() && rest.is_empty() {
             break;
         }
+        // Meraki's devices go from the program's name to pairs.
+        if position > 2 && token.contains('=') {
+            break;
+        }
         let value = (token != "-" && !token.is_empty()).then_some(token);
         match position {
             0 => {

@@ -113,11 +113,15 @@ pub fn write(text: &str, header: &Header<'_>, wrapped: bool, event: &mut Draft<'
 /// What a syslog message means that no product's reader knows better.
 pub fn meaning(header: &Header<'_>, event: &mut Draft<'_>, about: &About<'_>, words: &mut Words) -> Meaning {
     // RFC 3164 says that a message without a priority is to be taken as user.notice.
-    let severity = header.severity().map_or(Severity::Low, severity::syslog);
+    let mut severity = header.severity().map_or(Severity::Low, severity::syslog);
     if header.priority.is_some() {
         event.keep_severity("severity");
+    } else if let Some(level) = level(event.get("message").unwrap_or_default()) {
+        let level = level.to_owned();
+        severity = severity::by_word(&level).unwrap_or(severity);
+        event.plain("severity.source_value", &level);
     }
-    let message = event.get("message").unwrap_or_default();
+    let message = said(event).unwrap_or_default();
     let line = title::line(message);
     if let Some(appname) = header.appname {
         words.title.push_str(appname);
@@ -133,10 +137,28 @@ pub fn meaning(header: &Header<'_>, event: &mut Draft<'_>, about: &About<'_>, wo
     Meaning { kind: Kind::Alert, severity, category: category(header), timestamp_ms: about.time([]), device: None }
 }
 
+/// The message, or what the structured data says where there is none.
+fn said<'e>(event: &'e Draft<'_>) -> Option<&'e str> {
+    event.get("message").or_else(|| {
+        let named = |(key, _): &(&str, &str)| {
+            key.contains('@')
+                && matches!(key.rsplit('.').next(), Some("msg" | "message" | "description" | "attack" | "reason"))
+        };
+        event.fields().find(named).map(|(_, value)| value).or_else(|| event.get("msgid"))
+    })
+}
+
+/// The level at the start of an application's message: `ERROR [main] …`.
+fn level(message: &str) -> Option<&str> {
+    message.split([' ', ':']).next().filter(|word| bsd::is_level(word))
+}
+
 /// Whether all of a message is in fields of its own too, so that it need not be searched twice.
 #[must_use]
 pub fn is_all_fields(message: &str) -> bool {
-    panos::fits(message) || memchr::memchr(b'=', message.as_bytes()).is_some() && kv::is_pairs(message.trim_start())
+    let pairs = message.trim_start();
+    panos::fits(message)
+        || memchr::memchr(b'=', message.as_bytes()).is_some() && kv::is_pairs(pairs) && !kv::says_more(pairs)
 }
 
 /// Whether a program is about who may do what.

@@ -9,7 +9,8 @@ pub fn iso(text: &str) -> Option<(Civil, usize)> {
         return None;
     }
     let between = bytes[4];
-    if !matches!(between, b'-' | b'/') || bytes[7] != between || !matches!(bytes[10], b'T' | b't' | b' ' | b'_') {
+    if !matches!(between, b'-' | b'/') || bytes[7] != between || !matches!(bytes[10], b'T' | b't' | b' ' | b'_' | b':')
+    {
         return None;
     }
     let mut civil = Civil {

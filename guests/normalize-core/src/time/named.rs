@@ -64,7 +64,8 @@ pub fn named(text: &str) -> Option<(Civil, usize)> {
                 (Token::Number(second, 1 | 2), 1 | 2) if separator == b'/' => {
                     cursor.skip(b"/");
                     civil.year = Some(cursor.year()?);
-                    let day_first = number > 12 || text.as_bytes().get(cursor.at) == Some(&b':');
+                    let colon = text.as_bytes().get(cursor.at) == Some(&b':');
+                    let day_first = number > 12 || colon && second <= 12;
                     (civil.day, civil.month) = if day_first { (number, second) } else { (second, number) };
                 }
                 _ => return None,
