@@ -40,7 +40,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 256, headers: Duration::from_secs(30), linger: Duration::from_secs(2) }
+        Self { connections: 256, headers: Duration::from_secs(10), linger: Duration::from_secs(2) }
     }
 }
 

@@ -46,6 +46,7 @@ struct Running {
     ingest_stop: CancellationToken,
     give_up: CancellationToken,
     relay_stop: CancellationToken,
+    redis_stop: CancellationToken,
     admin_stop: CancellationToken,
     admin: tokio::task::JoinHandle<()>,
     liveness: Liveness,
@@ -61,7 +62,13 @@ struct Running {
 /// If something cannot be started. A broker that is away is no such error: it is waited for.
 pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
-    let mut running = start(&config).await?;
+    let mut running = tokio::select! {
+        running = start(&config) => running?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "asked to end while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "asked to end"),
         (task, reason) = running.loss() => {
@@ -131,7 +138,11 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
     let sandbox = Sandbox::new(&config.guests, lanes)?;
-    let mut stages = tokio::task::block_in_place(|| load_stages(config, &sandbox, &metrics)).map_err(all)?;
+    let load = {
+        let (config, sandbox, metrics) = (config.clone(), sandbox.clone(), metrics.clone());
+        move || load_stages(&config, &sandbox, &metrics)
+    };
+    let mut stages = tokio::task::spawn_blocking(load).await.context("loading the guests failed")?.map_err(all)?;
     if config.nats.is_none() {
         stages.federate = None;
     }
@@ -154,7 +165,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         let publisher = Publisher {
             decided,
             redis: redis.clone(),
-            dead_letter: target.dead_letter.clone(),
+            target: Arc::clone(&shared),
             reconnect_max: redis_config.reconnect_max,
             readiness: readiness.clone(),
             metrics: metrics.clone(),
@@ -167,7 +178,11 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         });
     }
     readiness.set(Part::Lanes, PartState::Ready);
-    watch_redis(&redis, &readiness, &metrics).await;
+    let redis_stop = CancellationToken::new();
+    others.spawn(named(
+        "redis watch",
+        watch_redis(redis.clone(), readiness.clone(), metrics.clone(), redis_stop.clone()),
+    ));
 
     let relay_stop = CancellationToken::new();
     let nats = match &config.nats {
@@ -211,6 +226,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         ingest_stop,
         give_up,
         relay_stop,
+        redis_stop,
         admin_stop,
         admin,
         liveness,
@@ -227,18 +243,37 @@ fn parts(config: &Config) -> Vec<Part> {
     [Part::Guests, Part::Lanes, Part::Redis].into_iter().chain(mqtt).chain(nats).collect()
 }
 
-/// Whether Redis is there right now. Later the publishers know.
-async fn watch_redis(redis: &Pool, readiness: &Readiness, metrics: &Metrics) {
-    match redis.get().await {
-        Ok(_) => {
-            metrics.broker(Broker::Redis).connected.set(1);
-            readiness.set(Part::Redis, PartState::Ready);
+/// How often Redis is asked whether it is there. Publishers know while events flow; on a quiet site nobody else would.
+const WATCH: Duration = Duration::from_secs(2);
+
+async fn watch_redis(redis: Pool, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
+    let broker = metrics.broker(Broker::Redis).clone();
+    let watch = async {
+        let mut told = false;
+        loop {
+            match redis.ping().await {
+                // A batch that cannot be stored knows better: it says so itself, and says so again when it is stored.
+                Ok(()) if broker.in_flight.get() == 0 || broker.connected.get() == 1 => {
+                    broker.connected.set(1);
+                    readiness.set(Part::Redis, PartState::Ready);
+                    told = false;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    let error = crate::telemetry::Chain(&error).to_string();
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(error, "Redis is away, events wait until it is back");
+                    }
+                    broker.connected.set(0);
+                    readiness.set(Part::Redis, PartState::NotReady(error));
+                }
+            }
+            tokio::time::sleep(WATCH).await;
         }
-        Err(error) => {
-            let error = crate::telemetry::Chain(&error).to_string();
-            tracing::warn!(error, "Redis is away, events wait until it is back");
-            readiness.set(Part::Redis, PartState::NotReady(error));
-        }
+    };
+    tokio::select! {
+        () = watch => {}
+        () = stop.cancelled() => {}
     }
 }
 
@@ -327,6 +362,7 @@ impl Running {
             audit.record("stop", format!("{how}; {left} deliveries left for redelivery"));
         }
         self.relay_stop.cancel();
+        self.redis_stop.cancel();
         if timeout_at(Instant::now() + FAREWELL, drain(&mut self.others)).await.is_err() {
             tracing::warn!("the last audit entries could not be stored");
         }

@@ -8,6 +8,7 @@ mod order;
 mod outage;
 mod ending;
 mod refusal;
+mod refused;
 
 use std::collections::BTreeSet;
 

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
+use super::trials;
 use crate::config::{self, Config, Problems, Purpose};
 
 /// Arguments of `aurora check`.
@@ -67,7 +68,8 @@ pub async fn check(
         Ok(config) => config,
         Err(problems) => {
             writeln!(out, "{problems}")?;
-            writeln!(out, "{}", count(problems.len(), "problem"))?;
+            let failed = print(&trials::of_guests_beside(&problems), out)?;
+            writeln!(out, "{}", count(problems.len() + failed, "problem"))?;
             return Ok(false);
         }
     };

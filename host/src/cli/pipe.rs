@@ -229,7 +229,6 @@ struct Entry<'a> {
     streams: Vec<&'a str>,
     route_reason: &'a str,
     share: Option<Share<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     keep_reason: Option<&'a str>,
 }
 

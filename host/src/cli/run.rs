@@ -19,7 +19,12 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = match Config::load(Some(&args.config), config::environment(), Purpose::Run) {
         Ok(config) => config,
-        Err(problems) => bail!("the configuration cannot be used\n{problems}"),
+        Err(problems) => {
+            let guests = super::trials::of_guests_beside(&problems);
+            let guests = guests.iter().filter_map(|trial| trial.result.as_ref().err().map(|what| (&trial.name, what)));
+            let guests: String = guests.map(|(name, what)| format!("\n{name}: {what}")).collect();
+            bail!("the configuration cannot be used\n{problems}{guests}")
+        }
     };
     telemetry::log::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;

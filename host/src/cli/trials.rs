@@ -3,7 +3,7 @@
 use super::check::Trial;
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
-    config::Config,
+    config::{Config, Problems},
     sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
     telemetry::{Chain, Metrics},
 };
@@ -22,6 +22,12 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
     }
     trials
+}
+
+/// What is wrong with the guests of a configuration that has other problems, so that all of them are told at once.
+pub fn of_guests_beside(problems: &Problems) -> Vec<Trial> {
+    let trials = problems.sound_guests().map(guests).unwrap_or_default();
+    trials.into_iter().filter(|trial| trial.result.is_err()).collect()
 }
 
 fn guests(config: &Config) -> Vec<Trial> {

@@ -141,7 +141,7 @@ impl Config {
             what: finding.what,
             remedy: finding.remedy,
         }));
-        if problems.is_empty() { Ok(config) } else { Err(Problems::new(problems)) }
+        if problems.is_empty() { Ok(config) } else { Err(Problems::new(problems).beside(config)) }
     }
 
     fn validate(&self, findings: &mut Findings) {

@@ -2,9 +2,19 @@
 
 use std::{cmp::Ordering, fmt, path::PathBuf};
 
+use super::Config;
+
 /// Everything that is wrong, in the order of the file, then of the environment. Never empty as an error.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+#[derive(Clone, Debug, Default)]
+pub struct Problems(Vec<Problem>, Option<Box<Config>>);
+
+impl PartialEq for Problems {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Problems {}
 
 /// One thing that is wrong. Printed as `FILE:LINE: KEY: what; remedy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +53,21 @@ impl Problems {
     pub fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| a.place.compare(&b.place).then_with(|| a.key.cmp(&b.key)));
         problems.dedup();
-        Self(problems)
+        Self(problems, None)
+    }
+
+    /// Keeps what could be read in spite of them, so that the guests can be judged in the same go.
+    #[must_use]
+    pub(super) fn beside(mut self, config: Config) -> Self {
+        self.1 = Some(Box::new(config));
+        self
+    }
+
+    /// The guests that could be read in spite of the problems: those that no problem speaks of.
+    #[must_use]
+    pub fn sound_guests(&self) -> Option<&Config> {
+        let guests = self.0.iter().any(|problem| problem.key.starts_with("guests"));
+        self.1.as_deref().filter(|_| !guests)
     }
 
     /// The problems in order.

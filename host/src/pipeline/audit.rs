@@ -65,9 +65,11 @@ impl Trail {
                 ("timestamp", timestamp.as_bytes()),
             ];
             commit.add(&self.stream, self.length, &fields);
-            let mut waits = backoff(self.reconnect_max);
+            let (mut waits, mut told) = (backoff(self.reconnect_max), false);
             while let Err(error) = commit.store(&redis).await {
-                tracing::debug!(error = %Chain(&error), "cannot store an audit entry yet");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(error = %Chain(&error), stream = self.stream, "cannot store an audit entry yet");
+                }
                 tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
             }
         }

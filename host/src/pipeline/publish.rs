@@ -5,13 +5,14 @@
 //! What leaves the site goes into the outbox in the same commit: an event is never in a stream here and missing in the
 //! outbox, and NATS being away never keeps Redis waiting.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DeadLetter,
+    dead_letter::{DeadLetter, Effect},
     decided::{Decided, DecidedEvent, Outcome},
     record::{alert_json, attestation_json, event_json, ioc_json},
 };
@@ -21,7 +22,7 @@ use crate::{
         backoff,
         redis_streams::{self, Commit, CommitError, Pool},
     },
-    event::{Delivery, Duty, Settlement},
+    event::{Context, Delivery, Duty, Settlement},
     telemetry::{Broker, Chain, Metrics, Stage},
 };
 
@@ -55,47 +56,79 @@ impl Target {
 /// A batch, encoded and not yet stored.
 pub struct Ready {
     commit: Commit,
+    /// Of each entry of the commit: what it is.
+    entries: Vec<Entry>,
     duties: Vec<(Duty, Settlement)>,
+    /// Of each duty: what was delivered, for the dead letter that an entry of it may become.
+    delivered: Vec<Delivered>,
     /// When each of its published events was received, milliseconds since 1970-01-01 UTC.
     received_ms: Vec<i64>,
     /// Entries in the streams of normalized events.
     published: u64,
 }
 
+/// What an entry of a commit is.
+#[derive(Clone, Copy)]
+enum Entry {
+    /// A normalized event, of the duty at this position.
+    Event(usize),
+    /// Something for other sites, of the duty at this position.
+    Shared(usize),
+    /// A dead letter.
+    DeadLetter,
+}
+
+struct Delivered {
+    context: Arc<Context>,
+    received_ms: i64,
+    payload: Bytes,
+    attempts: u32,
+}
+
 /// Encodes a batch, and gives back what a guest has put off.
 #[must_use]
 pub fn encode(decided: Decided, target: &Target) -> (Ready, Vec<(Duration, Delivery)>) {
+    let all = decided.deliveries.len();
     let mut ready = Ready {
         commit: Commit::new(),
-        duties: Vec::with_capacity(decided.deliveries.len()),
-        received_ms: Vec::new(),
+        entries: Vec::with_capacity(all),
+        duties: Vec::with_capacity(all),
+        delivered: Vec::with_capacity(all),
+        received_ms: Vec::with_capacity(all),
         published: 0,
     };
-    let settlements: Vec<_> = (0..decided.deliveries.len())
-        .map(|index| {
-            let count = decided.events_of(index).map(|event| add_event(&mut ready, &event, target)).count();
-            match &decided.outcomes[index] {
-                Outcome::Accepted { .. } => Ok(Settlement::Published(count as u32)),
-                Outcome::Dropped(reason) => Ok(Settlement::Dropped(reason.clone())),
-                Outcome::Rejected(reason) => Ok(Settlement::DeadLettered(reason.clone())),
-                Outcome::RetryAfter { wait, .. } => Err(*wait),
-            }
-        })
-        .collect();
+    let mut settlements = Vec::with_capacity(all);
+    let mut duty = 0;
+    for (index, outcome) in decided.outcomes.iter().enumerate() {
+        let count = decided.events_of(index).map(|event| add_event(&mut ready, duty, &event, target)).count();
+        let settlement = match outcome {
+            Outcome::Accepted { .. } => Ok(Settlement::Published(count as u32)),
+            Outcome::Dropped(reason) => Ok(Settlement::Dropped(reason.clone())),
+            Outcome::Rejected(reason) => Ok(Settlement::DeadLettered(reason.clone())),
+            Outcome::RetryAfter { wait, .. } => Err(*wait),
+        };
+        duty += usize::from(settlement.is_ok());
+        settlements.push(settlement);
+    }
     for letter in &decided.dead_letters {
         add_dead_letter(&mut ready.commit, letter, target);
+        ready.entries.push(Entry::DeadLetter);
     }
     let mut put_off = Vec::new();
     for (delivery, settlement) in decided.deliveries.into_iter().zip(settlements) {
         match settlement {
-            Ok(settlement) => ready.duties.push((delivery.duty, settlement)),
+            Ok(settlement) => {
+                let Delivery { context, received_ms, payload, attempts, .. } = delivery;
+                ready.delivered.push(Delivered { context, received_ms, payload, attempts });
+                ready.duties.push((delivery.duty, settlement));
+            }
             Err(wait) => put_off.push((wait, delivery)),
         }
     }
     (ready, put_off)
 }
 
-fn add_event(ready: &mut Ready, event: &DecidedEvent<'_>, target: &Target) {
+fn add_event(ready: &mut Ready, duty: usize, event: &DecidedEvent<'_>, target: &Target) {
     if !event.streams.is_empty() {
         let data = event_json(event);
         let fields: [(&str, &[u8]); 4] = [
@@ -107,6 +140,7 @@ fn add_event(ready: &mut Ready, event: &DecidedEvent<'_>, target: &Target) {
         for &stream in event.streams {
             let (name, length) = &target.streams[stream];
             ready.commit.add(name, *length, &fields);
+            ready.entries.push(Entry::Event(duty));
             ready.published += 1;
         }
         ready.received_ms.push(event.received_ms);
@@ -120,11 +154,13 @@ fn add_event(ready: &mut Ready, event: &DecidedEvent<'_>, target: &Target) {
             ("alert", alert_json(event, &target.site))
         };
         add_outbox(&mut ready.commit, outbox, kind, &share.subject, &id, &data);
+        ready.entries.push(Entry::Shared(duty));
         for &position in &share.observables {
             let data = ioc_json(event, position as usize, &target.site, share.tlp);
             let (observable, ..) = event.event.observable(position as usize);
             let subject = format!("aurora.intel.ioc.{}", observable.as_str());
             add_outbox(&mut ready.commit, outbox, "ioc", &subject, &format!("{id}:ioc:{position}"), &data);
+            ready.entries.push(Entry::Shared(duty));
         }
     }
 }
@@ -166,7 +202,7 @@ pub struct Publisher {
     /// Connections to Redis.
     pub redis: Pool,
     /// Where refused entries go.
-    pub dead_letter: (String, u64),
+    pub target: Arc<Target>,
     /// Ceiling of the back-off.
     pub reconnect_max: Duration,
     /// Who hears of Redis being away.
@@ -190,17 +226,17 @@ impl Publisher {
         }
     }
 
-    async fn store(&self, ready: Ready) {
+    async fn store(&self, mut ready: Ready) {
         let (stage, broker) = (self.metrics.stage(Stage::Publish), self.metrics.broker(Broker::Redis));
         let (begun, entries) = (std::time::Instant::now(), ready.commit.len() as u64);
         stage.received.inc_by(entries);
         stage.batch.observe(entries as f64);
         broker.in_flight.inc();
-        let refused = self.store_commit(ready.commit).await;
+        let refused = self.store_all(&mut ready).await;
         broker.in_flight.dec();
         stage.seconds.observe(begun.elapsed().as_secs_f64());
         stage.sent.inc_by(entries.saturating_sub(refused));
-        self.metrics.events_published.inc_by(ready.published.saturating_sub(refused));
+        self.metrics.events_published.inc_by(ready.published);
         let now = chrono::Utc::now().timestamp_millis();
         // Counted here and entered at once: lanes would contend for it event by event.
         let seconds = self.metrics.event_seconds.local();
@@ -214,56 +250,80 @@ impl Publisher {
         }
     }
 
-    /// Stores `commit`, however long it takes. Returns the number of entries that Redis refused and that became dead
-    /// letters instead.
-    async fn store_commit(&self, mut commit: Commit) -> u64 {
+    /// Stores all of `ready`, however long it takes. Returns the number of entries that Redis refused and that became
+    /// dead letters instead.
+    async fn store_all(&self, ready: &mut Ready) -> u64 {
         let (mut waits, mut refused_in_all, mut failed) = (backoff(self.reconnect_max), 0, false);
         loop {
-            match commit.store(&self.redis).await {
-                Ok(()) => {
-                    if failed {
-                        tracing::info!("Redis stores again");
-                        self.metrics.broker(Broker::Redis).reconnects.inc();
-                    }
-                    self.metrics.broker(Broker::Redis).connected.set(1);
-                    self.readiness.set(Part::Redis, PartState::Ready);
-                    return refused_in_all;
-                }
+            let error = match ready.commit.store(&self.redis).await {
+                Ok(()) => break,
                 Err(CommitError::Refused { entries, reason }) => {
-                    refused_in_all += entries.len() as u64;
-                    self.metrics.stage(Stage::Publish).dead_lettered.inc_by(entries.len() as u64);
-                    tracing::error!(reason, entries = entries.len(), "Redis refused entries, they become dead letters");
-                    commit = self.dead_letters(&commit, &entries, &reason);
-                }
-                Err(error) => {
-                    if !failed {
-                        tracing::warn!(error = %Chain(&error), "cannot store a batch, will try again until it is");
+                    let (refused, stuck) = self.bury(ready, &entries, &reason);
+                    refused_in_all += refused;
+                    if !stuck {
+                        continue;
                     }
-                    failed = true;
-                    self.metrics.broker(Broker::Redis).connected.set(0);
-                    self.readiness.set(Part::Redis, PartState::NotReady(Chain(&error).to_string()));
-                    tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+                    format!("stream {} is refused, mend it: {reason}", self.target.dead_letter.0)
                 }
+                Err(error) => Chain(&error).to_string(),
+            };
+            if !failed {
+                tracing::warn!(error, "cannot store a batch, will try again until it is");
             }
+            failed = true;
+            self.metrics.broker(Broker::Redis).connected.set(0);
+            self.readiness.set(Part::Redis, PartState::NotReady(error));
+            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
         }
+        if failed {
+            tracing::info!("Redis stores again");
+            self.metrics.broker(Broker::Redis).reconnects.inc();
+        }
+        self.metrics.broker(Broker::Redis).connected.set(1);
+        self.readiness.set(Part::Redis, PartState::Ready);
+        refused_in_all
     }
 
-    fn dead_letters(&self, commit: &Commit, entries: &[usize], reason: &str) -> Commit {
-        let (mut letters, time) = (Commit::new(), chrono::Utc::now().to_rfc3339());
-        for (stream, values) in entries.iter().filter_map(|&entry| commit.entry(entry)) {
-            let reason = format!("stream {stream}: {reason}");
-            let payload = values.get(1).map(Vec::as_slice).unwrap_or_default();
-            let fields: [(&str, &[u8]); 6] = [
-                ("stage", b"publish"),
-                ("reason", reason.as_bytes()),
-                ("guest", b""),
-                ("payload", payload),
-                ("topic", stream.as_bytes()),
-                ("time", time.as_bytes()),
-            ];
-            // Without a length: a stream that refuses this too has to be mended, and nothing may go until then.
-            letters.add(&self.dead_letter.0, 0, &fields);
+    /// What is left to store of `ready` once Redis has refused `refused` and taken the rest: a dead letter with the raw
+    /// bytes for each refused event, and dead letters that were refused themselves, unchanged. Returns how many became
+    /// dead letters, and whether there are any of the latter kind.
+    fn bury(&self, ready: &mut Ready, refused: &[usize], reason: &str) -> (u64, bool) {
+        let (mut left, mut buried, mut stuck) = (Commit::new(), 0, false);
+        for &position in refused {
+            let (duty, effect) = match ready.entries.get(position) {
+                Some(&Entry::Event(duty)) => {
+                    ready.published = ready.published.saturating_sub(1);
+                    ready.duties[duty].1 = Settlement::DeadLettered(reason.to_owned());
+                    (duty, Effect::NotPublished)
+                }
+                Some(&Entry::Shared(duty)) => (duty, Effect::NotShared),
+                Some(Entry::DeadLetter) | None => {
+                    left.take_over(&ready.commit, position);
+                    stuck = true;
+                    continue;
+                }
+            };
+            let stream = ready.commit.stream(position).unwrap_or_default();
+            let Delivered { context, received_ms, payload, attempts } = &ready.delivered[duty];
+            let letter = DeadLetter {
+                stage: Stage::Publish,
+                reason: format!("stream {stream}: {reason}"),
+                guest: None,
+                effect,
+                context: Arc::clone(context),
+                received_ms: *received_ms,
+                attempts: (*attempts).max(1),
+                payload: payload.clone(),
+            };
+            add_dead_letter(&mut left, &letter, &self.target);
+            buried += 1;
         }
-        letters
+        if buried > 0 {
+            self.metrics.stage(Stage::Publish).dead_lettered.inc_by(buried);
+            tracing::error!(reason, entries = buried, "Redis refused entries, they become dead letters");
+        }
+        ready.entries = vec![Entry::DeadLetter; left.len()];
+        ready.commit = left;
+        (buried, stuck)
     }
 }

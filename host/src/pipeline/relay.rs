@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::publish::Target;
+use super::{dead_letter::Effect, publish::Target};
 use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
         backoff,
-        jetstream::{self, Connection, Message, PublishError, adopt},
+        jetstream::{self, Connection, Message, PublishError, Subjects, adopt},
         redis_streams::{Commit, Outbox, Pool, Waiting, group_is_gone},
     },
     telemetry::{Broker, Chain, Metrics, Stage},
@@ -65,10 +65,10 @@ impl Relay {
 
     async fn rounds(&self) {
         let mut waits = backoff(self.config.reconnect_max);
-        let mut failing = false;
+        let (mut failing, mut told) = (false, Vec::new());
         loop {
             let sent = self.metrics.stage(Stage::Relay).sent.get();
-            let Err(error) = self.round().await;
+            let Err(error) = self.round(&mut told).await;
             if self.metrics.stage(Stage::Relay).sent.get() > sent {
                 waits = backoff(self.config.reconnect_max);
                 failing = false;
@@ -82,15 +82,19 @@ impl Relay {
         }
     }
 
-    /// Sends until something fails.
-    async fn round(&self) -> Result<std::convert::Infallible, Error> {
+    /// Sends until something fails. `told` is what was said of the stream in the rounds before.
+    async fn round(&self, told: &mut Vec<String>) -> Result<std::convert::Infallible, Error> {
         let Some(stream) = self.target.outbox.as_deref() else { return std::future::pending().await };
-        for difference in adopt(&self.nats, &self.config).await? {
-            tracing::warn!(
-                stream = self.config.stream,
-                difference,
-                "the JetStream stream differs, it is used as it is"
-            );
+        let adopted = adopt(&self.nats, &self.config).await?;
+        if *told != adopted.differences {
+            for difference in &adopted.differences {
+                tracing::warn!(
+                    stream = self.config.stream,
+                    difference,
+                    "the JetStream stream differs, it is used as it is"
+                );
+            }
+            told.clone_from(&adopted.differences);
         }
         let consumer = format!("relay-{}", self.target.site);
         let mut outbox = Outbox::open(&self.redis, stream, &consumer, self.timeout).await?;
@@ -108,13 +112,13 @@ impl Relay {
                 left_over = false;
                 continue;
             }
-            self.send(&mut outbox, &waiting).await?;
+            self.send(&mut outbox, &waiting, &adopted.subjects).await?;
         }
     }
 
     /// Publishes all of `waiting` and clears what JetStream has taken. The order of a subject is kept: all are sent in
     /// order, and after an error the round begins again with the first that was not cleared.
-    async fn send(&self, outbox: &mut Outbox, waiting: &[Waiting]) -> Result<(), Error> {
+    async fn send(&self, outbox: &mut Outbox, waiting: &[Waiting], taken: &Subjects) -> Result<(), Error> {
         let (stage, broker) = (self.metrics.stage(Stage::Relay), self.metrics.broker(Broker::Nats));
         let begun = Instant::now();
         stage.received.inc_by(waiting.len() as u64);
@@ -122,10 +126,21 @@ impl Relay {
         broker.in_flight.set(waiting.len() as i64);
         let (mut acks, mut done, mut failure) = (Vec::with_capacity(waiting.len()), Vec::new(), None);
         for message in waiting {
+            // Without a subject it is an entry that somebody deleted while it was pending.
+            if message.subject.is_empty() {
+                done.push(message.entry.as_str());
+                continue;
+            }
+            // It would never be taken, and what waits behind it must not wait for ever.
+            if !taken.allow(&message.subject) {
+                self.bury(message, &format!("stream {} does not take this subject", self.config.stream)).await?;
+                done.push(message.entry.as_str());
+                continue;
+            }
             match self.nats.publish(self.message(message)).await {
                 Ok(ack) => acks.push((message, ack.into_future())),
                 Err(PublishError::TooLarge) => {
-                    self.bury(message).await?;
+                    self.bury(message, "larger than the NATS server's max_payload").await?;
                     done.push(message.entry.as_str());
                 }
                 Err(error) => {
@@ -143,6 +158,10 @@ impl Relay {
                     if message.kind == "alert" {
                         self.metrics.events_federated.inc();
                     }
+                }
+                Err(error) if jetstream::is_too_large(&error) => {
+                    self.bury(message, "larger than the JetStream stream's max_msg_size").await?;
+                    done.push(message.entry.as_str());
                 }
                 Err(error) => failure = failure.or(Some(PublishError::Again(error))),
             }
@@ -166,16 +185,19 @@ impl Relay {
         }
     }
 
-    async fn bury(&self, message: &Waiting) -> Result<(), Error> {
+    /// Keeps a message that JetStream will never take as a dead letter. Its event is in the streams of this site.
+    async fn bury(&self, message: &Waiting, reason: &str) -> Result<(), Error> {
         let mut commit = Commit::new();
         let time = chrono::Utc::now().to_rfc3339();
-        let fields: [(&str, &[u8]); 6] = [
+        let fields: [(&str, &[u8]); 8] = [
             ("stage", Stage::Relay.as_str().as_bytes()),
-            ("reason", b"larger than the NATS server's max_payload"),
+            ("reason", reason.as_bytes()),
             ("guest", b""),
             ("payload", &message.data),
+            ("source", b"outbox"),
             ("topic", message.subject.as_bytes()),
             ("time", time.as_bytes()),
+            ("effect", Effect::NotShared.as_str().as_bytes()),
         ];
         commit.add(&self.target.dead_letter.0, self.target.dead_letter.1, &fields);
         commit.store(&self.redis).await?;
@@ -183,7 +205,8 @@ impl Relay {
         tracing::warn!(
             subject = message.subject,
             bytes = message.data.len(),
-            "too large for NATS, kept as a dead letter"
+            reason,
+            "JetStream will never take a message, it is kept as a dead letter"
         );
         Ok(())
     }

@@ -329,6 +329,15 @@ impl Site {
         Ok(Scrape(daemon.get("/metrics").await.map_err(anyhow::Error::msg)?.body))
     }
 
+    /// What `/readyz` says.
+    ///
+    /// # Errors
+    /// The daemon does not answer.
+    pub async fn readiness(&self) -> Result<String> {
+        let daemon = self.daemon.as_ref().context("the daemon was not started")?;
+        Ok(daemon.get("/readyz").await.map_err(anyhow::Error::msg)?.body)
+    }
+
     /// Waits until a series of `/metrics` is at least `least`.
     ///
     /// # Errors

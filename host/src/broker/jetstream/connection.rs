@@ -1,4 +1,5 @@
 use std::{
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -69,6 +70,13 @@ pub enum PublishError {
     /// It may later.
     #[error("JetStream did not acknowledge")]
     Again(#[source] async_nats::jetstream::context::PublishError),
+}
+
+/// Whether JetStream refused a message because its stream takes no message of this size.
+#[must_use]
+pub fn is_too_large(error: &jetstream::context::PublishError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
+    cause.is_some_and(|cause| cause.error_code() == jetstream::ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
 }
 
 impl Connection {

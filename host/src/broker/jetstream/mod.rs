@@ -7,7 +7,7 @@ mod stream;
 mod subject;
 
 pub use config::Config;
-pub use connection::{Connection, ConnectionError, Message, PublishError};
+pub use connection::{Connection, ConnectionError, Message, PublishError, is_too_large};
 pub use probe::probe;
-pub use stream::{StreamError, adopt};
+pub use stream::{Adopted, StreamError, adopt};
 pub use subject::Subjects;

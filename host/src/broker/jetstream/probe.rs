@@ -17,12 +17,14 @@ pub async fn probe(config: &Config) -> Result<String, String> {
     let version = client.server_info().version;
     let connection = Connection::of(client);
     match super::stream::compare(&connection, config).await {
-        Ok(Some(differences)) if differences.is_empty() => {
+        Ok(Some(found)) if found.differences.is_empty() => {
             Ok(format!("nats-server {version}, stream {} is as configured", config.stream))
         }
-        Ok(Some(differences)) => {
-            Ok(format!("nats-server {version}; warning: stream {} differs: {}", config.stream, differences.join("; ")))
-        }
+        Ok(Some(found)) => Ok(format!(
+            "nats-server {version}; warning: stream {} differs: {}",
+            config.stream,
+            found.differences.join("; ")
+        )),
         Ok(None) => Ok(format!("nats-server {version}, stream {} is not there yet and will be made", config.stream)),
         Err(error) => Err(Chain(&error).to_string()),
     }

@@ -4,7 +4,7 @@ use async_nats::jetstream::{
     stream::{self, RetentionPolicy},
 };
 
-use super::{Config, Connection};
+use super::{Config, Connection, Subjects};
 
 /// The stream is not there and cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -20,24 +20,37 @@ pub enum StreamError {
     Create(#[source] CreateStreamError),
 }
 
+/// A stream that is there.
+#[derive(Clone, Debug)]
+pub struct Adopted {
+    /// How it differs from what is configured.
+    pub differences: Vec<String>,
+    /// The subjects that it takes.
+    pub subjects: Subjects,
+}
+
 /// Finds the stream, or makes it as `config` says. An existing one is used as it is: what differs is reported and
-/// never changed, because it belongs to all sites. Returns the differences.
+/// never changed, because it belongs to all sites.
 ///
 /// # Errors
 /// If it is not there and cannot be made.
-pub async fn adopt(connection: &Connection, config: &Config) -> Result<Vec<String>, StreamError> {
-    if let Some(differences) = compare(connection, config).await? {
-        return Ok(differences);
+pub async fn adopt(connection: &Connection, config: &Config) -> Result<Adopted, StreamError> {
+    if let Some(adopted) = compare(connection, config).await? {
+        return Ok(adopted);
     }
     connection.jetstream.create_stream(wanted(config)).await.map_err(StreamError::Create)?;
     tracing::info!(stream = config.stream, "made the JetStream stream");
-    Ok(Vec::new())
+    Ok(Adopted { differences: Vec::new(), subjects: Subjects::new(&config.subjects) })
 }
 
 /// How the stream differs from `config`; nothing where there is none.
-pub(super) async fn compare(connection: &Connection, config: &Config) -> Result<Option<Vec<String>>, StreamError> {
+pub(super) async fn compare(connection: &Connection, config: &Config) -> Result<Option<Adopted>, StreamError> {
     match connection.jetstream.get_stream(&config.stream).await {
-        Ok(found) => Ok(Some(differences(&found.cached_info().config, &wanted(config)))),
+        Ok(found) => {
+            let found = &found.cached_info().config;
+            let differences = differences(found, &wanted(config));
+            Ok(Some(Adopted { differences, subjects: Subjects::new(&found.subjects) }))
+        }
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(StreamError::Ask(error)),
     }

@@ -65,20 +65,21 @@ impl Commit {
         self.pipeline.is_empty()
     }
 
-    /// Stream and field values of the entry at `index`.
+    /// Stream of the entry at `index`.
     #[must_use]
-    pub fn entry(&self, index: usize) -> Option<(String, Vec<Vec<u8>>)> {
+    pub fn stream(&self, index: usize) -> Option<String> {
         let command = self.pipeline.cmd_iter().nth(index)?;
-        let args: Vec<Vec<u8>> = command
-            .args_iter()
-            .map(|arg| match arg {
-                Arg::Simple(bytes) => bytes.to_vec(),
-                _ => Vec::new(),
-            })
-            .collect();
-        let first = args.iter().position(|arg| arg == b"*")? + 1;
-        let stream = String::from_utf8_lossy(args.get(1)?).into_owned();
-        Some((stream, args[first..].to_vec()))
+        match command.args_iter().nth(1)? {
+            Arg::Simple(stream) => Some(String::from_utf8_lossy(stream).into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Appends the entry at `index` of another commit.
+    pub fn take_over(&mut self, other: &Self, index: usize) {
+        if let Some(command) = other.pipeline.cmd_iter().nth(index) {
+            self.pipeline.add_command(command.clone());
+        }
     }
 
     /// Stores it.

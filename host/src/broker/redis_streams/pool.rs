@@ -60,6 +60,19 @@ impl Pool {
         Ok(self.0.get().await?)
     }
 
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// If it does not, in time.
+    pub async fn ping(&self) -> Result<(), PoolError> {
+        let mut connection = self.get().await?;
+        let answer = redis::cmd("PING").query_async::<redis::Value>(&mut *connection).await;
+        answer.map(drop).map_err(|error| {
+            drop(Connection::take(connection));
+            PoolError::Connect(managed::PoolError::Backend(error))
+        })
+    }
+
     /// A connection of one's own, for commands that block. `timeout` bounds each answer.
     ///
     /// # Errors

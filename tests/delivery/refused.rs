@@ -1,0 +1,84 @@
+//! What a broker refuses: it is kept with its bytes, and holds up nothing else.
+
+use anyhow::{Context as _, Result};
+use async_nats::jetstream::{self, stream::Config};
+use harness::Site;
+
+use super::alert;
+
+const DOOR: &str = "aurora/sensors/door_1/alerts";
+
+async fn redis(site: &Site, command: &[&str]) -> Result<redis::Value> {
+    let mut connection = redis::Client::open(site.redis.url())?.get_multiplexed_async_connection().await?;
+    let mut made = redis::cmd(command[0]);
+    made.arg(&command[1..]);
+    Ok(made.query_async(&mut connection).await?)
+}
+
+#[tokio::test]
+async fn an_event_that_redis_refuses_is_a_dead_letter_with_its_raw_bytes() -> Result<()> {
+    let site = Site::plan().without_nats().start().await?;
+    redis(&site, &["SET", "aurora:cps:alerts", "no stream"]).await?;
+    let raw = alert("high", 7);
+    site.publish(DOOR, 2, [raw.clone()]).await?;
+    let letters = site.stream_of("aurora:dead_letter", 1).await?;
+    assert_eq!(letters[0].text("payload"), raw);
+    assert_eq!(letters[0].text("stage"), "publish");
+    assert_eq!(letters[0].text("source"), "mqtt");
+    assert_eq!(letters[0].text("topic"), DOOR);
+    assert!(letters[0].text("reason").contains("WRONGTYPE"), "{:?}", letters[0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_redis_refuses_waits_until_it_can_be_stored() -> Result<()> {
+    let site = Site::plan().without_nats().start().await?;
+    redis(&site, &["SET", "aurora:dead_letter", "no stream"]).await?;
+    let mut publisher = site.publisher("device");
+    publisher.publish(DOOR, 1, "RAWBYTES{{{").await?;
+    site.series_of("aurora_stage_dead_lettered_total{stage=\"normalize\"}", 1.0).await?;
+    site.wait_until("the daemon says that it is not ready", async || {
+        let body = site.readiness().await.map_err(|error| error.to_string())?;
+        if body.contains("WRONGTYPE") { Ok(()) } else { Err(body) }
+    })
+    .await?;
+    redis(&site, &["DEL", "aurora:dead_letter"]).await?;
+    let letters = site.stream_of("aurora:dead_letter", 1).await?;
+    assert_eq!(letters[0].text("payload"), "RAWBYTES{{{");
+    assert_eq!(letters[0].text("stage"), "normalize");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_subject_that_the_stream_does_not_take_holds_up_nothing() -> Result<()> {
+    let mut site = Site::plan().brokers().await?;
+    let nats = site.nats.as_ref().context("no NATS")?;
+    let jetstream = jetstream::new(async_nats::connect(nats.url()).await?);
+    let subjects = vec!["aurora.alerts.>".to_owned()];
+    jetstream.create_stream(Config { name: "AURORA".to_owned(), subjects, ..Config::default() }).await?;
+    site.start_daemon().await?;
+    let with_ioc = r#"{"severity":"high","title":"t","message":"seen 8.8.8.8"}"#;
+    site.publish(DOOR, 1, [with_ioc.as_bytes()]).await?;
+    site.publish(DOOR, 1, (0..3).map(|number| alert("high", number))).await?;
+    assert_eq!(site.jetstream_of(4).await?.len(), 4);
+    let letters = site.stream_of("aurora:dead_letter", 1).await?;
+    assert_eq!((letters[0].text("stage"), letters[0].text("topic")), ("relay".into(), "aurora.intel.ioc.ip".into()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quiet_daemon_notices_that_redis_went_and_came() -> Result<()> {
+    let mut site = Site::plan().without_nats().start().await?;
+    let connected = "aurora_broker_connected{broker=\"redis\"}";
+    site.redis.stop().await?;
+    site.wait_until("that Redis is missed", async || {
+        match site.scrape().await.and_then(|scrape| scrape.get(connected)) {
+            Ok(0.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await?;
+    site.redis.restart().await?;
+    site.series_of(connected, 1.0).await?;
+    Ok(())
+}
