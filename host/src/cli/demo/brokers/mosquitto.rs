@@ -18,7 +18,8 @@ pub(super) const PROGRAM: Program = Program { name: "mosquitto", package: "mosqu
 pub struct Mosquitto {
     /// What survives.
     pub persistence: Persistence,
-    /// Messages sent to one client and not yet acknowledged; 0 has no limit.
+    /// Messages sent to one client and not yet acknowledged; 0 has no limit. Without one mosquitto 2.0 forgets over
+    /// its restart which messages it has sent, and sends them under new packet ids: then no client knows them again.
     pub max_inflight: u32,
     /// Messages that wait for one client; 0 has no limit.
     pub max_queued: u32,
@@ -55,7 +56,7 @@ pub struct Tls {
 impl Default for Mosquitto {
     fn default() -> Self {
         // mosquitto's own limit of 1,000 queued messages would lose events behind our back.
-        Self { persistence: Persistence::AtEnd, max_inflight: 0, max_queued: 0, login: None, tls: None }
+        Self { persistence: Persistence::AtEnd, max_inflight: 65_535, max_queued: 0, login: None, tls: None }
     }
 }
 
