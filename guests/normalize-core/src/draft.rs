@@ -241,7 +241,7 @@ impl<'a> Draft<'a> {
             device_id: device,
             dedup_key: Text::Str(""),
             title: Text::Str(words.title.as_str()),
-            description: Text::Str(words.description.as_str()),
+            description: Text::Str(words.description.as_str().trim()),
         });
         Ok(())
     }

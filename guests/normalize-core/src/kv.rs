@@ -247,7 +247,25 @@ pub fn meaning(event: &mut Draft<'_>, about: &About<'_>, stated: Option<Severity
     }
     event.keep_severity(key);
     let message = event.first(&["msg", "message", "title", "logdesc", "event", "desc", "reason", "subject", "action"]);
-    words.title.push_str(title::line(message.unwrap_or("Unknown Event")));
+    let said = event.first(&["msg", "title", "logdesc", "desc", "reason", "message.1"]);
+    let sort = event
+        .first(&["type", "log_type"])
+        .filter(|_| said.is_none() && event.get("subtype").or(event.get("log_component")).is_some());
+    match sort {
+        // A firewall's record of traffic has no message of its own, and the whole line is none.
+        Some(sort) => {
+            words.title.push_str(title::line(sort));
+            for (between, keys) in
+                [(" ", &["subtype", "log_component"][..]), (": ", &["action", "log_subtype", "status"][..])]
+            {
+                if let Some(more) = event.first(keys) {
+                    words.title.push_str(between);
+                    words.title.push_str(title::line(more));
+                }
+            }
+        }
+        None => words.title.push_str(title::line(said.or(message).unwrap_or("Unknown Event"))),
+    }
     let from = event.first(&["src", "srcip", "src_ip", "SRC", "SrcIP", "client_ip", "ClientIP"]);
     let to = event.first(&["dst", "dstip", "dst_ip", "dest_ip", "DST", "DstIP", "serverip"]);
     let from = from.map(|end| (end, event.first(&["srcport", "src_port", "spt", "SPT", "SrcPort", "s_port"])));

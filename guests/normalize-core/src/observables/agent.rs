@@ -43,6 +43,8 @@ fn part_end(bytes: &[u8], at: usize, limit: usize) -> Option<usize> {
         let mut depth = 0u32;
         for (index, &b) in bytes[at..limit].iter().enumerate() {
             match b {
+                // Nobody nests deeper, and each depth could begin an agent that is read to its end again.
+                b'(' if depth == 8 => return None,
                 b'(' => depth += 1,
                 b')' => {
                     depth -= 1;

@@ -66,6 +66,10 @@ impl Scan<'_> {
             ObservableType::Mutex | ObservableType::UserAgent => {
                 let scope = self.exact_scope(trimmed);
                 self.push(kind, scope, start, end);
+                // A lookup that is to be run wherever the agent is logged names who answers it.
+                if kind == ObservableType::UserAgent && trimmed.contains("${") {
+                    self.run(start, end);
+                }
             }
         }
     }

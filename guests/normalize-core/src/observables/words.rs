@@ -52,6 +52,7 @@ impl Short {
                 | b"app"
                 | b"pub"
                 | b"inc"
+                | b"java"
                 | b"dot"
                 | b"cat"
                 | b"properties"

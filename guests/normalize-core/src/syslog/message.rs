@@ -2,7 +2,7 @@
 
 use aurora_guest::{Category, Kind, Severity};
 
-use super::{Header, cisco, netfilter, ossec, panos};
+use super::{Header, cisco, netfilter, ossec, panos, snort};
 use crate::{
     draft::{Draft, Meaning, Words},
     kv,
@@ -21,6 +21,9 @@ pub fn read(
     let stated = header.severity().map_or(Severity::Low, crate::meaning::severity::syslog);
     if let Some(mnemonic) = cisco::find(message) {
         return Some(cisco::meaning(mnemonic, message, event, about, words));
+    }
+    if snort::fits(message) {
+        return Some(snort::meaning(message, event, about, words));
     }
     if ossec::fits(message) {
         return Some(ossec::meaning(message, event, about, words));

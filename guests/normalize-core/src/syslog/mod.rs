@@ -9,6 +9,7 @@ mod cisco;
 mod netfilter;
 mod panos;
 mod ossec;
+mod snort;
 
 pub use message::read as message;
 use priority::{facility_name, severity_name};
