@@ -48,6 +48,15 @@ pub fn stock_guest(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("{name}.wasm is not in {folders:?}; `make guests` builds it"))
 }
 
+/// Where the daemons of all tests keep compiled guests: a start then takes a tenth of the time. They are one user and
+/// one build, so the code is as good as each one's own.
+///
+/// # Errors
+/// The test is not in a build folder.
+pub fn guest_cache() -> Result<PathBuf> {
+    Ok(target()?.join("test-cache"))
+}
+
 /// The guest of `tests/hostile`, built once for each run of the tests.
 ///
 /// # Errors

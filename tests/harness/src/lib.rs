@@ -18,7 +18,7 @@ pub use aurora::cli::demo::{
     daemon::{Answer, Daemon},
     publisher::Publisher,
 };
-pub use built::{binary, hostile_guest, stock_guest, workspace};
+pub use built::{binary, guest_cache, hostile_guest, stock_guest, workspace};
 pub use pipe::{PipeLine, Piped, pipe};
 pub use proxy::{Faults, Proxy};
 pub use reading::{Entry, Message, read_jetstream, read_stream};

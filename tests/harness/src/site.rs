@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 use crate::{
     Broker, Daemon, Entry, Message, Mosquitto, Nats, PATIENCE, Proxy, Publisher, Redis, Scrape, Setup, binary,
-    free_port, read_jetstream, read_stream, stock_guest, wait_until,
+    free_port, guest_cache, read_jetstream, read_stream, stock_guest, wait_until,
 };
 
 /// A port for the daemon may be taken by the time that it binds it.
@@ -197,6 +197,7 @@ impl Site {
             insert(&mut config, "nats.url", self.url(Place::Nats)?.into())?;
         }
         insert(&mut config, "admin.listen", admin.to_string().into())?;
+        insert(&mut config, "guests.cache", guest_cache()?.display().to_string().into())?;
         if !self.plan.subscriptions.is_empty() {
             insert(&mut config, "mqtt.subscriptions", self.plan.subscriptions.clone().into())?;
         }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 /// How long a test waits for what should come at once. Long, because it is only ever used up by a failure, and two
 /// busy cores can be slow.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks `probe` until it gives a value. Its error is what it saw instead; the last one is told when `patience` ends.
 ///
