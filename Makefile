@@ -33,7 +33,7 @@ bench: guests ## Measure, and print one table; ARGS="--quick" for a short form
 lint: setup ## Check format, lints, and (where cargo-deny is installed) dependencies
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed, dependencies not checked"; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check bans licenses sources; else echo "cargo-deny is not installed, dependencies not checked"; fi
 
 clean: ## Remove what was built
 	cargo clean
