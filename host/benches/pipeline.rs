@@ -139,7 +139,7 @@ fn main() {
         normalize: Arc::new(Guest::load(&sandbox, &config.guests.normalize, &metrics).expect("make guests")),
         route: Arc::new(Guest::load(&sandbox, &config.guests.route, &metrics).expect("make guests")),
         federate: Some(Arc::new(Guest::load(&sandbox, &config.guests.federate, &metrics).expect("make guests"))),
-        streams: redis.streams.keys().cloned().collect(),
+        streams: redis.routable().map(|(name, _)| name.clone()).collect(),
         subjects: Arc::new(Subjects::new(&aurora::broker::jetstream::Config::default().subjects)),
     };
     let target = Target::new(&redis, "bench", true);

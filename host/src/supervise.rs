@@ -103,7 +103,7 @@ pub fn load_stages(config: &Config, sandbox: &Sandbox, metrics: &Metrics) -> Res
             normalize: Arc::new(normalize),
             route: Arc::new(route),
             federate: Some(Arc::new(federate)),
-            streams: redis.streams.keys().cloned().collect(),
+            streams: redis.routable().map(|(name, _)| name.clone()).collect(),
             subjects: Arc::new(Subjects::new(&nats.subjects)),
         }),
         (normalize, route, federate) => {

@@ -68,7 +68,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         normalize: Arc::new(Guest::load(&sandbox, &config.guests.normalize, &metrics)?),
         route: Arc::new(Guest::load(&sandbox, &config.guests.route, &metrics)?),
         federate: Some(Arc::new(Guest::load(&sandbox, &config.guests.federate, &metrics)?)),
-        streams: redis.streams.keys().cloned().collect(),
+        streams: redis.routable().map(|(name, _)| name.clone()).collect(),
         subjects: Arc::new(Subjects::new(&nats.subjects)),
     };
     let mut decider = Decider::new(&stages, config.lanes.retries, metrics);

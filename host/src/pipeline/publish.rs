@@ -45,7 +45,7 @@ impl Target {
     pub fn new(redis: &redis_streams::Config, site: &str, shares: bool) -> Self {
         let length = |name: &str, lengths: &BTreeMap<String, u64>| lengths.get(name).copied().unwrap_or(50_000);
         Self {
-            streams: redis.streams.iter().map(|(name, length)| (name.clone(), *length)).collect(),
+            streams: redis.routable().map(|(name, length)| (name.clone(), length)).collect(),
             dead_letter: (redis.dead_letter.clone(), length(&redis.dead_letter, &redis.streams)),
             outbox: shares.then(|| redis.outbox.clone()),
             site: site.to_owned(),

@@ -20,8 +20,8 @@ pub struct Config {
     /// Ceiling of the back-off between attempts after an error.
     #[serde(with = "humantime_serde")]
     pub reconnect_max: Duration,
-    /// Length to which each stream is trimmed, approximately (`MAXLEN ~`); 0 never trims. These are also the streams
-    /// that a router may name. Those left out keep their defaults; new names add streams.
+    /// Length to which each stream is trimmed, approximately (`MAXLEN ~`); 0 never trims. Those that the host does not write
+    /// itself are also the streams that a router may name. Those left out keep their defaults; new names add streams.
     #[serde(deserialize_with = "over_defaults")]
     pub streams: BTreeMap<String, u64>,
     /// Stream of dead letters.
@@ -30,6 +30,15 @@ pub struct Config {
     pub audit: String,
     /// Stream of what waits to be sent to other sites. Never trimmed: an entry goes when JetStream has it.
     pub outbox: String,
+}
+
+impl Config {
+    /// The streams that a router may name, with their lengths: all but those that the host writes itself, where a guest
+    /// could otherwise forge an audit entry or something for other sites.
+    pub fn routable(&self) -> impl Iterator<Item = (&String, u64)> {
+        let own = [&self.dead_letter, &self.audit, &self.outbox];
+        self.streams.iter().filter(move |(name, _)| !own.contains(name)).map(|(name, length)| (name, *length))
+    }
 }
 
 /// Streams of the seeds with their lengths.
@@ -123,5 +132,17 @@ impl fmt::Debug for Config {
             .field("audit", audit)
             .field("outbox", outbox)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn a_router_may_not_name_what_the_host_writes_itself() {
+        let config = Config::default();
+        let routable: Vec<_> = config.routable().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(routable, ["aurora:alerts", "aurora:cps:alerts", "aurora:cps:attestation"]);
     }
 }
