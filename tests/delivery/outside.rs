@@ -47,6 +47,12 @@ async fn metrics_have_the_names_that_dashboards_know() -> Result<()> {
         let series = format!("aurora_stage_in_total{{stage=\"{stage}\"}}");
         assert!(site.scrape().await?.get(&series)? >= 2.0, "{series} does not move");
     }
+    for stage in ["source", "normalize", "route", "federate", "publish", "relay"] {
+        for series in ["seconds", "batch_events"] {
+            let series = format!("aurora_stage_{series}_count{{stage=\"{stage}\"}}");
+            assert!(site.scrape().await?.get(&series)? >= 1.0, "{series} does not move");
+        }
+    }
     for broker in ["mqtt", "redis", "nats"] {
         assert_eq!(site.scrape().await?.get(&format!("aurora_broker_connected{{broker=\"{broker}\"}}"))?, 1.0);
     }

@@ -99,8 +99,12 @@ impl Lanes {
         Ok((Self { queues, places: config.queue, metrics: metrics.clone() }, started))
     }
 
-    fn place(&self, lane: usize, chunk: Chunk) -> Result<(), Closed> {
+    /// Places a chunk that a source began to hand over at `begun`: the stage's time is the wait for places.
+    fn place(&self, lane: usize, chunk: Chunk, begun: Instant) -> Result<(), Closed> {
         let events = chunk.deliveries.len();
+        let source = self.metrics.stage(Stage::Source);
+        source.batch.observe(events as f64);
+        source.seconds.observe(begun.elapsed().as_secs_f64());
         self.queues[lane].chunks.try_send(chunk).map_err(|_| Closed)?;
         self.metrics.stage(Stage::Normalize).queue.add(events as i64);
         Ok(())
@@ -127,19 +131,21 @@ impl Intake for Lanes {
     }
 
     fn try_send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Refused> {
+        let begun = Instant::now();
         let places = match Arc::clone(&self.queues[lane].places).try_acquire_many_owned(self.places_of(&chunk)) {
             Ok(places) => places,
             Err(TryAcquireError::NoPermits) => return Err(Refused { reason: Refusal::Full, chunk }),
             Err(TryAcquireError::Closed) => return Err(Refused { reason: Refusal::Closed, chunk }),
         };
-        self.place(lane, Chunk { deliveries: chunk, places })
+        self.place(lane, Chunk { deliveries: chunk, places }, begun)
             .map_err(|Closed| Refused { reason: Refusal::Closed, chunk: Vec::new() })
     }
 
     async fn send(&self, lane: usize, chunk: Vec<Delivery>) -> Result<(), Closed> {
+        let begun = Instant::now();
         let places = Arc::clone(&self.queues[lane].places).acquire_many_owned(self.places_of(&chunk)).await;
         let places = places.map_err(|_| Closed)?;
-        self.place(lane, Chunk { deliveries: chunk, places })
+        self.place(lane, Chunk { deliveries: chunk, places }, begun)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{
 use uuid::Uuid;
 
 use super::decided::DecidedEvent;
-use crate::sandbox::{Category, Kind, ObservableType, Severity, Tlp, events::EventRef};
+use crate::sandbox::{Tlp, events::EventRef};
 
 /// A NormalizedEvent as consumers read it.
 #[must_use]
@@ -183,75 +183,4 @@ fn json(value: &impl Serialize, capacity: usize) -> Vec<u8> {
     let written = serde_json::to_writer(&mut out, value);
     debug_assert!(written.is_ok());
     out
-}
-
-impl Severity {
-    /// `critical`, `high`, `medium`, `low` or `info`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl Category {
-    /// `cps`, `network`, `endpoint`, `identity` or `cloud`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cps => "cps",
-            Self::Network => "network",
-            Self::Endpoint => "endpoint",
-            Self::Identity => "identity",
-            Self::Cloud => "cloud",
-        }
-    }
-}
-
-impl Kind {
-    /// Whether it is an attestation result, which other sites get in a form of its own.
-    #[must_use]
-    pub fn is_attestation(self) -> bool {
-        matches!(self, Self::Attestation)
-    }
-}
-
-impl ObservableType {
-    /// As in the `type` of an IOC and the last token of its subject.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ip => "ip",
-            Self::Domain => "domain",
-            Self::Url => "url",
-            Self::Email => "email",
-            Self::HashMd5 => "hash_md5",
-            Self::HashSha1 => "hash_sha1",
-            Self::HashSha256 => "hash_sha256",
-            Self::Cve => "cve",
-            Self::FilePath => "file_path",
-            Self::RegistryKey => "registry_key",
-            Self::Mutex => "mutex",
-            Self::UserAgent => "user_agent",
-        }
-    }
-}
-
-impl Tlp {
-    /// As TLP 2.0 writes it: `CLEAR`, `GREEN`, `AMBER`, `AMBER+STRICT`, `RED`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Clear => "CLEAR",
-            Self::Green => "GREEN",
-            Self::Amber => "AMBER",
-            Self::AmberStrict => "AMBER+STRICT",
-            Self::Red => "RED",
-        }
-    }
 }

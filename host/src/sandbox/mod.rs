@@ -13,6 +13,7 @@ mod world;
 mod guest;
 mod inspect;
 mod fault;
+mod spelling;
 pub mod events;
 pub mod answer;
 
