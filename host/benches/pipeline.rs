@@ -10,7 +10,10 @@
 use std::{hint::black_box, path::PathBuf, sync::Arc};
 
 use aurora::{
-    broker::jetstream::Subjects,
+    broker::{
+        jetstream::Subjects,
+        redis_streams::{Producer, Session},
+    },
     config::Config,
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decider, Stages, Target, encode},
@@ -142,7 +145,13 @@ fn main() {
         streams: redis.routable().map(|(name, _)| name.clone()).collect(),
         subjects: Arc::new(Subjects::new(&aurora::broker::jetstream::Config::default().subjects)),
     };
-    let target = Target::new(&redis, "bench", true);
+    let target = Target::new(&aurora::config::Config {
+        redis: Some(redis.clone()),
+        nats: Some(aurora::broker::jetstream::Config::default()),
+        ..aurora::config::Config::default()
+    });
+    let session = Session::new(&target.layout, redis.durability(), false);
+    let mut producer = session.producer("bench");
     let mut decider = Decider::new(&stages, 0, metrics);
 
     println!(
@@ -153,11 +162,11 @@ fn main() {
         "format", "bytes", "native ns", "guest ns", "encode ns", "events/s", "ratio"
     );
     for shape in &SHAPES {
-        measure(shape, &mut decider, &target);
+        measure(shape, &mut decider, &target, &mut producer);
     }
 }
 
-fn measure(shape: &Shape, decider: &mut Decider, target: &Target) {
+fn measure(shape: &Shape, decider: &mut Decider, target: &Target, producer: &mut Producer) {
     let events: Vec<String> = (0..BATCH).map(shape.event).collect();
     let bytes = events.iter().map(String::len).sum::<usize>() / BATCH;
     let context = Arc::new(Context {
@@ -173,7 +182,7 @@ fn measure(shape: &Shape, decider: &mut Decider, target: &Target) {
             context: Arc::clone(&context),
             received_ms: 1_772_445_600_000,
             payload: Bytes::copy_from_slice(event.as_bytes()),
-            identity: Identity(i as u64),
+            identity: Identity::Packet { client: 1, id: i as u16, dup: false },
             attempts: 0,
             unfit: None,
             duty: Duty::none(),
@@ -200,7 +209,7 @@ fn measure(shape: &Shape, decider: &mut Decider, target: &Target) {
         guest.push(cpu_ns(|| decided = Some(decider.decide(input))));
         let decided = decided.expect("decided above");
         encoding.push(cpu_ns(|| {
-            black_box(encode(decided, target));
+            black_box(encode(decided, target, producer));
         }));
     }
     let each = |samples: Vec<u64>| median(samples) as f64 / BATCH as f64;

@@ -1,8 +1,9 @@
 //! What travels through the host: a raw event with where it came from, and the duty to settle it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 /// Where raw events come from. Shared by all events that came the same way, so that a batch names it once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -45,7 +46,7 @@ pub struct Delivery {
     /// The bytes as they came.
     pub payload: Bytes,
     /// What makes this delivery differ from another one with the same bytes, and stays the same when the source
-    /// delivers it again: the MQTT client and packet id, a Redis stream's entry id, a line's number.
+    /// delivers it again.
     pub identity: Identity,
     /// How often a guest has put it off.
     pub attempts: u32,
@@ -58,7 +59,60 @@ pub struct Delivery {
 
 /// See [`Delivery::identity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity(pub u64);
+pub enum Identity {
+    /// A packet of QoS 1 or 2. Ids come round, so it names a delivery together with its content, and among those of a
+    /// short time.
+    Packet {
+        /// Digest of the client id.
+        client: u64,
+        /// Packet id.
+        id: u16,
+        /// Whether the broker says that it delivers it again.
+        dup: bool,
+    },
+    /// A line of a request that its client may send again.
+    Request {
+        /// Digest of the request's key and of where it came from.
+        key: [u8; 16],
+        /// Which line.
+        line: u64,
+    },
+    /// An entry of the Redis stream of raw events.
+    Entry(EntryId),
+    /// A dead letter that is replayed: its entry.
+    Letter(EntryId),
+    /// It is never delivered again; the number tells it from others.
+    Once(u64),
+}
+
+/// Id of an entry of a Redis stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// Milliseconds since 1970-01-01 UTC, by the clock of Redis.
+    pub ms: u64,
+    /// Counts the entries of one millisecond.
+    pub sequence: u64,
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.sequence)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = NoEntryId;
+
+    fn from_str(text: &str) -> Result<Self, NoEntryId> {
+        let (ms, sequence) = text.split_once('-').ok_or(NoEntryId)?;
+        Ok(Self { ms: ms.parse().map_err(|_| NoEntryId)?, sequence: sequence.parse().map_err(|_| NoEntryId)? })
+    }
+}
+
+/// A text is no id of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no entry id; one looks like 1763780000000-0")]
+pub struct NoEntryId;
 
 /// What became of a delivery, as its source hears it. All of these mean that the host has stored what there was to
 /// store, so that the source may acknowledge.
@@ -66,6 +120,10 @@ pub struct Identity(pub u64);
 pub enum Settlement {
     /// Published as this many normalized events.
     Published(u32),
+    /// All of its events are repetitions of others by content, within the window of dedup; the id of the first.
+    Suppressed(Uuid),
+    /// It was stored before, when it was delivered for the first time.
+    Repeated,
     /// Dropped on purpose, with the guest's reason.
     Dropped(String),
     /// Stored as a dead letter, with the reason.

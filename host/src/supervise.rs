@@ -16,7 +16,7 @@ use crate::{
     broker::{
         jetstream::{self, Connection, Subjects},
         mqtt,
-        redis_streams::Pool,
+        redis_streams::{Pool, Session},
     },
     config::{self, Config},
     ingest::Ingest,
@@ -149,21 +149,24 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     readiness.set(Part::Guests, PartState::Ready);
 
     let redis = Pool::new(redis_config)?;
+    let target = Target::new(config);
+    let session = Arc::new(Session::new(&target.layout, redis_config.durability(), false));
     let mut others = JoinSet::new();
-    let (audit, trail) = Trail::new(redis_config);
-    others.spawn(named("audit", trail.run(redis.clone())));
+    let (audit, trail) = Trail::new(&session, target.audit, redis_config.reconnect_max);
+    others.spawn(named("audit", trail.run(redis.clone(), Arc::clone(&session))));
     record_start(&audit, config, &stages);
 
-    let target = Target::new(redis_config, &config.site.id, config.nats.is_some());
     let give_up = CancellationToken::new();
-    let shared = Arc::new(target.clone());
-    let (lanes, started) =
-        Lanes::start(lanes, &config.lanes, &stages, &shared, &metrics).context("cannot start the lanes' threads")?;
+    let shared = Arc::new(target);
+    let (lanes, started) = Lanes::start(lanes, &config.lanes, &stages, &shared, &session, &metrics)
+        .context("cannot start the lanes' threads")?;
     let lanes = Arc::new(lanes);
     let mut lane_tasks = JoinSet::new();
-    for Started { decided, ended } in started {
+    for (index, Started { decided, ended }) in started.into_iter().enumerate() {
         let publisher = Publisher {
             decided,
+            producer: session.producer(&format!("publisher-{index}")),
+            session: Arc::clone(&session),
             redis: redis.clone(),
             target: Arc::clone(&shared),
             reconnect_max: redis_config.reconnect_max,
@@ -172,7 +175,10 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
             give_up: give_up.clone(),
         };
         lane_tasks.spawn(async move {
-            publisher.run().await;
+            if let Err(error) = publisher.run().await {
+                tracing::error!(error = %error, "superseded");
+                return ("publisher, superseded by another daemon", 0);
+            }
             // An error means that the lane's thread panicked; its deliveries were abandoned by that.
             (if ended.await.is_ok() { "lane" } else { "lane, by a panic" }, 0)
         });
@@ -190,8 +196,18 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
             let nats = Connection::open(nats_config, readiness.clone(), metrics.clone()).await?;
             others.spawn(named(
                 "relay",
-                relay(nats_config, &nats, &redis, redis_config.timeout, target, &readiness, &metrics, &relay_stop)
-                    .run(),
+                relay(
+                    nats_config,
+                    &nats,
+                    &redis,
+                    redis_config.timeout,
+                    &shared,
+                    &session,
+                    &readiness,
+                    &metrics,
+                    &relay_stop,
+                )
+                .run(),
             ));
             Some(nats)
         }
@@ -283,7 +299,8 @@ fn relay(
     nats: &Connection,
     redis: &Pool,
     timeout: Duration,
-    target: Target,
+    target: &Arc<Target>,
+    session: &Arc<Session>,
     readiness: &Readiness,
     metrics: &Metrics,
     stop: &CancellationToken,
@@ -293,7 +310,8 @@ fn relay(
         nats: nats.clone(),
         config: config.clone(),
         timeout,
-        target,
+        target: Arc::clone(target),
+        session: Arc::clone(session),
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         stop: stop.clone(),

@@ -10,7 +10,7 @@ async fn dead_letter(site: &Site, topic: &str, payload: &[u8]) -> Result<Entry> 
     let (letters, events) =
         (site.stream("aurora:dead_letter").await?.len(), site.stream("aurora:cps:alerts").await?.len());
     site.publish(topic, 2, [payload]).await?;
-    site.publish("aurora/sensors/good_1/alerts", 2, [alert("low", 0)]).await?;
+    site.publish("aurora/sensors/good_1/alerts", 2, [alert("low", letters as u32)]).await?;
     site.stream_of("aurora:cps:alerts", events + 1).await?;
     let letter = site.stream_of("aurora:dead_letter", letters + 1).await?.remove(letters);
     assert_eq!(letter.fields.get("payload").map(Vec::as_slice), Some(payload), "not the bytes as they came");

@@ -9,6 +9,8 @@ mod outage;
 mod ending;
 mod refusal;
 mod refused;
+mod repeats;
+mod dedup;
 
 use std::collections::BTreeSet;
 

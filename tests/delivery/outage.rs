@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use harness::{Faults, Fsync, Mosquitto, PATIENCE, Persistence, Place, Redis, Site};
 
-use super::{alert, assert_exactly_once, assert_none_lost, number};
+use super::{alert, assert_exactly_once, number};
 
 const DOOR: &str = "aurora/sensors/door_1/alerts";
 
 /// Waits until each of `count` events is in its stream.
-async fn none_lost(site: &Site, count: u32) -> Result<()> {
+async fn exactly_once(site: &Site, count: u32) -> Result<()> {
     site.wait_until(&format!("{count} different events"), async || {
         let entries = site.stream("aurora:cps:alerts").await?;
         let different: BTreeSet<u32> = entries.iter().map(number).collect();
         ensure!(different.len() >= count as usize, "{} of {} entries", different.len(), entries.len());
-        assert_none_lost(&entries, count);
+        assert_exactly_once(&entries, count);
         Ok(())
     })
     .await
@@ -37,7 +37,7 @@ async fn redis_may_restart_and_every_event_arrives() -> Result<()> {
         publisher.publish(DOOR, 1, alert("low", number)).await?;
     }
     publisher.acknowledged(PATIENCE).await?;
-    none_lost(&site, 3000).await
+    exactly_once(&site, 3000).await
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_cut_connection_to_redis_loses_nothing() -> Result<()> {
         }
     }
     publisher.acknowledged(PATIENCE).await?;
-    none_lost(&site, 4000).await
+    exactly_once(&site, 4000).await
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn an_answer_lost_after_redis_stored_the_batch_loses_nothing() -> Result<(
     // The way back is closed, the way there is open: Redis stores what the daemon never hears of.
     site.proxy(Place::Redis)?.half_close();
     site.publish(DOOR, 1, (1..200).map(|number| alert("low", number))).await?;
-    none_lost(&site, 200).await
+    exactly_once(&site, 200).await
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_redis_that_hangs_holds_the_sources_back_and_nothing_more() -> Result<
     assert!(taken <= 500.0, "{taken} messages in flight");
     assert!(site.scrape().await?.sum("aurora_stage_queue_events") <= 500.0);
     site.proxy(Place::Redis)?.heal();
-    none_lost(&site, COUNT).await
+    exactly_once(&site, COUNT).await
 }
 
 #[tokio::test]
@@ -110,9 +110,9 @@ async fn the_mqtt_broker_may_restart() -> Result<()> {
     site.publish(DOOR, 2, (0..500).map(|number| alert("low", number))).await?;
     site.mqtt.restart().await?;
     site.publish(DOOR, 2, (500..1000).map(|number| alert("low", number))).await?;
-    // Not "exactly once": mosquitto 2.0 sends the PUBLISH again, under the same packet id, where the standard wants only
-    // the PUBREL that it had sent before its end.
-    none_lost(&site, 1000).await?;
+    // mosquitto 2.0 sends the PUBLISH again, under the same packet id, where the standard wants only the PUBREL that it
+    // had sent before its end: the packet's mark knows it.
+    exactly_once(&site, 1000).await?;
     site.series_of("aurora_broker_reconnects_total{broker=\"mqtt\"}", 1.0).await?;
     Ok(())
 }
@@ -143,7 +143,7 @@ async fn slow_and_broken_networks_only_take_longer() -> Result<()> {
     site.proxy(Place::Mqtt)?.set(change);
     site.proxy(Place::Redis)?.set(change);
     site.publish(DOOR, 1, (0..500).map(|number| alert("low", number))).await?;
-    none_lost(&site, 500).await
+    exactly_once(&site, 500).await
 }
 
 #[tokio::test]

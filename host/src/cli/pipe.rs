@@ -179,7 +179,7 @@ fn read(
             context: Arc::clone(context),
             received_ms: chrono::Utc::now().timestamp_millis(),
             payload: Bytes::from(payload),
-            identity: Identity(*line),
+            identity: Identity::Once(*line),
             attempts: 0,
             unfit: None,
             duty: Duty::none(),
@@ -203,7 +203,10 @@ fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages) -> Line<'
         Outcome::Dropped(reason) => ("dropped", reason.as_str()),
         Outcome::Rejected(reason) | Outcome::RetryAfter { reason, .. } => ("rejected", reason.as_str()),
     };
-    let line = decided.deliveries[index].identity.0;
+    let line = match decided.deliveries[index].identity {
+        Identity::Once(line) => line,
+        _ => 0,
+    };
     Line { line, outcome, reason, events: Events { decided, index, stages } }
 }
 
@@ -216,7 +219,8 @@ struct Events<'a> {
 impl Serialize for Events<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
-        for event in self.decided.events_of(self.index) {
+        let fingerprint = self.decided.fingerprint(self.index);
+        for event in self.decided.events_of(self.index, fingerprint) {
             list.serialize_element(&entry(&event, self.stages).map_err(serde::ser::Error::custom)?)?;
         }
         list.end()

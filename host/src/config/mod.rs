@@ -26,7 +26,10 @@ pub use urls::redacted_url;
 use findings::Findings;
 use outline::Outline;
 
-use crate::broker::{jetstream, mqtt, redis_streams};
+use crate::{
+    broker::{jetstream, mqtt, redis_streams},
+    pipeline::dedup,
+};
 
 /// Everything that the daemon is told. Each module documents its own section.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -44,6 +47,8 @@ pub struct Config {
     pub lanes: Lanes,
     /// Who decides what events mean.
     pub guests: Guests,
+    /// Which events are one event.
+    pub dedup: dedup::Config,
     /// Where events go. Required by `run`.
     pub redis: Option<redis_streams::Config>,
     /// Where shared events go.
@@ -159,6 +164,7 @@ impl Config {
         if let Some(redis) = &self.redis {
             redis.validate(findings);
         }
+        self.dedup.validate(findings);
         if let Some(nats) = &self.nats {
             nats.validate(findings);
         }

@@ -18,20 +18,20 @@ pub(super) struct Identities {
 impl Identities {
     /// Numbers the lines of one request.
     pub(super) fn of_request(&self, context: &Context, key: Option<&[u8]>) -> impl Fn(u64) -> Identity {
-        let keyed = key.map(|key| {
+        let key = key.map(|key| {
             let device = context.device_id.as_deref().unwrap_or_default();
             // Each part with its length, so that no two requests spell the same bytes.
-            [context.source.as_bytes(), device.as_bytes(), key].into_iter().fold(Sha256::new(), |hash, part| {
+            let parts = [context.source.as_bytes(), device.as_bytes(), key];
+            let digest = parts.into_iter().fold(Sha256::new(), |hash, part| {
                 hash.chain_update((part.len() as u64).to_le_bytes()).chain_update(part)
-            })
+            });
+            let digest: [u8; 32] = digest.finalize().into();
+            std::array::from_fn(|index| digest[index])
         });
         let (request, random) = (self.requests.fetch_add(1, Ordering::Relaxed), self.random.clone());
-        move |line| match &keyed {
-            Some(hash) => {
-                let digest: [u8; 32] = hash.clone().chain_update(line.to_le_bytes()).finalize().into();
-                Identity(digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
-            }
-            None => Identity(random.hash_one((request, line))),
+        move |line| match key {
+            Some(key) => Identity::Request { key, line },
+            None => Identity::Once(random.hash_one((request, line))),
         }
     }
 }

@@ -31,8 +31,9 @@
 //! # Sending again
 //!
 //! A client that hears nothing cannot know what was stored. With an `Idempotency-Key` it sends the same request under
-//! the same key, and the same lines get the same identity, so that a repeat can be told from a new event. Without a
-//! key every request is new.
+//! the same key, within a day: lines that were stored are not stored again, and are `repeated` in the answer. Without a
+//! key every request is new; alerts of equal content are then still one event within the window of `[dedup]`, and
+//! `suppressed` in the answer.
 
 mod token;
 mod wanted;

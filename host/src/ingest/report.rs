@@ -20,6 +20,10 @@ pub(super) struct Report {
     dropped: usize,
     dead_lettered: usize,
     #[serde(skip_serializing_if = "is_zero")]
+    suppressed: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    repeated: usize,
+    #[serde(skip_serializing_if = "is_zero")]
     abandoned: usize,
     results: Vec<Line>,
 }
@@ -55,6 +59,11 @@ impl Report {
                 Outcome::Settled(Settlement::DeadLettered(reason)) => {
                     (&mut report.dead_lettered, "dead_lettered", None, Some(reason))
                 }
+                Outcome::Settled(Settlement::Suppressed(first)) => {
+                    let reason = format!("of equal content as event {first}");
+                    (&mut report.suppressed, "suppressed", None, Some(reason))
+                }
+                Outcome::Settled(Settlement::Repeated) => (&mut report.repeated, "repeated", None, None),
                 Outcome::Abandoned => (&mut report.abandoned, "abandoned", None, None),
             };
             *count += 1;

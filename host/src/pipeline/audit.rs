@@ -1,11 +1,11 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use crate::{
     broker::{
         backoff,
-        redis_streams::{self, Commit, Pool},
+        redis_streams::{CommitError, Pool, Producer, Session, Stream},
     },
     telemetry::Chain,
 };
@@ -39,38 +39,51 @@ impl Audit {
 #[derive(Debug)]
 pub struct Trail {
     entries: mpsc::Receiver<[String; 3]>,
-    stream: String,
-    length: u64,
+    producer: Producer,
+    stream: Stream,
     reconnect_max: Duration,
 }
 
 impl Trail {
-    /// The task, and its handle.
+    /// The task, which stores as `session`, and its handle.
     #[must_use]
-    pub fn new(config: &redis_streams::Config) -> (Audit, Self) {
+    pub fn new(session: &Session, stream: Stream, reconnect_max: Duration) -> (Audit, Self) {
         let (sender, entries) = mpsc::channel(WAITING);
-        let length = config.streams.get(&config.audit).copied().unwrap_or(50_000);
-        let trail = Self { entries, stream: config.audit.clone(), length, reconnect_max: config.reconnect_max };
-        (Audit { entries: sender }, trail)
+        (Audit { entries: sender }, Self { entries, producer: session.producer("audit"), stream, reconnect_max })
     }
 
     /// Runs until all handles are gone and every entry is stored.
-    pub async fn run(mut self, redis: Pool) {
+    pub async fn run(mut self, redis: Pool, session: Arc<Session>) {
         while let Some([action, details, timestamp]) = self.entries.recv().await {
-            let mut commit = Commit::new();
-            let fields: [(&str, &[u8]); 4] = [
-                ("agent", AGENT.as_bytes()),
-                ("action", action.as_bytes()),
-                ("details", details.as_bytes()),
-                ("timestamp", timestamp.as_bytes()),
-            ];
-            commit.add(&self.stream, self.length, &fields);
+            let mut commit = self.producer.begin(1024);
+            commit.entry(
+                self.stream,
+                &[
+                    ("agent", AGENT.as_bytes()),
+                    ("action", action.as_bytes()),
+                    ("details", details.as_bytes()),
+                    ("timestamp", timestamp.as_bytes()),
+                ],
+            );
+            let Some(mut commit) = self.producer.seal(commit) else { continue };
             let (mut waits, mut told) = (backoff(self.reconnect_max), false);
-            while let Err(error) = commit.store(&redis).await {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(error = %Chain(&error), stream = self.stream, "cannot store an audit entry yet");
+            loop {
+                let refused = match commit.store(&redis, &session).await {
+                    Ok(stored) => stored.refused.into_iter().next().map(|(_, reason)| reason),
+                    // The log has it, and whoever superseded us has the stream.
+                    Err(CommitError::Superseded { .. }) => break,
+                    Err(error) => {
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::warn!(error = %Chain(&error), "cannot store an audit entry yet");
+                        }
+                        tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+                        continue;
+                    }
+                };
+                if let Some(reason) = refused {
+                    tracing::error!(reason, action, "Redis refuses an audit entry, it is only in the log");
                 }
-                tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+                break;
             }
         }
     }

@@ -120,7 +120,7 @@ mod tests {
             context: Arc::default(),
             received_ms: 0,
             payload: Bytes::from_static(b"four"),
-            identity: Identity(0),
+            identity: Identity::Once(0),
             attempts: 0,
             unfit: None,
             duty: Duty::none(),

@@ -2,11 +2,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{event::Context, telemetry::Stage};
+use crate::{
+    broker::redis_streams::{Commit, Stream},
+    event::Context,
+    telemetry::Stage,
+};
 
 /// What could not be processed, kept with its reason: an entry of the stream `aurora:dead_letter`.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
+    /// Which delivery of the batch it was.
+    pub delivery: usize,
     /// Where it failed.
     pub stage: Stage,
     /// Why, for a person.
@@ -26,7 +32,7 @@ pub struct DeadLetter {
 }
 
 /// What became of a dead letter's event nonetheless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// It is in no other stream.
     NotPublished,
@@ -46,4 +52,31 @@ impl Effect {
             Self::NotShared => "not-shared",
         }
     }
+}
+
+/// Adds `letter` to `commit`, as an entry of `stream`.
+pub(super) fn add_letter(commit: &mut Commit, stream: Stream, letter: &DeadLetter) {
+    let time = chrono::DateTime::from_timestamp_millis(letter.received_ms).unwrap_or_default().to_rfc3339();
+    let context = &letter.context;
+    let attempts = letter.attempts.to_string();
+    let text = |text: &'static str, value: &Option<String>| (text, value.as_deref().unwrap_or_default().to_owned());
+    let of_context = [
+        text("topic", &context.topic),
+        text("device_id", &context.device_id),
+        text("channel", &context.channel),
+        text("source_ip", &context.source_ip),
+    ];
+    let mut fields: Vec<(&str, &[u8])> = vec![
+        ("stage", letter.stage.as_str().as_bytes()),
+        ("reason", letter.reason.as_bytes()),
+        ("guest", letter.guest.as_deref().unwrap_or_default().as_bytes()),
+        ("payload", &letter.payload),
+        ("source", context.source.as_bytes()),
+        ("format", context.format.as_bytes()),
+        ("time", time.as_bytes()),
+        ("attempts", attempts.as_bytes()),
+        ("effect", letter.effect.as_str().as_bytes()),
+    ];
+    fields.extend(of_context.iter().map(|(name, value)| (*name, value.as_bytes())));
+    commit.entry(stream, &fields);
 }

@@ -273,6 +273,7 @@ impl Decider {
             reason,
             guest: guest.cloned(),
             effect,
+            delivery: index,
             context: Arc::clone(&delivery.context),
             received_ms: delivery.received_ms,
             attempts: delivery.attempts.max(1),

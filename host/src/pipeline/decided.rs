@@ -5,7 +5,7 @@ use std::{ops::Range, time::Duration};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{dead_letter::DeadLetter, identity::event_id};
+use super::{dead_letter::DeadLetter, identity::Fingerprint};
 use crate::{
     event::{Context, Delivery},
     sandbox::{
@@ -66,6 +66,10 @@ pub(super) struct Part {
 pub struct DecidedEvent<'a> {
     /// Its id.
     pub id: Uuid,
+    /// Its position among the events of its delivery.
+    pub position: u32,
+    /// Digests of its delivery.
+    pub fingerprint: Fingerprint,
     /// What it says.
     pub event: EventRef<'a>,
     /// Where it came from.
@@ -105,19 +109,29 @@ impl<'a> DecidedEvent<'a> {
 }
 
 impl Decided {
-    /// The events of the delivery at `index`.
-    pub fn events_of(&self, index: usize) -> impl Iterator<Item = DecidedEvent<'_>> {
+    /// Digests of the delivery at `index`.
+    #[must_use]
+    pub fn fingerprint(&self, index: usize) -> Fingerprint {
+        let delivery = &self.deliveries[index];
+        Fingerprint::of(&delivery.context, delivery.identity, &delivery.payload)
+    }
+
+    /// The events of the delivery at `index`, whose digests are `fingerprint`.
+    pub fn events_of(&self, index: usize, fingerprint: Fingerprint) -> impl Iterator<Item = DecidedEvent<'_>> {
         let (part, range) = match &self.outcomes[index] {
             Outcome::Accepted { part, events } => (*part, events.clone()),
             _ => (0, 0..0),
         };
-        range.map(move |event| self.event(&self.parts[part], event))
+        range.map(move |event| self.event(&self.parts[part], event, fingerprint))
     }
 
-    fn event<'a>(&'a self, part: &'a Part, index: usize) -> DecidedEvent<'a> {
+    fn event<'a>(&'a self, part: &'a Part, index: usize, fingerprint: Fingerprint) -> DecidedEvent<'a> {
         let delivery = &self.deliveries[part.origin[index] as usize];
+        let position = part.position[index];
         DecidedEvent {
-            id: event_id(&delivery.context, delivery.identity, &delivery.payload, part.position[index]),
+            id: fingerprint.event_id(position),
+            position,
+            fingerprint,
             event: part.events.get(index),
             context: &delivery.context,
             payload: &delivery.payload,

@@ -3,23 +3,139 @@ use uuid::{Builder, Uuid};
 
 use crate::event::{Context, Identity};
 
-/// Id of the event at `position` of those that one delivery gave: the same whenever the source delivers it again, so
-/// that a repeat can be recognised by it; another one for another delivery with the same bytes.
-///
-/// A UUID of version 8 (RFC 9562, section 5.8): the first 122 bits of a SHA-256 over the source's identity of the
-/// delivery, where it came from, and its bytes.
-#[must_use]
-pub fn event_id(context: &Context, identity: Identity, payload: &[u8], position: u32) -> Uuid {
-    let mut hash = Sha256::new();
-    hash.update(identity.0.to_le_bytes());
-    hash.update(position.to_le_bytes());
-    for part in [context.source.as_str(), context.topic.as_deref().unwrap_or_default()] {
-        hash.update((part.len() as u32).to_le_bytes());
-        hash.update(part);
+/// Digests of one delivery. The same whenever the source delivers it again; others for another delivery with the same
+/// bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Fingerprint {
+    payload: [u8; 32],
+    delivery: [u8; 32],
+}
+
+impl Fingerprint {
+    /// Of a delivery: SHA-256 over the source's identity of it, where it came from, and its bytes.
+    #[must_use]
+    pub fn of(context: &Context, identity: Identity, payload: &[u8]) -> Self {
+        let payload: [u8; 32] = Sha256::digest(payload).into();
+        let mut hash = Sha256::new();
+        match identity {
+            // Not `dup`: the first time it was not set.
+            Identity::Packet { client, id, dup: _ } => {
+                hash.update([0]);
+                hash.update(client.to_le_bytes());
+                hash.update(id.to_le_bytes());
+            }
+            Identity::Request { key, line } => {
+                hash.update([1]);
+                hash.update(key);
+                hash.update(line.to_le_bytes());
+            }
+            Identity::Entry(id) | Identity::Letter(id) => {
+                hash.update([if matches!(identity, Identity::Entry(_)) { 2 } else { 3 }]);
+                hash.update(id.ms.to_le_bytes());
+                hash.update(id.sequence.to_le_bytes());
+            }
+            Identity::Once(number) => {
+                hash.update([4]);
+                hash.update(number.to_le_bytes());
+            }
+        }
+        for part in [context.source.as_str(), context.topic.as_deref().unwrap_or_default()] {
+            text(&mut hash, part);
+        }
+        hash.update(payload);
+        Self { payload, delivery: hash.finalize().into() }
     }
-    hash.update(payload);
-    let digest = hash.finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    Builder::from_custom_bytes(bytes).into_uuid()
+
+    /// Id of the event at `position` of those that the delivery gave: a UUID of version 8 (RFC 9562, section 5.8).
+    #[must_use]
+    pub fn event_id(&self, position: u32) -> Uuid {
+        let digest = match position {
+            0 => self.delivery,
+            _ => Sha256::new().chain_update(self.delivery).chain_update(position.to_le_bytes()).finalize().into(),
+        };
+        Builder::from_custom_bytes(first(&digest)).into_uuid()
+    }
+
+    /// What a packet id's mark says of it.
+    #[must_use]
+    pub fn mark(&self) -> [u8; 8] {
+        // Not the part that the event's id is made of.
+        first(&self.delivery[16..])
+    }
+
+    /// Under what the event at `position` is one with others of equal content: SHA-256 over `own`, the key that its
+    /// guest gave, else over device, kind and payload; and over its source in any case.
+    #[must_use]
+    pub fn dedup_key(&self, own: &str, source: &str, device: &str, kind: &str, position: u32) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        text(&mut hash, source);
+        text(&mut hash, own);
+        if own.is_empty() {
+            text(&mut hash, device);
+            text(&mut hash, kind);
+            hash.update(position.to_le_bytes());
+            hash.update(self.payload);
+        }
+        first(&hash.finalize())
+    }
+}
+
+/// With its length, so that no two lists of texts spell the same bytes.
+fn text(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u32).to_le_bytes());
+    hash.update(text);
+}
+
+fn first<const N: usize>(digest: &[u8]) -> [u8; N] {
+    std::array::from_fn(|index| digest[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: Identity = Identity::Packet { client: 1, id: 7, dup: false };
+
+    fn of(identity: Identity, payload: &[u8]) -> Fingerprint {
+        Fingerprint::of(&Context::default(), identity, payload)
+    }
+
+    #[test]
+    fn a_redelivery_has_the_ids_and_the_mark_of_the_first_delivery() {
+        let (first, again) = (of(PACKET, b"p"), of(Identity::Packet { client: 1, id: 7, dup: true }, b"p"));
+        assert_eq!((first.event_id(0), first.event_id(1)), (again.event_id(0), again.event_id(1)));
+        assert_eq!(first.mark(), again.mark());
+    }
+
+    #[test]
+    fn deliveries_and_positions_have_ids_of_their_own() {
+        let all = [
+            of(PACKET, b"p").event_id(0),
+            of(PACKET, b"p").event_id(1),
+            of(PACKET, b"q").event_id(0),
+            of(Identity::Packet { client: 1, id: 8, dup: false }, b"p").event_id(0),
+            of(Identity::Packet { client: 2, id: 7, dup: false }, b"p").event_id(0),
+            of(Identity::Once(7), b"p").event_id(0),
+        ];
+        for (index, id) in all.iter().enumerate() {
+            assert!(!all[..index].contains(id), "{index}");
+            assert_eq!(id.get_version_num(), 8);
+        }
+    }
+
+    #[test]
+    fn equal_content_has_one_key_whatever_delivered_it() {
+        let key = |fingerprint: Fingerprint| fingerprint.dedup_key("", "s", "d", "alert", 0);
+        assert_eq!(key(of(PACKET, b"p")), key(of(Identity::Once(1), b"p")));
+        assert_ne!(key(of(PACKET, b"p")), key(of(PACKET, b"q")));
+        assert_ne!(key(of(PACKET, b"p")), of(PACKET, b"p").dedup_key("", "s", "e", "alert", 0));
+        assert_ne!(key(of(PACKET, b"p")), of(PACKET, b"p").dedup_key("", "s", "d", "alert", 1));
+    }
+
+    #[test]
+    fn a_guests_own_key_is_all_that_counts_within_a_source() {
+        let key = |payload, source| of(PACKET, payload).dedup_key("k", source, "d", "alert", 0);
+        assert_eq!(key(b"p", "s"), key(b"q", "s"));
+        assert_ne!(key(b"p", "s"), key(b"p", "t"));
+    }
 }

@@ -14,9 +14,11 @@ use tokio::{
 use super::{
     batch::{Chunk, Gather},
     decide::{Decider, Stages},
-    publish::{Ready, Target, encode},
+    encode::{Ready, encode},
+    target::Target,
 };
 use crate::{
+    broker::redis_streams::{Producer, Session},
     config,
     event::{Closed, Context, Delivery, Intake, Refusal, Refused},
     telemetry::{Metrics, Stage},
@@ -43,6 +45,8 @@ struct Lane {
     gather: Gather,
     decider: Decider,
     target: Arc<Target>,
+    /// Numbers its batches.
+    producer: Producer,
     publisher: mpsc::Sender<Ready>,
     /// Events that a guest has put off.
     waiting: BinaryHeap<Waiting>,
@@ -71,6 +75,7 @@ impl Lanes {
         config: &config::Lanes,
         stages: &Stages,
         target: &Arc<Target>,
+        session: &Session,
         metrics: &Metrics,
     ) -> std::io::Result<(Self, Vec<Started>)> {
         let (mut queues, mut started) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -83,6 +88,7 @@ impl Lanes {
                 gather: Gather::new(input, config.batch, config.batch_bytes.as_u64(), config.linger),
                 decider: Decider::new(stages, config.retries, metrics.clone()),
                 target: Arc::clone(target),
+                producer: session.producer(&format!("lane-{index}")),
                 publisher,
                 waiting: BinaryHeap::new(),
                 metrics: metrics.clone(),
@@ -162,7 +168,7 @@ impl Lane {
                 continue;
             }
             let decided = self.decider.decide(batch);
-            let (ready, put_off) = encode(decided, &self.target);
+            let (ready, put_off) = encode(decided, &self.target, &mut self.producer);
             self.put_off(put_off);
             if self.publisher.blocking_send(ready).is_err() {
                 // The publisher has given up; its batches and ours are abandoned, and sources redeliver.

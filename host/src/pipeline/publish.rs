@@ -1,206 +1,45 @@
-//! From decided to stored. A lane encodes its batch as one [`Commit`]; the lane's publisher stores it, again and again
-//! until Redis has it, and then settles the batch's deliveries. Batches of a lane are stored in order, one at a time,
-//! so events of one device stand in their streams in the order in which they came.
+//! From encoded to stored. A lane's publisher stores the lane's batches, one after the other and each until Redis has
+//! it, and then settles their deliveries. So events of one device stand in their streams in the order in which they
+//! came.
 //!
 //! What leaves the site goes into the outbox in the same commit: an event is never in a stream here and missing in the
-//! outbox, and NATS being away never keeps Redis waiting.
+//! outbox, and NATS being away never keeps Redis waiting. Why nothing is stored twice is said where the commit lives,
+//! in [`redis_streams`](crate::broker::redis_streams).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dead_letter::{DeadLetter, Effect},
-    decided::{Decided, DecidedEvent, Outcome},
-    record::{alert_json, attestation_json, event_json, ioc_json},
+    dead_letter::{DeadLetter, Effect, add_letter},
+    encode::{Delivered, Entry, Ready},
+    target::Target,
 };
 use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
         backoff,
-        redis_streams::{self, Commit, CommitError, Pool},
+        redis_streams::{CommitError, Pool, Producer, Sealed, Session, Stored},
     },
-    event::{Context, Delivery, Duty, Settlement},
+    event::Settlement,
     telemetry::{Broker, Chain, Metrics, Stage},
 };
-
-/// Where things are stored.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Streams and their lengths, in the order of [`Stages::streams`](super::Stages::streams).
-    pub streams: Vec<(String, u64)>,
-    /// Stream of dead letters, and its length.
-    pub dead_letter: (String, u64),
-    /// Stream of what waits for JetStream; none where nothing leaves.
-    pub outbox: Option<String>,
-    /// Name of this site.
-    pub site: String,
-}
-
-impl Target {
-    /// Of a configuration.
-    #[must_use]
-    pub fn new(redis: &redis_streams::Config, site: &str, shares: bool) -> Self {
-        let length = |name: &str, lengths: &BTreeMap<String, u64>| lengths.get(name).copied().unwrap_or(50_000);
-        Self {
-            streams: redis.routable().map(|(name, length)| (name.clone(), length)).collect(),
-            dead_letter: (redis.dead_letter.clone(), length(&redis.dead_letter, &redis.streams)),
-            outbox: shares.then(|| redis.outbox.clone()),
-            site: site.to_owned(),
-        }
-    }
-}
-
-/// A batch, encoded and not yet stored.
-pub struct Ready {
-    commit: Commit,
-    /// Of each entry of the commit: what it is.
-    entries: Vec<Entry>,
-    duties: Vec<(Duty, Settlement)>,
-    /// Of each duty: what was delivered, for the dead letter that an entry of it may become.
-    delivered: Vec<Delivered>,
-    /// When each of its published events was received, milliseconds since 1970-01-01 UTC.
-    received_ms: Vec<i64>,
-    /// Entries in the streams of normalized events.
-    published: u64,
-}
-
-/// What an entry of a commit is.
-#[derive(Clone, Copy)]
-enum Entry {
-    /// A normalized event, of the duty at this position.
-    Event(usize),
-    /// Something for other sites, of the duty at this position.
-    Shared(usize),
-    /// A dead letter.
-    DeadLetter,
-}
-
-struct Delivered {
-    context: Arc<Context>,
-    received_ms: i64,
-    payload: Bytes,
-    attempts: u32,
-}
-
-/// Encodes a batch, and gives back what a guest has put off.
-#[must_use]
-pub fn encode(decided: Decided, target: &Target) -> (Ready, Vec<(Duration, Delivery)>) {
-    let all = decided.deliveries.len();
-    let mut ready = Ready {
-        commit: Commit::new(),
-        entries: Vec::with_capacity(all),
-        duties: Vec::with_capacity(all),
-        delivered: Vec::with_capacity(all),
-        received_ms: Vec::with_capacity(all),
-        published: 0,
-    };
-    let mut settlements = Vec::with_capacity(all);
-    let mut duty = 0;
-    for (index, outcome) in decided.outcomes.iter().enumerate() {
-        let count = decided.events_of(index).map(|event| add_event(&mut ready, duty, &event, target)).count();
-        let settlement = match outcome {
-            Outcome::Accepted { .. } => Ok(Settlement::Published(count as u32)),
-            Outcome::Dropped(reason) => Ok(Settlement::Dropped(reason.clone())),
-            Outcome::Rejected(reason) => Ok(Settlement::DeadLettered(reason.clone())),
-            Outcome::RetryAfter { wait, .. } => Err(*wait),
-        };
-        duty += usize::from(settlement.is_ok());
-        settlements.push(settlement);
-    }
-    for letter in &decided.dead_letters {
-        add_dead_letter(&mut ready.commit, letter, target);
-        ready.entries.push(Entry::DeadLetter);
-    }
-    let mut put_off = Vec::new();
-    for (delivery, settlement) in decided.deliveries.into_iter().zip(settlements) {
-        match settlement {
-            Ok(settlement) => {
-                let Delivery { context, received_ms, payload, attempts, .. } = delivery;
-                ready.delivered.push(Delivered { context, received_ms, payload, attempts });
-                ready.duties.push((delivery.duty, settlement));
-            }
-            Err(wait) => put_off.push((wait, delivery)),
-        }
-    }
-    (ready, put_off)
-}
-
-fn add_event(ready: &mut Ready, duty: usize, event: &DecidedEvent<'_>, target: &Target) {
-    if !event.streams.is_empty() {
-        let data = event_json(event);
-        let fields: [(&str, &[u8]); 4] = [
-            ("data", &data),
-            ("severity", event.event.severity().as_str().as_bytes()),
-            ("source", event.source().as_bytes()),
-            ("category", event.event.category().as_str().as_bytes()),
-        ];
-        for &stream in event.streams {
-            let (name, length) = &target.streams[stream];
-            ready.commit.add(name, *length, &fields);
-            ready.entries.push(Entry::Event(duty));
-            ready.published += 1;
-        }
-        ready.received_ms.push(event.received_ms);
-    }
-    if let (Some(outbox), Some(share)) = (&target.outbox, event.share) {
-        let id = event.id.to_string();
-        let attestation = event.event.kind().is_attestation();
-        let (kind, data) = if attestation {
-            ("attestation", attestation_json(event, &target.site))
-        } else {
-            ("alert", alert_json(event, &target.site))
-        };
-        add_outbox(&mut ready.commit, outbox, kind, &share.subject, &id, &data);
-        ready.entries.push(Entry::Shared(duty));
-        for &position in &share.observables {
-            let data = ioc_json(event, position as usize, &target.site, share.tlp);
-            let (observable, ..) = event.event.observable(position as usize);
-            let subject = format!("aurora.intel.ioc.{}", observable.as_str());
-            add_outbox(&mut ready.commit, outbox, "ioc", &subject, &format!("{id}:ioc:{position}"), &data);
-            ready.entries.push(Entry::Shared(duty));
-        }
-    }
-}
-
-fn add_outbox(commit: &mut Commit, outbox: &str, kind: &str, subject: &str, id: &str, data: &[u8]) {
-    let fields: [(&str, &[u8]); 4] =
-        [("subject", subject.as_bytes()), ("id", id.as_bytes()), ("kind", kind.as_bytes()), ("data", data)];
-    // Never trimmed: an entry goes when JetStream has acknowledged it.
-    commit.add(outbox, 0, &fields);
-}
-
-fn add_dead_letter(commit: &mut Commit, letter: &DeadLetter, target: &Target) {
-    let time = chrono::DateTime::from_timestamp_millis(letter.received_ms).unwrap_or_default().to_rfc3339();
-    let context = &letter.context;
-    let attempts = letter.attempts.to_string();
-    let text = |text: &'_ Option<String>| text.as_deref().unwrap_or_default().as_bytes().to_vec();
-    let (topic, device, address) = (text(&context.topic), text(&context.device_id), text(&context.source_ip));
-    let fields: [(&str, &[u8]); 12] = [
-        ("stage", letter.stage.as_str().as_bytes()),
-        ("reason", letter.reason.as_bytes()),
-        ("guest", letter.guest.as_deref().unwrap_or_default().as_bytes()),
-        ("payload", &letter.payload),
-        ("source", context.source.as_bytes()),
-        ("topic", &topic),
-        ("time", time.as_bytes()),
-        ("format", context.format.as_bytes()),
-        ("device_id", &device),
-        ("source_ip", &address),
-        ("attempts", attempts.as_bytes()),
-        ("effect", letter.effect.as_str().as_bytes()),
-    ];
-    commit.add(&target.dead_letter.0, target.dead_letter.1, &fields);
-}
 
 /// Stores a lane's batches.
 pub struct Publisher {
     /// Encoded batches of the lane.
     pub decided: mpsc::Receiver<Ready>,
+    /// Numbers what this publisher has to store besides.
+    pub producer: Producer,
     /// Connections to Redis.
     pub redis: Pool,
+    /// As which process we store.
+    pub session: Arc<Session>,
     /// Where refused entries go.
     pub target: Arc<Target>,
     /// Ceiling of the back-off.
@@ -213,58 +52,55 @@ pub struct Publisher {
     pub give_up: CancellationToken,
 }
 
+/// Another process has registered under our name: nothing of ours will be stored any more.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Superseded(CommitError);
+
 impl Publisher {
     /// Runs until the lane has ended and all of its batches are stored, or until `give_up`; what is not stored then is
     /// abandoned, and its sources deliver it again.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// [`Superseded`].
+    pub async fn run(mut self) -> Result<(), Superseded> {
         while let Some(ready) = self.decided.recv().await {
             let give_up = self.give_up.clone();
             tokio::select! {
-                () = self.store(ready) => {}
-                () = give_up.cancelled() => return,
+                stored = self.store(ready) => stored?,
+                () = give_up.cancelled() => return Ok(()),
             }
         }
+        Ok(())
     }
 
-    async fn store(&self, mut ready: Ready) {
-        let (stage, broker) = (self.metrics.stage(Stage::Publish), self.metrics.broker(Broker::Redis));
-        let (begun, entries) = (std::time::Instant::now(), ready.commit.len() as u64);
+    async fn store(&mut self, mut ready: Ready) -> Result<(), Superseded> {
+        let (stage, broker) = (self.metrics.stage(Stage::Publish).clone(), self.metrics.broker(Broker::Redis).clone());
+        let (begun, entries) = (Instant::now(), ready.entries.len() as u64);
         stage.received.inc_by(entries);
         stage.batch.observe(entries as f64);
-        broker.in_flight.inc();
-        let refused = self.store_all(&mut ready).await;
-        broker.in_flight.dec();
-        stage.seconds.observe(begun.elapsed().as_secs_f64());
-        stage.sent.inc_by(entries.saturating_sub(refused));
-        self.metrics.events_published.inc_by(ready.published);
-        let now = chrono::Utc::now().timestamp_millis();
-        // Counted here and entered at once: lanes would contend for it event by event.
-        let seconds = self.metrics.event_seconds.local();
-        for received in &ready.received_ms {
-            seconds.observe((now - received).max(0) as f64 / 1000.0);
+        if let Some(mut commit) = ready.commit.take() {
+            broker.in_flight.inc();
+            let stored = self.store_commit(&mut commit).await;
+            broker.in_flight.dec();
+            self.account(&mut ready, &commit, stored?).await?;
         }
-        seconds.flush();
+        stage.seconds.observe(begun.elapsed().as_secs_f64());
+        self.count(&ready);
         // Last: only what is stored may be acknowledged.
-        for (duty, settlement) in ready.duties {
+        for Delivered { duty, settlement, .. } in ready.delivered {
             duty.settle(settlement);
         }
+        Ok(())
     }
 
-    /// Stores all of `ready`, however long it takes. Returns the number of entries that Redis refused and that became
-    /// dead letters instead.
-    async fn store_all(&self, ready: &mut Ready) -> u64 {
-        let (mut waits, mut refused_in_all, mut failed) = (backoff(self.reconnect_max), 0, false);
-        loop {
-            let error = match ready.commit.store(&self.redis).await {
-                Ok(()) => break,
-                Err(CommitError::Refused { entries, reason }) => {
-                    let (refused, stuck) = self.bury(ready, &entries, &reason);
-                    refused_in_all += refused;
-                    if !stuck {
-                        continue;
-                    }
-                    format!("stream {} is refused, mend it: {reason}", self.target.dead_letter.0)
-                }
+    /// Stores `commit`, however long it takes.
+    async fn store_commit(&self, commit: &mut Sealed) -> Result<Stored, Superseded> {
+        let (mut waits, mut failed) = (backoff(self.reconnect_max), false);
+        let stored = loop {
+            let error = match commit.store(&self.redis, &self.session).await {
+                Ok(stored) => break stored,
+                Err(error @ CommitError::Superseded { .. }) => return Err(Superseded(error)),
                 Err(error) => Chain(&error).to_string(),
             };
             if !failed {
@@ -274,56 +110,137 @@ impl Publisher {
             self.metrics.broker(Broker::Redis).connected.set(0);
             self.readiness.set(Part::Redis, PartState::NotReady(error));
             tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
-        }
+        };
         if failed {
             tracing::info!("Redis stores again");
             self.metrics.broker(Broker::Redis).reconnects.inc();
         }
         self.metrics.broker(Broker::Redis).connected.set(1);
         self.readiness.set(Part::Redis, PartState::Ready);
-        refused_in_all
+        Ok(stored)
     }
 
-    /// What is left to store of `ready` once Redis has refused `refused` and taken the rest: a dead letter with the raw
-    /// bytes for each refused event, and dead letters that were refused themselves, unchanged. Returns how many became
-    /// dead letters, and whether there are any of the latter kind.
-    fn bury(&self, ready: &mut Ready, refused: &[usize], reason: &str) -> (u64, bool) {
-        let (mut left, mut buried, mut stuck) = (Commit::new(), 0, false);
-        for &position in refused {
-            let (duty, effect) = match ready.entries.get(position) {
-                Some(&Entry::Event(duty)) => {
-                    ready.published = ready.published.saturating_sub(1);
-                    ready.duties[duty].1 = Settlement::DeadLettered(reason.to_owned());
-                    (duty, Effect::NotPublished)
+    /// Writes down what Redis says of a batch, and keeps what it refused as dead letters.
+    async fn account(&mut self, ready: &mut Ready, commit: &Sealed, stored: Stored) -> Result<(), Superseded> {
+        report_loss(&self.metrics, stored.lost);
+        for &delivery in &stored.repeats {
+            ready.delivered[delivery].settlement = Settlement::Repeated;
+        }
+        self.metrics.events_repeated.inc_by(stored.repeats.len() as u64);
+        for &(event, first) in &stored.suppressed {
+            let settlement = &mut ready.delivered[ready.events[event]].settlement;
+            if let Settlement::Published(count) = settlement {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    *settlement = Settlement::Suppressed(first);
                 }
-                Some(&Entry::Shared(duty)) => (duty, Effect::NotShared),
-                Some(Entry::DeadLetter) | None => {
-                    left.take_over(&ready.commit, position);
-                    stuck = true;
+            }
+        }
+        self.metrics.stage(Stage::Dedup).dropped.inc_by(stored.suppressed.len() as u64);
+        if stored.refused.is_empty() {
+            return Ok(());
+        }
+        self.bury(ready, commit, &stored.refused).await
+    }
+
+    /// Keeps each event that Redis refused an entry of as a dead letter with its raw bytes, once. A dead letter that was
+    /// refused itself has nowhere else to go, so we try it until its stream is mended.
+    async fn bury(
+        &mut self,
+        ready: &mut Ready,
+        commit: &Sealed,
+        refused: &[(usize, String)],
+    ) -> Result<(), Superseded> {
+        let mut letters = Vec::new();
+        let mut buried = BTreeSet::new();
+        for (entry, reason) in refused {
+            let stream = commit.stream_of(*entry).unwrap_or_default();
+            let (delivery, effect) = match ready.entries.get(*entry) {
+                Some(&Entry::Event(delivery)) => (delivery, Effect::NotPublished),
+                Some(&Entry::Shared(delivery)) => (delivery, Effect::NotShared),
+                Some(Entry::DeadLetter(letter)) => {
+                    letters.push(ready.letters[*letter].clone());
                     continue;
                 }
+                None => continue,
             };
-            let stream = ready.commit.stream(position).unwrap_or_default();
-            let Delivered { context, received_ms, payload, attempts } = &ready.delivered[duty];
-            let letter = DeadLetter {
-                stage: Stage::Publish,
-                reason: format!("stream {stream}: {reason}"),
-                guest: None,
-                effect,
-                context: Arc::clone(context),
-                received_ms: *received_ms,
-                attempts: (*attempts).max(1),
-                payload: payload.clone(),
-            };
-            add_dead_letter(&mut left, &letter, &self.target);
-            buried += 1;
+            let delivered = &mut ready.delivered[delivery];
+            let reason = format!("stream {stream}: {reason}");
+            if effect == Effect::NotPublished {
+                delivered.settlement = Settlement::DeadLettered(reason.clone());
+            }
+            if buried.insert((delivery, effect)) {
+                letters.push(delivered.letter(reason, effect, delivery));
+            }
         }
-        if buried > 0 {
-            self.metrics.stage(Stage::Publish).dead_lettered.inc_by(buried);
-            tracing::error!(reason, entries = buried, "Redis refused entries, they become dead letters");
+        tracing::error!(
+            reason = refused[0].1,
+            entries = refused.len(),
+            "Redis refused entries, they become dead letters"
+        );
+        self.metrics.stage(Stage::Publish).dead_lettered.inc_by(buried.len() as u64);
+        let mut waits = backoff(self.reconnect_max);
+        loop {
+            let mut commit = self.producer.begin(0);
+            letters.iter().for_each(|letter| add_letter(&mut commit, self.target.dead_letter, letter));
+            let Some(mut commit) = self.producer.seal(commit) else { return Ok(()) };
+            let stored = self.store_commit(&mut commit).await?;
+            let Some((_, reason)) = stored.refused.first() else { return Ok(()) };
+            let stream = commit.stream_of(0).unwrap_or_default();
+            let error = format!("the stream of dead letters, {stream}, is refused, mend it: {reason}");
+            tracing::error!(error, "cannot keep dead letters");
+            self.readiness.set(Part::Redis, PartState::NotReady(error));
+            let refused: BTreeSet<usize> = stored.refused.iter().map(|(entry, _)| *entry).collect();
+            letters = letters.into_iter().enumerate().filter(|(i, _)| refused.contains(i)).map(|(_, l)| l).collect();
+            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
         }
-        ready.entries = vec![Entry::DeadLetter; left.len()];
-        ready.commit = left;
-        (buried, stuck)
+    }
+
+    fn count(&self, ready: &Ready) {
+        let now = chrono::Utc::now().timestamp_millis();
+        let (mut published, mut sent) = (0, 0);
+        // Counted here and entered at once: lanes would contend for it event by event.
+        let seconds = self.metrics.event_seconds.local();
+        for entry in &ready.entries {
+            let (Entry::Event(delivery) | Entry::Shared(delivery)) = *entry else { continue };
+            let delivered = &ready.delivered[delivery];
+            if let Settlement::Published(_) = delivered.settlement {
+                sent += 1;
+                if let Entry::Event(_) = entry {
+                    published += 1;
+                    seconds.observe((now - delivered.received_ms).max(0) as f64 / 1000.0);
+                }
+            }
+        }
+        seconds.flush();
+        self.metrics.stage(Stage::Publish).sent.inc_by(sent);
+        self.metrics.events_published.inc_by(published);
+    }
+}
+
+/// Says that Redis has lost batches that it had stored.
+fn report_loss(metrics: &Metrics, lost: u64) {
+    if lost > 0 {
+        metrics.redis_lost_batches.inc_by(lost);
+        tracing::error!(
+            batches = lost,
+            "Redis has lost batches that it had stored: it came back with an older state; see appendfsync and redis.durability"
+        );
+    }
+}
+
+impl Delivered {
+    fn letter(&self, reason: String, effect: Effect, delivery: usize) -> DeadLetter {
+        DeadLetter {
+            delivery,
+            stage: Stage::Publish,
+            reason,
+            guest: None,
+            effect,
+            context: Arc::clone(&self.context),
+            received_ms: self.received_ms,
+            attempts: self.attempts.max(1),
+            payload: self.payload.clone(),
+        }
     }
 }

@@ -1,18 +1,21 @@
 //! From the outbox to JetStream. Each message is published with `Nats-Msg-Id`, its ack is awaited, and only then does
 //! its entry leave the outbox; whatever happens in between, it is sent again and JetStream recognises it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::{dead_letter::Effect, publish::Target};
+use super::{dead_letter::Effect, target::Target};
 use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
         backoff,
         jetstream::{self, Connection, Message, PublishError, Subjects, adopt},
-        redis_streams::{Commit, Outbox, Pool, Waiting, group_is_gone},
+        redis_streams::{GROUP, Guard, Outbox, Pool, Session, Waiting, group_is_gone},
     },
     telemetry::{Broker, Chain, Metrics, Stage},
 };
@@ -28,7 +31,9 @@ pub struct Relay {
     /// Longest wait for Redis.
     pub timeout: Duration,
     /// Where things are stored.
-    pub target: Target,
+    pub target: Arc<Target>,
+    /// As which process dead letters are stored.
+    pub session: Arc<Session>,
     /// Who hears of the stream being there.
     pub readiness: Readiness,
     /// The counters.
@@ -84,7 +89,9 @@ impl Relay {
 
     /// Sends until something fails. `told` is what was said of the stream in the rounds before.
     async fn round(&self, told: &mut Vec<String>) -> Result<std::convert::Infallible, Error> {
-        let Some(stream) = self.target.outbox.as_deref() else { return std::future::pending().await };
+        let Some(stream) = self.target.outbox.map(|outbox| self.target.layout.key(outbox)) else {
+            return std::future::pending().await;
+        };
         let adopted = adopt(&self.nats, &self.config).await?;
         if *told != adopted.differences {
             for difference in &adopted.differences {
@@ -185,9 +192,13 @@ impl Relay {
         }
     }
 
-    /// Keeps a message that JetStream will never take as a dead letter. Its event is in the streams of this site.
+    /// Keeps a message that JetStream will never take as a dead letter, in the step that takes it out of the outbox. Its
+    /// event is in the streams of this site.
     async fn bury(&self, message: &Waiting, reason: &str) -> Result<(), Error> {
-        let mut commit = Commit::new();
+        let Some(outbox) = self.target.outbox else { return Ok(()) };
+        let mut producer = self.session.producer(&format!("relay-{}", message.entry));
+        let mut commit = producer.begin(message.data.len() + 1024);
+        commit.delivery(Guard::Entry { stream: outbox, group: GROUP, id: &message.entry, remove: true });
         let time = chrono::Utc::now().to_rfc3339();
         let fields: [(&str, &[u8]); 8] = [
             ("stage", Stage::Relay.as_str().as_bytes()),
@@ -199,8 +210,10 @@ impl Relay {
             ("time", time.as_bytes()),
             ("effect", Effect::NotShared.as_str().as_bytes()),
         ];
-        commit.add(&self.target.dead_letter.0, self.target.dead_letter.1, &fields);
-        commit.store(&self.redis).await?;
+        commit.entry(self.target.dead_letter, &fields);
+        if let Some(mut commit) = producer.seal(commit) {
+            commit.store(&self.redis, &self.session).await?;
+        }
         self.metrics.stage(Stage::Relay).dead_lettered.inc();
         tracing::warn!(
             subject = message.subject,

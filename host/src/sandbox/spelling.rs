@@ -32,6 +32,17 @@ impl Category {
 }
 
 impl Kind {
+    /// As in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Status => "status",
+            Self::Telemetry => "telemetry",
+            Self::Attestation => "attestation",
+        }
+    }
+
     /// Whether it is an attestation result, which other sites get in a form of its own.
     #[must_use]
     pub fn is_attestation(self) -> bool {

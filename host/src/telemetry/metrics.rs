@@ -18,6 +18,8 @@ pub enum Stage {
     Route,
     /// What leaves the site.
     Federate,
+    /// Which events are one event. Decided where they are stored.
+    Dedup,
     /// Into Redis.
     Publish,
     /// From the outbox to JetStream.
@@ -26,7 +28,8 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in the order in which events flow.
-    pub const ALL: [Self; 6] = [Self::Source, Self::Normalize, Self::Route, Self::Federate, Self::Publish, Self::Relay];
+    pub const ALL: [Self; 7] =
+        [Self::Source, Self::Normalize, Self::Route, Self::Federate, Self::Dedup, Self::Publish, Self::Relay];
 
     /// As in labels and dead letters.
     #[must_use]
@@ -36,6 +39,7 @@ impl Stage {
             Self::Normalize => "normalize",
             Self::Route => "route",
             Self::Federate => "federate",
+            Self::Dedup => "dedup",
             Self::Publish => "publish",
             Self::Relay => "relay",
         }
@@ -138,6 +142,10 @@ pub struct Metrics {
     pub events_published: IntCounter,
     /// `aurora_events_federated_total`: alerts that JetStream has acknowledged.
     pub events_federated: IntCounter,
+    /// Deliveries that had been stored before, when they were delivered for the first time.
+    pub events_repeated: IntCounter,
+    /// Batches that Redis had stored and lost: it came back with an older state.
+    pub redis_lost_batches: IntCounter,
     /// From the source's receipt to the stored entry, seconds.
     pub event_seconds: Histogram,
     /// Events taken over HTTP and not yet stored.
@@ -235,6 +243,11 @@ impl Metrics {
         Self {
             events_published: counter("aurora_events_published_total", "Total events published to Redis"),
             events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
+            events_repeated: counter("aurora_events_repeated_total", "Deliveries that had been stored before"),
+            redis_lost_batches: counter(
+                "aurora_redis_lost_batches_total",
+                "Batches that Redis had stored and lost, by coming back with an older state",
+            ),
             event_seconds: register(
                 &registry,
                 Histogram::with_opts(histogram_opts!(

@@ -28,6 +28,8 @@ pub struct Faults {
     pub bytes_per_second: u64,
     /// Nothing passes, and no connection ends.
     pub frozen: bool,
+    /// Nothing passes towards the broker, and no connection ends.
+    pub frozen_up: bool,
     /// Bytes that may still pass towards the broker on each new connection before it is cut, in the middle of
     /// whatever they are.
     pub cut_after: Option<usize>,
@@ -131,11 +133,11 @@ async fn connection(client: TcpStream, upstream: SocketAddr, faults: watch::Rece
         let mut half = faults.clone();
         let half_closed = async move { half.wait_for(|faults| faults.half_closes != half_closes).await.is_ok() };
         tokio::select! {
-            ended = pass(from_broker, to_client, faults.clone(), None) => ended,
+            ended = pass(from_broker, to_client, faults.clone(), None, false) => ended,
             _ = half_closed => Ended::Closed,
         }
     };
-    let up = pass(from_client, to_broker, faults.clone(), cut_after);
+    let up = pass(from_client, to_broker, faults.clone(), cut_after, true);
     let both = async {
         tokio::pin!(up, down);
         // A closed way leaves the other one open; a cut takes both.
@@ -162,10 +164,12 @@ async fn pass(
     mut to: tcp::OwnedWriteHalf,
     mut faults: watch::Receiver<Faults>,
     mut left: Option<usize>,
+    up: bool,
 ) -> Ended {
+    let flows = move |faults: &Faults| !(faults.frozen || up && faults.frozen_up);
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        if faults.wait_for(|faults| !faults.frozen).await.is_err() {
+        if faults.wait_for(flows).await.is_err() {
             return Ended::Cut;
         }
         let (delay, rate) = {
@@ -183,7 +187,7 @@ async fn pass(
             Ok(read) => read,
         };
         // Frozen while it waited for bytes: these wait too.
-        if faults.wait_for(|faults| !faults.frozen).await.is_err() {
+        if faults.wait_for(flows).await.is_err() {
             return Ended::Cut;
         }
         if !delay.is_zero() {

@@ -286,6 +286,16 @@ impl Site {
         read_stream(&self.redis.url(), name).await
     }
 
+    /// A Redis string; none if there is no such key.
+    ///
+    /// # Errors
+    /// Redis does not answer.
+    pub async fn redis_value(&self, key: &str) -> Result<Option<String>> {
+        let client = redis::Client::open(self.redis.url()).context("cannot read the Redis address")?;
+        let mut connection = client.get_multiplexed_async_connection().await.context("cannot reach Redis")?;
+        redis::cmd("GET").arg(key).query_async(&mut connection).await.context("cannot read the key")
+    }
+
     /// Waits until a Redis stream has at least `count` entries, and gives all that are there then.
     ///
     /// # Errors

@@ -161,11 +161,12 @@ impl<I: Intake> Standing<I> {
         } else {
             topic.unfit.clone()
         };
+        let identity = self.identities.of(&publish);
         let delivery = Delivery {
             context: Arc::clone(&topic.context),
             received_ms,
             payload: publish.payload,
-            identity: self.identities.of(publish.qos, publish.id),
+            identity,
             attempts: 0,
             unfit,
             duty: Duty::new(Arc::clone(&self.settle), ticket),
@@ -181,12 +182,9 @@ pub(super) struct Received {
     pub all: bool,
 }
 
-/// What tells deliveries apart that look the same.
-///
-/// QoS 1 and 2: 48 bits of the SHA-256 of the client id, then the packet id. It is the same after a crash, when the
-/// broker delivers the message again. Packet ids come round after 65,535 messages, so two messages of the same
-/// content may share an identity: together with the content it names a delivery among those of a short time, not for
-/// ever. QoS 0 has no packet id and is never redelivered: a counter that starts anywhere.
+/// What tells deliveries apart that look the same: client and packet id with QoS 1 and 2, which are the same after a
+/// crash, when the broker delivers the message again. QoS 0 has no packet id and is never redelivered: a counter that
+/// starts anywhere.
 struct Identities {
     client: u64,
     next: u64,
@@ -195,17 +193,17 @@ struct Identities {
 impl Identities {
     fn new(client_id: &str) -> Self {
         let digest = Sha256::digest(client_id.as_bytes());
-        let client = digest.iter().take(6).fold(0, |sum, &byte| sum << 8 | u64::from(byte)) << 16;
+        let client = digest.iter().take(8).fold(0, |sum, &byte| sum << 8 | u64::from(byte));
         // `RandomState` is the standard library's only source of chance.
         Self { client, next: RandomState::new().build_hasher().finish() }
     }
 
-    fn of(&mut self, qos: u8, id: u16) -> Identity {
-        if qos > 0 {
-            return Identity(self.client | u64::from(id));
+    fn of(&mut self, publish: &Publish) -> Identity {
+        if publish.qos > 0 {
+            return Identity::Packet { client: self.client, id: publish.id, dup: publish.dup };
         }
         self.next = self.next.wrapping_add(1);
-        Identity(self.next)
+        Identity::Once(self.next)
     }
 }
 
@@ -220,11 +218,12 @@ mod tests {
 
     #[test]
     fn an_identity_is_the_same_after_a_restart_and_differs_by_client_and_packet() {
-        let of = |client: &str, id| Identities::new(client).of(1, id);
+        let publish = |qos, id| Publish { dup: false, qos, id, topic: "t".into(), payload: "p".into(), cut: 0 };
+        let of = |client: &str, id| Identities::new(client).of(&publish(1, id));
         assert_eq!(of("a", 7), of("a", 7));
         assert_ne!(of("a", 7), of("a", 8));
         assert_ne!(of("a", 7), of("b", 7));
         let mut identities = Identities::new("a");
-        assert_ne!(identities.of(0, 0), identities.of(0, 0));
+        assert_ne!(identities.of(&publish(0, 0)), identities.of(&publish(0, 0)));
     }
 }

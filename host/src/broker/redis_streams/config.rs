@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+use super::{Durability, Level};
 use crate::config::{findings::Findings, quoted, redacted_url, urls};
 
 /// `[redis]`: where normalized events go.
@@ -30,9 +31,33 @@ pub struct Config {
     pub audit: String,
     /// Stream of what waits to be sent to other sites. Never trimmed: an entry goes when JetStream has it.
     pub outbox: String,
+    /// What the keys begin with that hold what the host remembers: of packet ids, of batches, of contents.
+    pub state: String,
+    /// How sure it must be that a batch is stored before its sources hear of it.
+    pub durability: Level,
+    /// How many replicas must have it, for `durability = "replicas"`; with `"fsync"` on their disks, too.
+    pub replicas: u32,
 }
 
 impl Config {
+    /// The key of a stream or of anything else by its name.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    /// A key of what the host remembers.
+    #[must_use]
+    pub fn state_key(&self, name: &str) -> String {
+        self.key(&format!("{}:{name}", self.state))
+    }
+
+    /// How sure a commit must be. A wait takes at most half of the time that an answer may take.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        Durability { level: self.durability, replicas: self.replicas, timeout: self.timeout / 2 }
+    }
+
     /// The streams that a router may name, with their lengths: all but those that the host writes itself, where a guest
     /// could otherwise forge an audit entry or something for other sites.
     pub fn routable(&self) -> impl Iterator<Item = (&String, u64)> {
@@ -72,6 +97,9 @@ impl Default for Config {
             dead_letter: "aurora:dead_letter".to_owned(),
             audit: "aurora:audit".to_owned(),
             outbox: "aurora:outbox".to_owned(),
+            state: "aurora:state".to_owned(),
+            durability: Level::Memory,
+            replicas: 0,
         }
     }
 }
@@ -103,6 +131,11 @@ impl Config {
                 findings.problem(key, format!("is the same stream as `redis.{other}`"), "give each its own");
             }
         }
+        check_name(findings, "redis.state".to_owned(), &self.state);
+        if self.durability == Level::Replicas && self.replicas == 0 {
+            let what = "is 0, but `redis.durability` is \"replicas\"";
+            findings.problem("redis.replicas", what, "say how many replicas must have a batch, 1 for example");
+        }
         if self.streams.contains_key(&self.outbox) {
             let what = "is also in `redis.streams`, whose streams are trimmed and open to routers";
             findings.problem("redis.outbox", what, "choose a name of its own");
@@ -120,7 +153,7 @@ fn check_name(findings: &mut Findings, key: String, name: &str) {
 /// Every field, but the address without its password.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, ca, pool, timeout, reconnect_max, streams, dead_letter, audit, outbox } = self;
+        let Self { url, ca, pool, timeout, reconnect_max, streams, dead_letter, audit, outbox, state, .. } = self;
         f.debug_struct("Config")
             .field("url", &redacted_url(url))
             .field("ca", ca)
@@ -131,6 +164,9 @@ impl fmt::Debug for Config {
             .field("dead_letter", dead_letter)
             .field("audit", audit)
             .field("outbox", outbox)
+            .field("state", state)
+            .field("durability", &self.durability)
+            .field("replicas", &self.replicas)
             .finish()
     }
 }

@@ -1,13 +1,19 @@
-//! Redis Streams: the pool of connections, and batches that are stored whole or not at all.
+//! Redis Streams: the pool of connections, and batches that are stored whole, once, or not at all.
 
 mod commit;
+mod layout;
+mod session;
+mod durability;
 mod outbox;
 mod config;
 mod pool;
 mod probe;
 
-pub use commit::{Commit, CommitError};
+pub use commit::{Commit, CommitError, Guard, Producer, Sealed, Stored};
 pub use config::Config;
-pub use outbox::{Outbox, Waiting, group_is_gone};
+pub use durability::{Durability, Level};
+pub use layout::{Layout, Memory, Stream};
+pub use outbox::{GROUP, Outbox, Waiting, group_is_gone};
 pub use pool::{Connection, Pool, PoolError};
 pub use probe::probe;
+pub use session::Session;

@@ -29,7 +29,7 @@ pub struct Waiting {
 }
 
 /// Consumer group of the relays.
-const GROUP: &str = "aurora-relay";
+pub const GROUP: &str = "aurora-relay";
 
 /// Longest wait for new entries. Redis answers empty after it.
 const BLOCK: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use super::{
     publisher::{publish, publish_to},
     wait_until,
 };
-use crate::event::Settlement;
+use crate::event::{Identity, Settlement};
 
 fn numbered(range: std::ops::Range<u32>) -> impl Iterator<Item = String> {
     range.map(|i| format!("{{\"number\":{i}}}"))
@@ -71,9 +71,14 @@ async fn acknowledges_only_what_is_settled_and_has_the_rest_again_after_a_crash(
     }
 }
 
-fn identities(lanes: &Lanes) -> Vec<(u64, Vec<u8>)> {
+/// Client and packet id of what is held, with its bytes.
+fn identities(lanes: &Lanes) -> Vec<(u64, u16, Vec<u8>)> {
     let held = lanes.held.lock().unwrap();
-    held.iter().map(|delivery| (delivery.identity.0, delivery.payload.to_vec())).collect()
+    let packets = held.iter().map(|delivery| match delivery.identity {
+        Identity::Packet { client, id, .. } => (client, id, delivery.payload.to_vec()),
+        other => panic!("{other:?} is no packet"),
+    });
+    packets.collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,184 @@
+//! From decided to what is stored: a batch as one commit, with what its duties will hear.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    dead_letter::{DeadLetter, add_letter},
+    decided::{Decided, DecidedEvent, Outcome},
+    identity::Fingerprint,
+    record::{alert_json, attestation_json, event_json, ioc_json},
+    target::Target,
+};
+use crate::{
+    broker::redis_streams::{Commit, Guard, Producer, Sealed},
+    event::{Context, Delivery, Duty, Identity, Settlement},
+};
+
+/// A batch, encoded and not yet stored.
+#[derive(Debug)]
+pub struct Ready {
+    /// What there is to store; none if there is nothing.
+    pub(super) commit: Option<Sealed>,
+    /// Its deliveries, in the order of the commit.
+    pub(super) delivered: Vec<Delivered>,
+    /// Of each event of the commit: its delivery.
+    pub(super) events: Vec<usize>,
+    /// Of each entry of the commit: what it is.
+    pub(super) entries: Vec<Entry>,
+    /// The dead letters of the batch.
+    pub(super) letters: Vec<DeadLetter>,
+}
+
+/// A delivery of the batch.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub duty: Duty,
+    /// What its source hears, unless Redis knows better.
+    pub settlement: Settlement,
+    pub context: Arc<Context>,
+    pub received_ms: i64,
+    pub payload: Bytes,
+    pub attempts: u32,
+}
+
+/// What an entry of a commit is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry {
+    /// A normalized event, of the delivery at this position.
+    Event(usize),
+    /// Something for other sites, of the delivery at this position.
+    Shared(usize),
+    /// The dead letter at this position.
+    DeadLetter(usize),
+}
+
+/// Encodes a batch, as the next of `producer`, and gives back what a guest has put off.
+#[must_use]
+pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) -> (Ready, Vec<(Duration, Delivery)>) {
+    let all = decided.deliveries.len();
+    let bytes: usize = decided.deliveries.iter().map(|delivery| delivery.payload.len()).sum();
+    let mut batch = Batch {
+        commit: producer.begin(3 * bytes + 256 * all),
+        target,
+        events: Vec::with_capacity(all),
+        entries: Vec::with_capacity(all),
+    };
+    let mut letters = std::mem::take(&mut decided.dead_letters);
+    letters.sort_by_key(|letter| letter.delivery);
+    let mut next_letter = 0;
+    let mut settlements = Vec::with_capacity(all);
+    let mut position = 0;
+    for (index, outcome) in decided.outcomes.iter().enumerate() {
+        let settlement = match outcome {
+            Outcome::Accepted { .. } => Ok(Settlement::Published(0)),
+            Outcome::Dropped(reason) => Ok(Settlement::Dropped(reason.clone())),
+            Outcome::Rejected(reason) => Ok(Settlement::DeadLettered(reason.clone())),
+            Outcome::RetryAfter { wait, .. } => Err(*wait),
+        };
+        settlements.push(match settlement {
+            Err(wait) => Err(wait),
+            Ok(settlement) => {
+                let count = batch.add(position, index, &decided);
+                while let Some(letter) = letters.get(next_letter).filter(|letter| letter.delivery == index) {
+                    add_letter(&mut batch.commit, target.dead_letter, letter);
+                    batch.entries.push(Entry::DeadLetter(next_letter));
+                    next_letter += 1;
+                }
+                position += 1;
+                Ok(if let Settlement::Published(_) = settlement { Settlement::Published(count) } else { settlement })
+            }
+        });
+    }
+    let Batch { commit, events, entries, .. } = batch;
+    let (mut delivered, mut put_off) = (Vec::with_capacity(position), Vec::new());
+    for (delivery, settlement) in decided.deliveries.into_iter().zip(settlements) {
+        match settlement {
+            Ok(settlement) => {
+                let Delivery { context, received_ms, payload, attempts, duty, .. } = delivery;
+                delivered.push(Delivered { duty, settlement, context, received_ms, payload, attempts });
+            }
+            Err(wait) => put_off.push((wait, delivery)),
+        }
+    }
+    (Ready { commit: producer.seal(commit), delivered, events, entries, letters }, put_off)
+}
+
+struct Batch<'a> {
+    commit: Commit,
+    target: &'a Target,
+    events: Vec<usize>,
+    entries: Vec<Entry>,
+}
+
+impl Batch<'_> {
+    /// Adds the delivery at `index`, which is the commit's at `position`. Returns the number of its events.
+    fn add(&mut self, position: usize, index: usize, decided: &Decided) -> u32 {
+        let identity = decided.deliveries[index].identity;
+        let fingerprint = decided.fingerprint(index);
+        self.begin(identity, &fingerprint);
+        let mut count = 0;
+        for event in decided.events_of(index, fingerprint) {
+            self.add_event(position, &event);
+            count += 1;
+        }
+        count
+    }
+
+    fn begin(&mut self, identity: Identity, fingerprint: &Fingerprint) {
+        let digest = fingerprint.mark();
+        match identity {
+            Identity::Packet { id, dup, .. } => self.commit.delivery(Guard::Packet { id, digest, dup }),
+            Identity::Request { key, line } => self.commit.delivery(Guard::Request { key: &key, line, digest }),
+            Identity::Entry(id) => match &self.target.raw {
+                Some(raw) => {
+                    let (group, id) = (raw.group.as_str(), id.to_string());
+                    self.commit.delivery(Guard::Entry { stream: raw.stream, group, id: &id, remove: raw.remove });
+                }
+                None => self.commit.delivery(Guard::None),
+            },
+            Identity::Letter(id) => {
+                self.commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
+            }
+            Identity::Once(_) => self.commit.delivery(Guard::None),
+        }
+    }
+
+    fn add_event(&mut self, position: usize, event: &DecidedEvent<'_>) {
+        if event.streams.is_empty() && event.share.is_none() {
+            return;
+        }
+        self.commit.event(self.target.dedup.key(event), event.id);
+        self.events.push(position);
+        if !event.streams.is_empty() {
+            let data = event_json(event);
+            let (severity, category) = (event.event.severity().as_str(), event.event.category().as_str());
+            for &stream in event.streams {
+                let stream = self.target.streams[stream];
+                self.commit.normalized(stream, &data, severity, event.source(), category);
+                self.entries.push(Entry::Event(position));
+            }
+        }
+        self.add_share(position, event);
+    }
+
+    fn add_share(&mut self, position: usize, event: &DecidedEvent<'_>) {
+        let (Some(outbox), Some(share)) = (self.target.outbox, event.share) else { return };
+        let (id, site) = (event.id.to_string(), &self.target.site);
+        let (kind, data) = if event.event.kind().is_attestation() {
+            ("attestation", attestation_json(event, site))
+        } else {
+            ("alert", alert_json(event, site))
+        };
+        self.commit.outbox(outbox, &share.subject, &id, kind, &data);
+        self.entries.push(Entry::Shared(position));
+        for &observable in &share.observables {
+            let data = ioc_json(event, observable as usize, site, share.tlp);
+            let (kind, ..) = event.event.observable(observable as usize);
+            let subject = format!("aurora.intel.ioc.{}", kind.as_str());
+            self.commit.outbox(outbox, &subject, &format!("{id}:ioc:{observable}"), "ioc", &data);
+            self.entries.push(Entry::Shared(position));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::dedup;
+use crate::{
+    broker::{
+        mqtt,
+        redis_streams::{Layout, Memory, Stream},
+    },
+    config::Config,
+};
+
+/// Where a batch is stored, by position in the layout of its commits.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The keys of all commits.
+    pub layout: Arc<Layout>,
+    /// Streams of normalized events, in the order of [`Stages::streams`](super::Stages::streams).
+    pub streams: Vec<Stream>,
+    /// Stream of dead letters.
+    pub dead_letter: Stream,
+    /// Stream of the audit trail.
+    pub audit: Stream,
+    /// Stream of what waits for JetStream; none where nothing leaves.
+    pub outbox: Option<Stream>,
+    /// Where entries of the stream of raw events come from; none where there is no such source.
+    pub raw: Option<Raw>,
+    /// Which events are one.
+    pub dedup: dedup::Config,
+    /// Name of this site.
+    pub site: String,
+}
+
+/// The stream of raw events, whose entries are acknowledged by the commit itself.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// The stream.
+    pub stream: Stream,
+    /// The consumer group.
+    pub group: String,
+    /// Whether entries go from the stream once they are stored.
+    pub remove: bool,
+}
+
+/// Length of a stream for which the configuration has none.
+const LENGTH: u64 = 50_000;
+
+impl Target {
+    /// Of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let redis = config.redis.clone().unwrap_or_default();
+        let length = |name: &str| redis.streams.get(name).copied().unwrap_or(LENGTH);
+        let mut names: Vec<(String, u64)> = redis.routable().map(|(name, length)| (name.clone(), length)).collect();
+        let routable = names.len();
+        for own in [&redis.dead_letter, &redis.audit] {
+            names.push((own.clone(), length(own)));
+        }
+        // Never trimmed: an entry goes when JetStream has acknowledged it.
+        names.push((redis.outbox.clone(), 0));
+        let layout = Layout::new(&redis, session_name(config), names, &memory(config));
+        let stream = |name: &str| layout.stream(name).expect("it is among the names above");
+        Self {
+            streams: redis.routable().take(routable).map(|(name, _)| stream(name)).collect(),
+            dead_letter: stream(&redis.dead_letter),
+            audit: stream(&redis.audit),
+            outbox: config.nats.is_some().then(|| stream(&redis.outbox)),
+            raw: None,
+            dedup: config.dedup.clone(),
+            site: config.site.id.clone(),
+            layout,
+        }
+    }
+}
+
+/// Under what name the daemon registers at Redis: its MQTT client id, for the packet ids that Redis remembers are those
+/// of that session. A daemon without MQTT leaves nothing to a successor, and is not to be taken for another one.
+fn session_name(config: &Config) -> String {
+    match &config.mqtt {
+        Some(mqtt) => mqtt.client_id.clone(),
+        // `RandomState` is the standard library's only source of chance.
+        None => format!("{}:{:016x}", config.site.id, RandomState::new().build_hasher().finish()),
+    }
+}
+
+/// What a broker of MQTT 3.1.1 says nothing of.
+const SESSION: Duration = Duration::from_hours(24 * 90);
+
+fn memory(config: &Config) -> Memory {
+    let mqtt = config.mqtt.clone().unwrap_or_default();
+    let (horizon, session) = match mqtt.version {
+        // The broker keeps to our receive maximum: so many may have been stored before a delivery that is not acknowledged
+        // yet, and so many behind it.
+        mqtt::Version::V5 => (2 * u64::from(mqtt.max_in_flight), mqtt.session_expiry + Duration::from_hours(24)),
+        mqtt::Version::V3_1_1 => (u64::from(u16::MAX), SESSION),
+    };
+    Memory { dedup: config.dedup.window, horizon: horizon.min(u64::from(u16::MAX)), session }
+}
