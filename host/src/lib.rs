@@ -9,6 +9,7 @@
 //! | [`broker`] | the only place that opens connections to brokers: [`broker::mqtt`], [`broker::redis_streams`], [`broker::jetstream`] |
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → publish → settle` |
+//! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`sandbox`] | the only place that knows wasmtime |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
@@ -22,6 +23,7 @@ pub mod event;
 pub mod broker;
 pub mod ingest;
 pub mod pipeline;
+pub mod spool;
 pub mod sandbox;
 pub mod admin;
 pub mod telemetry;

@@ -21,8 +21,9 @@ use crate::{
     config::{self, Config},
     ingest::Ingest,
     listen,
-    pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Target, Trail},
+    pipeline::{Audit, Lanes, Publisher, Relay, Replay, Stages, Started, Target, Trail},
     sandbox::{Guest, LoadError, Sandbox},
+    spool::Spool,
     telemetry::{Broker, Metrics},
 };
 
@@ -46,6 +47,7 @@ struct Running {
     ingest_stop: CancellationToken,
     give_up: CancellationToken,
     relay_stop: CancellationToken,
+    replay_stop: CancellationToken,
     redis_stop: CancellationToken,
     admin_stop: CancellationToken,
     admin: tokio::task::JoinHandle<()>,
@@ -150,7 +152,17 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
 
     let redis = Pool::new(redis_config)?;
     let target = Target::new(config);
-    let session = Arc::new(Session::new(&target.layout, redis_config.durability(), false));
+    let spool = match &config.spool {
+        Some(spool_config) => {
+            let (config, metrics) = (spool_config.clone(), metrics.clone());
+            let open = move || Spool::open(&config, &metrics);
+            let (spool, _) = tokio::task::spawn_blocking(open).await.context("opening the spool failed")??;
+            Some((spool, spool_config.after))
+        }
+        None => None,
+    };
+    let inherits = spool.as_ref().is_some_and(|(spool, _)| !spool.is_empty());
+    let session = Arc::new(Session::new(&target.layout, redis_config.durability(), inherits));
     let mut others = JoinSet::new();
     let (audit, trail) = Trail::new(&session, target.audit, redis_config.reconnect_max);
     others.spawn(named("audit", trail.run(redis.clone(), Arc::clone(&session))));
@@ -168,6 +180,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
             producer: session.producer(&format!("publisher-{index}")),
             session: Arc::clone(&session),
             redis: redis.clone(),
+            spool: spool.clone(),
             target: Arc::clone(&shared),
             reconnect_max: redis_config.reconnect_max,
             readiness: readiness.clone(),
@@ -189,6 +202,25 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         "redis watch",
         watch_redis(redis.clone(), readiness.clone(), metrics.clone(), redis_stop.clone()),
     ));
+
+    let replay_stop = CancellationToken::new();
+    if let Some((spool, _)) = spool {
+        let replay = Replay {
+            spool,
+            redis: redis.clone(),
+            session: Arc::clone(&session),
+            reconnect_max: redis_config.reconnect_max,
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            stop: replay_stop.clone(),
+        };
+        others.spawn(async move {
+            if let Err(error) = replay.run().await {
+                tracing::error!(error = %error, "superseded");
+            }
+            ("replay of the spool", 0)
+        });
+    }
 
     let relay_stop = CancellationToken::new();
     let nats = match &config.nats {
@@ -242,6 +274,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         ingest_stop,
         give_up,
         relay_stop,
+        replay_stop,
         redis_stop,
         admin_stop,
         admin,
@@ -380,6 +413,7 @@ impl Running {
             audit.record("stop", format!("{how}; {left} deliveries left for redelivery"));
         }
         self.relay_stop.cancel();
+        self.replay_stop.cancel();
         self.redis_stop.cancel();
         if timeout_at(Instant::now() + FAREWELL, drain(&mut self.others)).await.is_err() {
             tracing::warn!("the last audit entries could not be stored");

@@ -10,6 +10,7 @@ mod ending;
 mod refusal;
 mod refused;
 mod repeats;
+mod spool;
 mod dedup;
 
 use std::collections::BTreeSet;

@@ -99,14 +99,21 @@ async fn what_a_dead_daemon_had_sent_and_arrives_late_is_refused() -> Result<()>
     exactly(&site, 10).await?;
     // On its way and not there yet when the next daemon begins.
     site.proxy(Place::Redis)?.set(|faults| faults.delay = std::time::Duration::from_secs(2));
-    site.publish(READINGS, 1, [READING; 50]).await?;
-    site.series_of("aurora_broker_in_flight{broker=\"redis\"}", 1.0).await?;
+    let mut count = 10;
+    site.wait_until("a batch on its way", async || {
+        site.publish(READINGS, 1, [READING; 10]).await?;
+        count += 10;
+        let in_flight = site.scrape().await?.get("aurora_broker_in_flight{broker=\"redis\"}")?;
+        anyhow::ensure!(in_flight > 0.0, "none");
+        Ok(())
+    })
+    .await?;
     site.kill_daemon()?;
     site.proxy(Place::Redis)?.set(|faults| faults.delay = std::time::Duration::ZERO);
     site.start_daemon().await?;
-    exactly(&site, 60).await?;
+    exactly(&site, count).await?;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    exactly(&site, 60).await
+    exactly(&site, count).await
 }
 
 #[tokio::test]

@@ -121,6 +121,8 @@ fn scenarios() -> Vec<Scenario> {
         scenario(Who::Daemon, Load::Live, 1, false),
         scenario(Who::Daemon, Load::Live, 2, false),
         scenario(Who::Daemon, Load::Live, 1, true),
+        scenario(Who::Plain, Load::Backlog, 1, false),
+        scenario(Who::Plain, Load::Live, 1, false),
         scenario(Who::Bare, Load::Backlog, 1, false),
         scenario(Who::Bare, Load::Backlog, 2, false),
         scenario(Who::Bare, Load::Live, 1, false),

@@ -22,6 +22,8 @@ use crate::{
 pub enum Who {
     /// The daemon.
     Daemon,
+    /// The daemon without the atomic step: plain entries in a pipeline, nothing recognised.
+    Plain,
     /// A subscriber that only acknowledges: see `bare`.
     Bare,
     /// The seeds' design: see `seeds`.
@@ -56,6 +58,7 @@ impl Scenario {
         let what = match (self.who, self.shares) {
             (Who::Daemon, false) => "aurora, to Redis",
             (Who::Daemon, true) => "aurora, half to JetStream too",
+            (Who::Plain, _) => "aurora, plain pipelined XADD",
             (Who::Bare, _) => "bare: acknowledges only",
             (Who::Seeds, _) => "seeds: one awaited XADD each",
         };
@@ -96,10 +99,14 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// One run, with brokers of its own.
 pub async fn run(scenario: &Scenario, events: u64, settings: &[String]) -> Result<Figures> {
-    let site = Site::start(scenario.qos, scenario.shares, settings).await?;
+    let mut settings = settings.to_vec();
+    if scenario.who == Who::Plain {
+        settings.push("redis.step = \"plain\"".to_owned());
+    }
+    let site = Site::start(scenario.qos, scenario.shares, &settings).await?;
     let name = scenario.name();
     let figures = match scenario.who {
-        Who::Daemon => daemon(&site, scenario, events).await,
+        Who::Daemon | Who::Plain => daemon(&site, scenario, events).await,
         who => beside(&site, who, scenario, events).await,
     };
     let figures = figures.with_context(|| name.clone())?;

@@ -20,6 +20,7 @@ pub(super) enum Use {
     Credentials,
     Component,
     Cache,
+    Spool,
 }
 
 /// Every path of a configuration, with its key.
@@ -41,6 +42,9 @@ pub(super) fn paths(config: &mut Config) -> Vec<(&'static str, Use, &mut PathBuf
     }
     if let Some(redis) = &mut config.redis {
         add("redis.ca", Use::Authorities, redis.ca.as_mut());
+    }
+    if let Some(spool) = &mut config.spool {
+        add("spool.path", Use::Spool, Some(&mut spool.path).filter(|path| !path.as_os_str().is_empty()));
     }
     if let Some(nats) = &mut config.nats {
         add("nats.credentials", Use::Credentials, nats.credentials.as_mut());
@@ -92,8 +96,8 @@ fn check_one(of: Use, path: &Path) -> Result<(), Refusal> {
         return Err(("is empty".to_owned(), "give a path, or leave the key out".to_owned()));
     }
     match of {
-        Use::Cache if path.exists() && !path.is_dir() => refuse(path, "is not a folder", "name a folder"),
-        Use::Cache => Ok(()),
+        Use::Cache | Use::Spool if path.exists() && !path.is_dir() => refuse(path, "is not a folder", "name a folder"),
+        Use::Cache | Use::Spool => Ok(()),
         Use::Component => check_component(path),
         Use::Secret if read(path)?.trim_ascii().is_empty() => {
             refuse(path, "holds no secret", "write it on the first line")

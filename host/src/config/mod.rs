@@ -29,6 +29,7 @@ use outline::Outline;
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
     pipeline::dedup,
+    spool,
 };
 
 /// Everything that the daemon is told. Each module documents its own section.
@@ -51,6 +52,8 @@ pub struct Config {
     pub dedup: dedup::Config,
     /// Where events go. Required by `run`.
     pub redis: Option<redis_streams::Config>,
+    /// Where they wait while Redis is away.
+    pub spool: Option<spool::Config>,
     /// Where shared events go.
     pub nats: Option<jetstream::Config>,
     /// Health and metrics.
@@ -165,6 +168,9 @@ impl Config {
             redis.validate(findings);
         }
         self.dedup.validate(findings);
+        if let Some(spool) = &self.spool {
+            spool.validate(findings);
+        }
         if let Some(nats) = &self.nats {
             nats.validate(findings);
         }

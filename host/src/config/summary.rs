@@ -44,6 +44,10 @@ impl fmt::Display for Config {
                 redis.pool
             )?;
         }
+        if let Some(spool) = &self.spool {
+            let (path, after) = (spool.path.display(), shown(spool.after));
+            write!(f, "\nspool      {path}, {} at most, when Redis is away for {after}", spool.max_bytes)?;
+        }
         match &self.nats {
             Some(nats) => {
                 write!(

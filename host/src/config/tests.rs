@@ -159,6 +159,19 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[redis.streams]\n'a b' = 1", "aurora.toml:18: redis.streams.\"a b\": \"a b\" is no stream name"),
         ("[redis.streams]\na = -1", "redis.streams.a: is the integer -1, expected a whole number, not negative"),
         ("[redis.streams]\n'aurora:outbox' = 5", "redis.outbox: is also in `redis.streams`"),
+        ("[spool]", "aurora.toml:17: spool.path: is missing or empty; name a folder"),
+        ("[spool]\npath = ''", "aurora.toml:18: spool.path: is missing or empty"),
+        ("[spool]\npath = 'n.wasm'", "aurora.toml:18: spool.path: n.wasm is not a folder"),
+        (
+            "[spool]\npath = 's'\nmax_bytes = '1MiB'",
+            "aurora.toml:19: spool.max_bytes: is out of range; choose \"8MiB\"",
+        ),
+        ("[spool]\npath = 's'\nafter = '2h'", "aurora.toml:19: spool.after: is out of range; choose \"0ms\" to \"1h\""),
+        ("[spool]\npath = 's'\nafter = 1", "aurora.toml:19: spool.after: is the integer 1, expected a duration"),
+        (
+            "[spool]\npath = 's'\nsize = 1",
+            "aurora.toml:19: spool.size: unknown key; known here: path, max_bytes, after",
+        ),
         ("[nats]", "aurora.toml:17: nats.url: is missing or empty; write it like \"nats://host:port\""),
         ("[nats]\nurl = 'http://h'", "aurora.toml:18: nats.url: \"http://h\" has the wrong scheme"),
         ("[nats]\nurl = 'nats://a,b'", "nats.url: lists a server without its scheme"),
@@ -376,7 +389,9 @@ fn paths_in_the_file_start_at_its_folder_and_those_of_the_environment_do_not() {
     let site = Site::new();
     let outside = site.path().join("n.wasm");
     let variables = [("AURORA_GUESTS__ROUTE__PATH", outside.to_str().unwrap()), ("AURORA_GUESTS__CACHE", "cache")];
-    let config = site.load(SOUND, &variables, Purpose::Run).unwrap();
+    let text = format!("{SOUND}[spool]\npath = 'spool'\n");
+    let config = site.load(&text, &variables, Purpose::Run).unwrap();
+    assert_eq!(config.spool.unwrap().path, site.path().join("spool"));
     assert_eq!(config.guests.normalize.path, outside);
     assert_eq!(config.guests.route.path, outside);
     assert_eq!(config.guests.cache.as_deref(), Some(Path::new("cache")));
@@ -438,6 +453,7 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
     let expected = Config {
         nats: Some(jetstream::Config { url: "nats://127.0.0.1:4222".to_owned(), ..jetstream::Config::default() }),
         ingest: Some(Ingest { token_file: ingest.token_file, ..Ingest::default() }),
+        spool: Some(spool::Config { path: "/var/lib/aurora/spool".into(), ..spool::Config::default() }),
         ..minimal
     };
     assert_eq!(format!("{full:#?}"), format!("{expected:#?}"));
@@ -480,6 +496,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "guests.route",
         "guests.federate",
         "redis",
+        "spool",
         "nats",
         "admin",
         "shutdown",

@@ -31,6 +31,13 @@ pub struct Ready {
     pub(super) letters: Vec<DeadLetter>,
 }
 
+impl Ready {
+    /// How many entries of normalized events it has.
+    pub(super) fn published(&self) -> u32 {
+        self.entries.iter().filter(|entry| matches!(entry, Entry::Event(_))).count() as u32
+    }
+}
+
 /// A delivery of the batch.
 #[derive(Debug)]
 pub(super) struct Delivered {
@@ -127,10 +134,13 @@ impl Batch<'_> {
     }
 
     fn begin(&mut self, identity: Identity, fingerprint: &Fingerprint) {
-        let digest = fingerprint.mark();
         match identity {
-            Identity::Packet { id, dup, .. } => self.commit.delivery(Guard::Packet { id, digest, dup }),
-            Identity::Request { key, line } => self.commit.delivery(Guard::Request { key: &key, line, digest }),
+            Identity::Packet { id, dup, .. } => {
+                self.commit.delivery(Guard::Packet { id, digest: fingerprint.mark(), dup });
+            }
+            Identity::Request { key, line } => {
+                self.commit.delivery(Guard::Request { key: &key, line, digest: fingerprint.mark() });
+            }
             Identity::Entry(id) => match &self.target.raw {
                 Some(raw) => {
                     let (group, id) = (raw.group.as_str(), id.to_string());

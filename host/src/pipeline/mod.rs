@@ -18,6 +18,7 @@ mod dead_letter;
 mod target;
 mod encode;
 mod publish;
+mod replay;
 mod relay;
 mod audit;
 
@@ -31,4 +32,5 @@ pub use lanes::{Lanes, Started};
 pub use publish::{Publisher, Superseded};
 pub use record::{alert_json, attestation_json, event_json, ioc_json};
 pub use relay::Relay;
+pub use replay::Replay;
 pub use target::{Raw, Target};

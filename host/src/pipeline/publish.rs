@@ -2,6 +2,9 @@
 //! it, and then settles their deliveries. So events of one device stand in their streams in the order in which they
 //! came.
 //!
+//! Where there is a spool, a batch that Redis does not take for a while goes there, and everything behind it as well,
+//! until [`Replay`](super::Replay) has emptied it: so order holds. What is in the spool is settled: it survives us.
+//!
 //! What leaves the site goes into the outbox in the same commit: an event is never in a stream here and missing in the
 //! outbox, and NATS being away never keeps Redis waiting. Why nothing is stored twice is said where the commit lives,
 //! in [`redis_streams`](crate::broker::redis_streams).
@@ -27,6 +30,7 @@ use crate::{
         redis_streams::{CommitError, Pool, Producer, Sealed, Session, Stored},
     },
     event::Settlement,
+    spool::Spool,
     telemetry::{Broker, Chain, Metrics, Stage},
 };
 
@@ -42,6 +46,8 @@ pub struct Publisher {
     pub session: Arc<Session>,
     /// Where refused entries go.
     pub target: Arc<Target>,
+    /// Where batches wait while Redis is away, and how long it must be; none: they wait here, and the sources with them.
+    pub spool: Option<(Spool, Duration)>,
     /// Ceiling of the back-off.
     pub reconnect_max: Duration,
     /// Who hears of Redis being away.
@@ -56,6 +62,12 @@ pub struct Publisher {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Superseded(CommitError);
+
+impl Superseded {
+    pub(super) fn by(error: CommitError) -> Self {
+        Self(error)
+    }
+}
 
 impl Publisher {
     /// Runs until the lane has ended and all of its batches are stored, or until `give_up`; what is not stored then is
@@ -81,12 +93,14 @@ impl Publisher {
         stage.batch.observe(entries as f64);
         if let Some(mut commit) = ready.commit.take() {
             broker.in_flight.inc();
-            let stored = self.store_commit(&mut commit).await;
+            let stored = self.store_commit(&mut commit, ready.published()).await;
             broker.in_flight.dec();
-            self.account(&mut ready, &commit, stored?).await?;
+            if let Some(stored) = stored? {
+                self.account(&mut ready, &commit, stored).await?;
+                self.count(&ready);
+            }
         }
         stage.seconds.observe(begun.elapsed().as_secs_f64());
-        self.count(&ready);
         // Last: only what is stored may be acknowledged.
         for Delivered { duty, settlement, .. } in ready.delivered {
             duty.settle(settlement);
@@ -94,30 +108,51 @@ impl Publisher {
         Ok(())
     }
 
-    /// Stores `commit`, however long it takes.
-    async fn store_commit(&self, commit: &mut Sealed) -> Result<Stored, Superseded> {
-        let (mut waits, mut failed) = (backoff(self.reconnect_max), false);
-        let stored = loop {
-            let error = match commit.store(&self.redis, &self.session).await {
-                Ok(stored) => break stored,
-                Err(error @ CommitError::Superseded { .. }) => return Err(Superseded(error)),
-                Err(error) => Chain(&error).to_string(),
-            };
-            if !failed {
-                tracing::warn!(error, "cannot store a batch, will try again until it is");
+    /// Stores `commit`, which publishes so many `events`, however long it takes: in Redis, or in the spool (none).
+    async fn store_commit(&self, commit: &mut Sealed, events: u32) -> Result<Option<Stored>, Superseded> {
+        let mut waits = backoff(self.reconnect_max);
+        let (mut failing, mut refused) = (None::<Instant>, false);
+        loop {
+            let waiting = self.spool.as_ref().is_some_and(|(spool, _)| !spool.is_empty());
+            if !waiting {
+                let error = match commit.store(&self.redis, &self.session).await {
+                    Ok(stored) => {
+                        self.back(failing.is_some());
+                        return Ok(Some(stored));
+                    }
+                    Err(error @ CommitError::Superseded { .. }) => return Err(Superseded::by(error)),
+                    Err(error) => Chain(&error).to_string(),
+                };
+                if failing.is_none() {
+                    tracing::warn!(error, "cannot store a batch, will try again until it is");
+                }
+                failing.get_or_insert_with(Instant::now);
+                self.metrics.broker(Broker::Redis).connected.set(0);
+                self.readiness.set(Part::Redis, PartState::NotReady(error));
             }
-            failed = true;
-            self.metrics.broker(Broker::Redis).connected.set(0);
-            self.readiness.set(Part::Redis, PartState::NotReady(error));
+            if let Some((spool, after)) = &self.spool
+                && (waiting || failing.is_some_and(|since| since.elapsed() >= *after))
+            {
+                match spool.append(events, commit.record().into()).await {
+                    Ok(_) => return Ok(None),
+                    Err(error) if !std::mem::replace(&mut refused, true) => {
+                        tracing::warn!(error = %Chain(&error), "the spool does not take a batch, the sources wait");
+                    }
+                    Err(_) => {}
+                }
+            }
             tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
-        };
-        if failed {
+        }
+    }
+
+    /// Redis has stored something.
+    fn back(&self, was_away: bool) {
+        if was_away {
             tracing::info!("Redis stores again");
             self.metrics.broker(Broker::Redis).reconnects.inc();
         }
         self.metrics.broker(Broker::Redis).connected.set(1);
         self.readiness.set(Part::Redis, PartState::Ready);
-        Ok(stored)
     }
 
     /// Writes down what Redis says of a batch, and keeps what it refused as dead letters.
@@ -184,7 +219,7 @@ impl Publisher {
             let mut commit = self.producer.begin(0);
             letters.iter().for_each(|letter| add_letter(&mut commit, self.target.dead_letter, letter));
             let Some(mut commit) = self.producer.seal(commit) else { return Ok(()) };
-            let stored = self.store_commit(&mut commit).await?;
+            let Some(stored) = self.store_commit(&mut commit, 0).await? else { return Ok(()) };
             let Some((_, reason)) = stored.refused.first() else { return Ok(()) };
             let stream = commit.stream_of(0).unwrap_or_default();
             let error = format!("the stream of dead letters, {stream}, is refused, mend it: {reason}");
@@ -219,7 +254,7 @@ impl Publisher {
 }
 
 /// Says that Redis has lost batches that it had stored.
-fn report_loss(metrics: &Metrics, lost: u64) {
+pub(super) fn report_loss(metrics: &Metrics, lost: u64) {
     if lost > 0 {
         metrics.redis_lost_batches.inc_by(lost);
         tracing::error!(

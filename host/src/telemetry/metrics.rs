@@ -7,6 +7,9 @@ use prometheus::{
     histogram_opts,
 };
 
+use super::age::Age;
+use crate::spool;
+
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -133,6 +136,32 @@ pub struct BrokerMetrics {
     pub in_flight: IntGauge,
 }
 
+/// What waits on disk while Redis is away.
+#[derive(Clone, Debug)]
+pub struct SpoolMetrics {
+    records: IntGauge,
+    events: IntGauge,
+    bytes: IntGauge,
+    oldest: Age,
+    /// Records set aside, or missing.
+    pub damaged: IntCounter,
+    /// Events that went to disk.
+    pub appended: IntCounter,
+    /// Events that went from there to Redis.
+    pub replayed: IntCounter,
+}
+
+impl SpoolMetrics {
+    /// Shows what is there now.
+    pub fn show(&self, depth: &spool::Depth) {
+        let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.records, depth.records);
+        set(&self.events, depth.events);
+        set(&self.bytes, depth.bytes);
+        self.oldest.since(depth.oldest_ms);
+    }
+}
+
 /// The daemon's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -148,6 +177,8 @@ pub struct Metrics {
     pub redis_lost_batches: IntCounter,
     /// From the source's receipt to the stored entry, seconds.
     pub event_seconds: Histogram,
+    /// The spool.
+    pub spool: SpoolMetrics,
     /// Events taken over HTTP and not yet stored.
     pub ingest_in_flight: IntGauge,
     ingest_answers: IntCounterVec,
@@ -240,6 +271,20 @@ impl Metrics {
             }
         });
 
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+        let spool = SpoolMetrics {
+            records: gauge("aurora_spool_records", "Batches in the spool"),
+            events: gauge("aurora_spool_events", "Events in the spool"),
+            bytes: gauge("aurora_spool_bytes", "Disk space that the spool takes"),
+            oldest: register(
+                &registry,
+                Age::new("aurora_spool_oldest_seconds", "Age of the oldest batch in the spool"),
+            ),
+            damaged: counter("aurora_spool_damaged_total", "Batches of the spool set aside or missing"),
+            appended: counter("aurora_spool_appended_events_total", "Events that went to the spool"),
+            replayed: counter("aurora_spool_replayed_events_total", "Events that left the spool for Redis"),
+        };
+
         Self {
             events_published: counter("aurora_events_published_total", "Total events published to Redis"),
             events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
@@ -256,10 +301,8 @@ impl Metrics {
                     SECONDS.to_vec()
                 )),
             ),
-            ingest_in_flight: register(
-                &registry,
-                IntGauge::new("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
-            ),
+            ingest_in_flight: gauge("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
+            spool,
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,

@@ -1,8 +1,10 @@
 //! What the daemon says of itself: metrics, and logs through `tracing`.
 
 mod metrics;
+mod age;
 mod chain;
 pub mod log;
 
+pub use age::Age;
 pub use chain::Chain;
-pub use metrics::{Broker, BrokerMetrics, GuestMetrics, Metrics, Stage, StageMetrics};
+pub use metrics::{Broker, BrokerMetrics, GuestMetrics, Metrics, SpoolMetrics, Stage, StageMetrics};

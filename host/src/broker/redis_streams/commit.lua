@@ -6,18 +6,28 @@
 -- that entry is left out and reported, the rest is stored. The script's own keys are read before anything is written, so
 -- one of the wrong type ends it early; what may fail later is called by pcall.
 --
--- KEYS  1 session  2 producers  3 prefix of dedup marks  4 prefix of request marks  5 prefix of counts  6.. streams
+-- Redis has one core, and each argument and each call costs it: so what is alike in many entries is said once, the marks
+-- of all packets are one string, and nothing is done for a delivery or an event that only a repeat would need.
+--
+-- KEYS  1 session  2 producers  3 marks of packets  4 prefix of dedup marks  5 prefix of request marks
+--       6 prefix of counts  7.. streams
 -- ARGV  1 layout  2 producer  3 window of dedup, ms (0: off)  4 horizon of packet marks  5 life of session keys, s
---       6 life of request marks, s  7 life of counts, s  8 lengths of the streams, by commas  9.. operations, then the
---       dedup keys, how many they are, number of the batch among its producer's, epoch
+--       6 life of request marks, s  7 life of counts, s  8 lengths of the streams, by commas
+--       9.. operations
+--       then forms of entries, each: e stream severity source category, or: o stream subject kind -
+--       then dedup keys
+--       then dedup keys again, each with its event's id, 16 and 16 bytes, in one string
+--       then marks of the batch's packets, each: packet id (2 bytes), digest (6 bytes), in one string
+--       then how many packets, keys and forms; number of the batch among its producer's; epoch
 -- Answer: { 0 stored | 1 was stored before | 2 superseded, number of the producer's batch before this one or the epoch
 --       that supersedes, { deliveries that are repeats }, { events suppressed }, { ids of the first of them },
 --       { entries refused }, { why } }; positions count from 0
 
-local session, producers, dedup, requests, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local STREAMS = 5
+local session, producers, marks, dedup, requests, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local STREAMS = 6
 local argv = ARGV
-local call, pcall = redis.call, redis.pcall
+local last = #argv
+local call, pcall, unpack, sub = redis.call, redis.pcall, unpack, string.sub
 
 if argv[1] ~= '1' then
   return redis.error_reply('AURORA this batch is of layout ' .. argv[1] .. ', which this version does not know')
@@ -26,13 +36,13 @@ end
 -- Only the daemon that registered last may commit: what an older one sent arrives late, and its deliveries have been
 -- given to the newer one. No epoch, or an older one: Redis lost the registration; it stands again with this commit.
 -- Epoch 0: a batch out of the spool, of a session that nobody holds any more.
-local epoch = tonumber(argv[#argv])
+local epoch = tonumber(argv[last])
 local registered = tonumber(call('HGET', session, 'epoch') or '0')
 if epoch > 0 and epoch < registered then
   return { 2, registered }
 end
 
-local producer, number = argv[2], tonumber(argv[#argv - 1])
+local producer, number = argv[2], tonumber(argv[last - 1])
 local before = tonumber(call('HGET', producers, producer) or '0')
 if number <= before then
   -- Written again as it is, so that WAIT on this connection waits for it.
@@ -44,30 +54,51 @@ local lengths = {}
 for length in string.gmatch(argv[8], '%d+') do
   lengths[#lengths + 1] = length
 end
+local forms_count, keys_count, packets = tonumber(argv[last - 2]), tonumber(argv[last - 3]), tonumber(argv[last - 4])
+local packet_marks, key_ids = argv[last - 5], argv[last - 6]
+local first_key = last - 6 - keys_count
+local last_key = first_key + keys_count - 1
+local first_form = first_key - 5 * forms_count
 
--- Events seen within the window: two buckets, each as long as the window, looked up at once. The clock is that of
--- Redis, which all hosts of a site share.
-local keys_end = #argv - 3
-local operations_end = keys_end - tonumber(argv[#argv - 2])
-local first_key = operations_end + 1
-local seen, fresh = {}, {}
+-- By the operation that adds an entry: "1" is the first form, "v1" the same as the first entry of an event with the next
+-- of the keys, "u1" of an event without one.
+local forms = {}
+for form = 1, forms_count do
+  local at = first_form + 5 * (form - 1)
+  local stream = tonumber(argv[at + 1])
+  for begins, name in pairs({ [''] = '', v = 'v', u = 'u' }) do
+    forms[name .. form] = { argv[at], KEYS[STREAMS + stream], argv[at + 2], argv[at + 3], argv[at + 4], stream, begins }
+  end
+end
+
+-- Events seen within the window: two buckets, each as long as the window, looked up at once. A key leads to the stamp of
+-- its batch, and the stamp to when that was, by the clock of Redis, which all hosts of a site share, and to the ids.
 local window = tonumber(argv[3])
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local bucket
-if window > 0 and first_key <= keys_end then
+local first_of, some_seen = {}, false
+if keys_count > 0 then
   local period = math.floor(now / window)
   bucket = dedup .. ':' .. argv[3] .. ':' .. period
   for _, name in ipairs({ dedup .. ':' .. argv[3] .. ':' .. (period - 1), bucket }) do
-    for from = first_key, keys_end, 1000 do
-      local marks = call('HMGET', name, unpack(argv, from, math.min(from + 999, keys_end)))
-      for i = 1, #marks do
-        local mark = marks[i]
-        if mark then
-          local at = tonumber(string.sub(mark, 37))
+    for from = first_key, last_key, 2000 do
+      local found = call('HMGET', name, unpack(argv, from, math.min(from + 1999, last_key)))
+      for i = 1, #found do
+        local stamp = found[i]
+        if stamp then
+          local batch = call('HGET', name, stamp) or '0'
+          local at = tonumber(sub(batch, 1, 15))
           -- From the future: a clock was set back. Better twice than never.
           if at > now - window and at <= now then
-            seen[argv[from + i - 1]] = string.sub(mark, 1, 36)
+            local key = argv[from + i - 1]
+            for place = 16, #batch, 32 do
+              if sub(batch, place, place + 15) == key then
+                first_of[from - first_key + i] = sub(batch, place + 16, place + 31)
+                some_seen = true
+                break
+              end
+            end
           end
         end
       end
@@ -75,142 +106,185 @@ if window > 0 and first_key <= keys_end then
   end
 end
 
+-- Marks of packets, newest first, as far as the horizon: only looked at when a broker says that it delivers again.
 local horizon = tonumber(argv[4])
 local count = tonumber(call('HGET', session, 'count') or '0')
-local marks = {}
+local oldest = call('LINDEX', marks, 0)
+local known_packets
+local function is_known(packet)
+  if not known_packets then
+    known_packets = {}
+    local batches = call('LRANGE', marks, 0, -1)
+    for i = #batches, 1, -1 do
+      local batch = batches[i]
+      if tonumber(sub(batch, 1, 15)) <= count - horizon then
+        break
+      end
+      for at = #batch - 7, 16, -8 do
+        local id = sub(batch, at, at + 1)
+        known_packets[id] = known_packets[id] or sub(batch, at + 2, at + 7)
+      end
+    end
+  end
+  return known_packets[sub(packet, 1, 2)] == sub(packet, 3)
+end
+
 local repeats, suppressed, firsts, refused, reasons = {}, {}, {}, {}, {}
-local delivery, event, entry = -1, -1, -1
-local is_repeat, is_suppressed = false, false
+local event, key, entry = -1, 0, -1
+local skip, is_repeat = false, false
+local touched, repeated_packets, repeated_keys = {}, 0, nil
 
 local function add(answer)
-  entry = entry + 1
-  if answer.err then
+  if type(answer) == 'table' and answer.err then
     refused[#refused + 1] = entry
     reasons[#reasons + 1] = answer.err
   end
 end
 
-local function begin(known)
-  delivery = delivery + 1
-  is_repeat, is_suppressed = known, false
+local function begin(delivery, known)
+  is_repeat, skip = known, known
   if known then
-    repeats[#repeats + 1] = delivery
+    repeats[#repeats + 1] = tonumber(delivery)
   end
 end
 
+local function suppress(first)
+  skip = true
+  suppressed[#suppressed + 1] = event
+  firsts[#firsts + 1] = first
+  -- As consumers read it.
+  local hex = string.gsub(first, '.', function(byte) return string.format('%02x', string.byte(byte)) end)
+  local id = { sub(hex, 1, 8), sub(hex, 9, 12), sub(hex, 13, 16), sub(hex, 17, 20), sub(hex, 21) }
+  local name = counts .. ':' .. table.concat(id, '-')
+  pcall('INCR', name)
+  call('EXPIRE', name, argv[7])
+end
+
 local i = 9
-while i <= operations_end do
+while i < first_form do
   local operation = argv[i]
-  if operation == 'e' then
-    -- stream data severity source category: a normalized event
-    if is_repeat or is_suppressed then
-      entry = entry + 1
-    else
-      local stream = tonumber(argv[i + 1])
-      local key, length = KEYS[STREAMS + stream], lengths[stream]
-      if length == '0' then
-        add(pcall('XADD', key, '*', 'data', argv[i + 2], 'severity', argv[i + 3], 'source', argv[i + 4], 'category', argv[i + 5]))
-      else
-        add(pcall('XADD', key, 'MAXLEN', '~', length, '*', 'data', argv[i + 2], 'severity', argv[i + 3], 'source', argv[i + 4], 'category', argv[i + 5]))
+  local form = forms[operation]
+  if form then
+    entry = entry + 1
+    local begins = form[7]
+    if begins == 'v' then
+      event, key = event + 1, key + 1
+      skip = is_repeat
+      if skip then
+        repeated_keys = repeated_keys or {}
+        repeated_keys[key] = true
+      elseif some_seen and first_of[key] then
+        suppress(first_of[key])
       end
+    elseif begins == 'u' then
+      event = event + 1
+      skip = is_repeat
     end
-    i = i + 6
-  elseif operation == 'v' then
-    -- key id: an event begins; its entries follow
-    event = event + 1
-    is_suppressed = false
-    local key = argv[i + 1]
-    if bucket and key ~= '' and not is_repeat then
-      local first = seen[key]
-      if first then
-        is_suppressed = true
-        suppressed[#suppressed + 1] = event
-        firsts[#firsts + 1] = first
-        local name = counts .. ':' .. first
-        pcall('INCR', name)
-        call('EXPIRE', name, argv[7])
-      else
-        seen[key] = argv[i + 2]
-        fresh[#fresh + 1] = key
-        fresh[#fresh + 1] = argv[i + 2] .. now
+    if form[1] == 'e' then
+      -- data: a normalized event
+      if not skip then
+        touched[form[6]] = true
+        add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5]))
       end
+      i = i + 2
+    else
+      -- id data: a message for other sites
+      if not skip then
+        add(pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4], 'data', argv[i + 2]))
+      end
+      i = i + 3
+    end
+  elseif operation == 'w' then
+    -- key: an event begins that has a key of this batch a second time; its entries follow
+    event = event + 1
+    skip = is_repeat
+    local of = tonumber(argv[i + 1])
+    if not skip and not (repeated_keys and repeated_keys[of]) then
+      suppress(first_of[of] or sub(key_ids, 32 * of - 15, 32 * of))
+    end
+    i = i + 2
+  elseif operation == 'm' then
+    -- delivery mark: a packet that the broker delivers again begins. It is a repeat if the last one that was stored
+    -- under its id says the same, and if ids cannot have come round since.
+    local known = is_known(argv[i + 2])
+    begin(argv[i + 1], known)
+    if known then
+      -- Not counted: it brings no id nearer to its next use.
+      repeated_packets = repeated_packets + 1
     end
     i = i + 3
-  elseif operation == 'm' then
-    -- packet digest dup: a delivery of MQTT begins. Its mark says that this packet id was stored with this content; it
-    -- is believed only where the broker says that it delivers again, and only while ids cannot have come round.
-    local known = false
-    if argv[i + 3] == '1' then
-      local mark = call('HGET', session, argv[i + 1])
-      if mark and string.sub(mark, 1, 8) == argv[i + 2] then
-        known = count - tonumber(string.sub(mark, 9)) < horizon
-      end
-    end
-    begin(known)
-    if not known then
-      -- Repeats are not counted: they bring no id nearer to its next use.
-      count = count + 1
-      marks[#marks + 1] = argv[i + 1]
-      marks[#marks + 1] = argv[i + 2] .. count
-    end
-    i = i + 4
-  elseif operation == 'o' then
-    -- stream subject id kind data: something for other sites
-    if is_repeat or is_suppressed then
-      entry = entry + 1
-    else
-      add(pcall('XADD', KEYS[STREAMS + tonumber(argv[i + 1])], '*', 'subject', argv[i + 2], 'id', argv[i + 3], 'kind', argv[i + 4], 'data', argv[i + 5]))
-    end
-    i = i + 6
   elseif operation == 'n' then
-    -- a delivery that is never delivered again begins
-    begin(false)
+    -- a delivery begins that cannot be a repeat; only said behind one that can
+    begin(-1, false)
     i = i + 1
   elseif operation == 'k' then
-    -- request line: a line of a request that its client may send again begins
-    local name = requests .. ':' .. argv[i + 1]
-    begin(pcall('HSETNX', name, argv[i + 2], '1') == 0)
+    -- delivery request line: a line of a request that its client may send again begins
+    local name = requests .. ':' .. argv[i + 2]
+    begin(argv[i + 1], pcall('HSETNX', name, argv[i + 3], '1') == 0)
     call('EXPIRE', name, argv[6])
-    i = i + 3
+    i = i + 4
   elseif operation == 'a' then
-    -- stream group id: an entry that was read through a group begins; it goes with this step
-    local key = KEYS[STREAMS + tonumber(argv[i + 1])]
-    local pending = pcall('XACK', key, argv[i + 2], argv[i + 3])
-    begin(pending ~= 1)
+    -- delivery stream group id: an entry that was read through a group begins; it goes with this step
+    local name = KEYS[STREAMS + tonumber(argv[i + 2])]
+    local pending = pcall('XACK', name, argv[i + 3], argv[i + 4])
+    begin(argv[i + 1], pending ~= 1)
     if pending == 1 then
-      call('XDEL', key, argv[i + 3])
+      call('XDEL', name, argv[i + 4])
     end
-    i = i + 4
+    i = i + 5
   elseif operation == 'c' then
-    -- stream group id: the same, but the entry stays in its stream
-    begin(pcall('XACK', KEYS[STREAMS + tonumber(argv[i + 1])], argv[i + 2], argv[i + 3]) ~= 1)
-    i = i + 4
+    -- delivery stream group id: the same, but the entry stays in its stream
+    begin(argv[i + 1], pcall('XACK', KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3], argv[i + 4]) ~= 1)
+    i = i + 5
   elseif operation == 'x' then
-    -- stream id: an entry that is taken out of its stream begins
-    begin(pcall('XDEL', KEYS[STREAMS + tonumber(argv[i + 1])], argv[i + 2]) ~= 1)
-    i = i + 3
+    -- delivery stream id: an entry that is taken out of its stream begins
+    begin(argv[i + 1], pcall('XDEL', KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3]) ~= 1)
+    i = i + 4
   else
     -- 'g' stream values field value …: any other entry. It belongs to the delivery and not to an event.
+    entry = entry + 1
     local stream, values = tonumber(argv[i + 1]), tonumber(argv[i + 2])
-    if is_repeat then
-      entry = entry + 1
-    elseif lengths[stream] == '0' then
+    if not is_repeat then
+      touched[stream] = true
       add(pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 3, i + 2 + values)))
-    else
-      add(pcall('XADD', KEYS[STREAMS + stream], 'MAXLEN', '~', lengths[stream], '*', unpack(argv, i + 3, i + 2 + values)))
     end
     i = i + 3 + values
   end
 end
 
-if #fresh > 0 then
-  for from = 1, #fresh, 2000 do
-    call('HSET', bucket, unpack(fresh, from, math.min(from + 1999, #fresh)))
+-- Once a batch and not once an entry.
+for stream in pairs(touched) do
+  if lengths[stream] ~= '0' then
+    pcall('XTRIM', KEYS[STREAMS + stream], 'MAXLEN', '~', lengths[stream])
   end
-  call('PEXPIRE', bucket, 2 * window)
 end
-for from = 1, #marks, 2000 do
-  call('HSET', session, unpack(marks, from, math.min(from + 1999, #marks)))
+
+if keys_count > 0 then
+  -- Every batch has a stamp of its own: its producer with its number.
+  local stamp = producer .. ':' .. number
+  local fresh, some = {}, 0
+  for one = 1, keys_count do
+    if not first_of[one] and not (repeated_keys and repeated_keys[one]) then
+      fresh[some + 1], fresh[some + 2] = argv[first_key + one - 1], stamp
+      some = some + 2
+    end
+  end
+  if some > 0 then
+    for from = 1, some, 2000 do
+      call('HSET', bucket, unpack(fresh, from, math.min(from + 1999, some)))
+    end
+    call('HSET', bucket, stamp, string.format('%015d', now) .. key_ids)
+    call('PEXPIRE', bucket, 2 * window)
+  end
+end
+if packets > repeated_packets then
+  count = count + packets - repeated_packets
+  call('RPUSH', marks, string.format('%015d', count) .. packet_marks)
+  while oldest and tonumber(sub(oldest, 1, 15)) <= count - horizon do
+    call('LPOP', marks)
+    oldest = call('LINDEX', marks, 0)
+  end
+  call('EXPIRE', marks, argv[5])
 end
 call('HSET', session, 'epoch', math.max(epoch, registered), 'count', count)
 call('HSET', producers, producer, number)

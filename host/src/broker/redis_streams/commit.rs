@@ -19,8 +19,8 @@
 //!
 //! A delivery that comes again in another batch is recognised by its [`Guard`], in the same step:
 //!
-//! * **MQTT**: the session keeps, for each packet id, the digest of the delivery that was stored under it. A delivery
-//!   that the broker marks as a repetition (DUP), with the digest of its packet id, is a repeat. One without DUP is new,
+//! * **MQTT**: the session keeps the packet ids of what was stored, each with the digest of its delivery. A delivery
+//!   that the broker marks as a repetition (DUP), with the last digest of its packet id, is a repeat. One without DUP is new,
 //!   for a broker reuses an id only after it has our acknowledgement. Both together could still be wrong where a broker
 //!   reuses an id at once, for the same content, and we die before the second one is stored: the host could not tell it
 //!   from the first. So a mark counts only for as many deliveries as can be unacknowledged at a time (the horizon);
@@ -34,9 +34,12 @@
 //! of the batch's keys up, stores those that are new, and counts the others towards the first. This also catches what a
 //! broker delivers again under new packet ids, because it was killed and forgot that it had delivered it.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::{HashMap, hash_map::Entry as Slot},
+    sync::{Arc, LazyLock},
+};
 
-use redis::{Arg, Cmd, RedisError, Script, Value, from_redis_value};
+use redis::{Arg, Cmd, Pipeline, RedisError, Script, Value, from_redis_value};
 use uuid::Uuid;
 
 use super::{Connection, Layout, Pool, PoolError, Session, Stream};
@@ -56,7 +59,7 @@ pub enum Guard<'a> {
         /// Its packet id.
         id: u16,
         /// Digest of what it says and where it came from.
-        digest: [u8; 8],
+        digest: [u8; 6],
         /// Whether the broker says that it delivers it again.
         dup: bool,
     },
@@ -92,12 +95,40 @@ pub enum Guard<'a> {
 /// A batch while it is put together: deliveries, each with its events, each with its entries. Made by a [`Producer`].
 #[derive(Debug)]
 pub struct Commit {
-    command: Cmd,
     layout: Arc<Layout>,
-    keys: Vec<[u8; 16]>,
+    command: Cmd,
+    /// The entries alone, where the step is [`Step::Plain`](super::Step::Plain).
+    plain: Option<Pipeline>,
+    deliveries: usize,
+    /// Whether the delivery before could be a repeat.
+    guarded: bool,
+    /// Marks of packets, as the script takes them.
+    packets: Vec<u8>,
+    /// Keys of dedup with the place of each, and with the ids of their events, as the script takes them.
+    keys: HashMap<[u8; 16], usize>,
+    key_ids: Vec<u8>,
+    /// Forms of entries: an entry names its form by its place.
+    forms: Vec<Form>,
+    begun: Begun,
     entries: Vec<Stream>,
     /// Whether there is anything to do: a delivery alone may have to be acknowledged.
     is_empty: bool,
+}
+
+/// What entries have in common.
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    Event { stream: Stream, severity: String, source: String, category: String },
+    Outbox { stream: Stream, subject: String, kind: String },
+}
+
+/// How the first entry of an event begins it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    /// It has.
+    Yes,
+    WithKey,
+    WithoutKey,
 }
 
 /// Numbers the batches of one lane.
@@ -120,102 +151,185 @@ impl Producer {
         let mut command = Cmd::with_capacity(64 + bytes / 64, 512 + bytes);
         command.arg("EVALSHA").arg(SCRIPT.get_hash()).arg(keys.len()).arg(keys);
         command.arg(LAYOUT).arg(&self.name).arg(&self.layout.settings);
-        Commit { command, layout: Arc::clone(&self.layout), keys: Vec::new(), entries: Vec::new(), is_empty: true }
+        Commit {
+            layout: Arc::clone(&self.layout),
+            command,
+            plain: self.layout.is_plain.then(Pipeline::new),
+            deliveries: 0,
+            guarded: false,
+            packets: Vec::new(),
+            keys: HashMap::new(),
+            key_ids: Vec::new(),
+            forms: Vec::new(),
+            begun: Begun::Yes,
+            entries: Vec::new(),
+            is_empty: true,
+        }
     }
 
     /// Ends a batch; it is this producer's next. None if there is nothing to store.
     pub fn seal(&mut self, commit: Commit) -> Option<Sealed> {
-        let Commit { mut command, layout, keys, entries, is_empty } = commit;
+        let Commit { mut command, plain, layout, packets, keys, key_ids, forms, entries, is_empty, .. } = commit;
         if is_empty {
             return None;
         }
         self.number += 1;
-        for key in &keys {
-            command.arg(&key[..]);
+        for form in &forms {
+            match form {
+                Form::Event { stream, severity, source, category } => {
+                    command.arg("e").arg(stream.0 + 1).arg(severity).arg(source).arg(category)
+                }
+                Form::Outbox { stream, subject, kind } => {
+                    command.arg("o").arg(stream.0 + 1).arg(subject).arg(kind).arg("")
+                }
+            };
         }
-        command.arg(keys.len()).arg(self.number);
-        Some(Sealed { command, layout, entries, number: self.number, is_foreign: false, epoch: None })
+        for key_id in key_ids.chunks(32) {
+            command.arg(&key_id[..16]);
+        }
+        command.arg(&key_ids).arg(&packets).arg(packets.len() / 8).arg(keys.len()).arg(forms.len()).arg(self.number);
+        Some(Sealed { command, plain, layout, entries, number: self.number, is_foreign: false, epoch: None })
     }
 }
 
 impl Commit {
-    /// The streams that it may write to.
-    #[must_use]
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
     /// Begins a delivery.
     pub fn delivery(&mut self, guard: Guard<'_>) {
-        let command = &mut self.command;
+        let (command, place) = (&mut self.command, self.deliveries);
+        self.deliveries += 1;
+        let was_guarded = std::mem::replace(&mut self.guarded, true);
         match guard {
-            Guard::None => command.arg("n"),
-            Guard::Packet { id, digest, dup } => command.arg("m").arg(id).arg(&digest[..]).arg(u8::from(dup)),
+            Guard::None => self.guarded = false,
+            Guard::Packet { id, digest, dup } => {
+                let mark = self.packets.len();
+                self.packets.extend_from_slice(&id.to_be_bytes());
+                self.packets.extend_from_slice(&digest);
+                self.guarded = dup;
+                if dup {
+                    command.arg("m").arg(place).arg(&self.packets[mark..]);
+                }
+            }
             Guard::Request { key, line, digest } => {
-                command.arg("k").arg(hex(key)).arg(format!("{line}:{}", hex(&digest)))
+                command.arg("k").arg(place).arg(hex(key)).arg(format!("{line}:{}", hex(&digest)));
             }
             Guard::Entry { stream, group, id, remove } => {
-                let operation = if remove { "a" } else { "c" };
                 self.is_empty = false;
-                command.arg(operation).arg(stream.0 + 1).arg(group).arg(id)
+                command.arg(if remove { "a" } else { "c" }).arg(place).arg(stream.0 + 1).arg(group).arg(id);
             }
             Guard::Removal { stream, id } => {
                 self.is_empty = false;
-                command.arg("x").arg(stream.0 + 1).arg(id)
-            }
-        };
-    }
-
-    /// Begins an event of the delivery. Events of the same `key` are one, within the window; none: it is never.
-    pub fn event(&mut self, key: Option<[u8; 16]>, id: Uuid) {
-        self.command.arg("v");
-        match key {
-            Some(key) => {
-                self.command.arg(&key[..]);
-                self.keys.push(key);
-            }
-            None => {
-                self.command.arg("");
+                command.arg("x").arg(place).arg(stream.0 + 1).arg(id);
             }
         }
-        self.command.arg(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        if was_guarded && !self.guarded {
+            command.arg("n");
+        }
+    }
+
+    /// Begins an event of the delivery, which must have an entry. Events of the same `key` are one, within the window;
+    /// none: it is never.
+    pub fn event(&mut self, key: Option<[u8; 16]>, id: Uuid) {
+        let Some(key) = key else {
+            self.begun = Begun::WithoutKey;
+            return;
+        };
+        let place = self.keys.len() + 1;
+        match self.keys.entry(key) {
+            Slot::Vacant(slot) => {
+                slot.insert(place);
+                self.key_ids.extend_from_slice(&key);
+                self.key_ids.extend_from_slice(id.as_bytes());
+                self.begun = Begun::WithKey;
+            }
+            // The same content twice in one batch.
+            Slot::Occupied(slot) => {
+                self.command.arg("w").arg(slot.get());
+                self.begun = Begun::Yes;
+            }
+        }
     }
 
     /// An entry of the event: normalized, as consumers read it.
     pub fn normalized(&mut self, stream: Stream, data: &[u8], severity: &str, source: &str, category: &str) {
-        self.add("e", stream).arg(data).arg(severity).arg(source).arg(category);
+        if self.plain.is_some() {
+            let texts = [("severity", severity), ("source", source), ("category", category)];
+            let [severity, source, category] = texts.map(|(name, text)| (name, text.as_bytes()));
+            return self.add_plain(stream, &[("data", data), severity, source, category]);
+        }
+        let of = |form: &Form| match form {
+            Form::Event { stream: s, severity: a, source: b, category: c } => {
+                *s == stream && a == severity && b == source && c == category
+            }
+            Form::Outbox { .. } => false,
+        };
+        let form = self.forms.iter().position(of).unwrap_or_else(|| {
+            let [severity, source, category] = [severity, source, category].map(str::to_owned);
+            self.forms.push(Form::Event { stream, severity, source, category });
+            self.forms.len() - 1
+        });
+        self.add(form, stream).arg(data);
     }
 
     /// An entry of the event: a message for other sites.
     pub fn outbox(&mut self, stream: Stream, subject: &str, id: &str, kind: &str, data: &[u8]) {
-        self.add("o", stream).arg(subject).arg(id).arg(kind).arg(data);
+        if self.plain.is_some() {
+            let texts = [("subject", subject), ("id", id), ("kind", kind)];
+            let [subject, id, kind] = texts.map(|(name, text)| (name, text.as_bytes()));
+            return self.add_plain(stream, &[subject, id, kind, ("data", data)]);
+        }
+        let of = |form: &Form| match form {
+            Form::Outbox { stream: s, subject: a, kind: b } => *s == stream && a == subject && b == kind,
+            Form::Event { .. } => false,
+        };
+        let form = self.forms.iter().position(of).unwrap_or_else(|| {
+            self.forms.push(Form::Outbox { stream, subject: subject.to_owned(), kind: kind.to_owned() });
+            self.forms.len() - 1
+        });
+        self.add(form, stream).arg(id).arg(data);
     }
 
     /// An entry of the delivery, or of none.
     pub fn entry(&mut self, stream: Stream, fields: &[(&str, &[u8])]) {
-        let command = self.add("g", stream).arg(2 * fields.len());
+        if self.plain.is_some() {
+            return self.add_plain(stream, fields);
+        }
+        self.entries.push(stream);
+        self.is_empty = false;
+        self.command.arg("g").arg(stream.0 + 1).arg(2 * fields.len());
         for (name, value) in fields {
-            command.arg(name).arg(value);
+            self.command.arg(name).arg(value);
         }
     }
 
-    /// How many entries.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is nothing to store.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.is_empty
-    }
-
-    fn add(&mut self, operation: &str, stream: Stream) -> &mut Cmd {
+    fn add_plain(&mut self, stream: Stream, fields: &[(&str, &[u8])]) {
         self.entries.push(stream);
         self.is_empty = false;
-        // The script counts from 1.
-        self.command.arg(operation).arg(stream.0 + 1)
+        let Some(pipeline) = &mut self.plain else { return };
+        // As much as it takes: entries are large, and growing one would copy it.
+        let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut command = Cmd::with_capacity(2 * fields.len() + 6, bytes + 64);
+        command.arg("XADD").arg(self.layout.key(stream));
+        let length = self.layout.length(stream);
+        if length > 0 {
+            command.arg("MAXLEN").arg("~").arg(length);
+        }
+        command.arg("*");
+        for (name, value) in fields {
+            command.arg(*name).arg(*value);
+        }
+        pipeline.add_command(command);
+    }
+
+    /// The script counts forms from 1.
+    fn add(&mut self, form: usize, stream: Stream) -> &mut Cmd {
+        self.entries.push(stream);
+        self.is_empty = false;
+        let begins = match std::mem::replace(&mut self.begun, Begun::Yes) {
+            Begun::Yes => "",
+            Begun::WithKey => "v",
+            Begun::WithoutKey => "u",
+        };
+        self.command.arg(format!("{begins}{}", form + 1))
     }
 }
 
@@ -223,6 +337,7 @@ impl Commit {
 #[derive(Debug)]
 pub struct Sealed {
     command: Cmd,
+    plain: Option<Pipeline>,
     layout: Arc<Layout>,
     entries: Vec<Stream>,
     /// Its number among its producer's.
@@ -312,7 +427,15 @@ impl Sealed {
         // The name of the command, the script, the number of keys, and then the first key.
         let is_foreign = arguments.get(3).is_none_or(|session| session != layout.session().as_bytes());
         let number = number.ok_or((redis::ErrorKind::Parse, "the record does not end with a number"))?;
-        Ok(Self { command, layout: Arc::clone(layout), entries: Vec::new(), number, is_foreign, epoch: None })
+        Ok(Self {
+            command,
+            plain: None,
+            layout: Arc::clone(layout),
+            entries: Vec::new(),
+            number,
+            is_foreign,
+            epoch: None,
+        })
     }
 
     /// Stores it, as surely as `session` wants it.
@@ -330,6 +453,10 @@ impl Sealed {
     }
 
     async fn store_on(&mut self, connection: &mut Connection, session: &Session) -> Result<Stored, CommitError> {
+        if let Some(pipeline) = &self.plain {
+            pipeline.query_async::<Value>(&mut **connection).await.map_err(CommitError::Again)?;
+            return Ok(Stored::default());
+        }
         let epoch = session.epoch(connection).await.map_err(CommitError::Again)?;
         if self.epoch.is_none() {
             let epoch = if self.is_foreign { 0 } else { epoch };
@@ -350,7 +477,7 @@ impl Sealed {
 }
 
 /// The script's answer to a batch that it has stored: the numbers of [`Stored`], and the texts that belong to them.
-type Answer = (u8, u64, Vec<usize>, Vec<usize>, Vec<String>, Vec<usize>, Vec<String>);
+type Answer = (u8, u64, Vec<usize>, Vec<usize>, Vec<Vec<u8>>, Vec<usize>, Vec<String>);
 
 impl Stored {
     fn of(answer: Value, number: u64, session: &Session) -> Result<Self, CommitError> {
@@ -363,7 +490,7 @@ impl Stored {
         }
         let (_, before, repeats, suppressed, firsts, refused, reasons): Answer =
             from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
-        let firsts: Result<Vec<_>, _> = firsts.iter().map(|first| Uuid::try_parse(first)).collect();
+        let firsts: Result<Vec<_>, _> = firsts.iter().map(|first| Uuid::from_slice(first)).collect();
         Ok(Self {
             before: false,
             lost: number.saturating_sub(before + 1),

@@ -35,6 +35,8 @@ pub struct Config {
     pub state: String,
     /// How sure it must be that a batch is stored before its sources hear of it.
     pub durability: Level,
+    /// What a batch is to Redis.
+    pub step: Step,
     /// How many replicas must have it, for `durability = "replicas"`; with `"fsync"` on their disks, too.
     pub replicas: u32,
 }
@@ -64,6 +66,18 @@ impl Config {
         let own = [&self.dead_letter, &self.audit, &self.outbox];
         self.streams.iter().filter(move |(name, _)| !own.contains(name)).map(|(name, length)| (name, *length))
     }
+}
+
+/// `[redis] step`: what a batch is to Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// One step: all or nothing, and a repeat is recognised.
+    #[default]
+    Atomic,
+    /// As most clients write: entries one after the other in one pipeline. What is interrupted is stored again, in part
+    /// a second time, and nothing is deduplicated. It is there to measure what the atomic step costs.
+    Plain,
 }
 
 /// Streams of the seeds with their lengths.
@@ -100,6 +114,7 @@ impl Default for Config {
             state: "aurora:state".to_owned(),
             durability: Level::Memory,
             replicas: 0,
+            step: Step::Atomic,
         }
     }
 }
@@ -167,6 +182,7 @@ impl fmt::Debug for Config {
             .field("state", state)
             .field("durability", &self.durability)
             .field("replicas", &self.replicas)
+            .field("step", &self.step)
             .finish()
     }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::Config;
+use super::{Config, Step};
 
 /// The keys that commits of this daemon touch, as its script numbers them, and what the script must know besides.
 /// Made once; commits share it.
@@ -12,6 +12,8 @@ pub struct Layout {
     pub(super) keys: Vec<String>,
     /// Names and lengths of the streams, in the same order.
     streams: Vec<(String, u64)>,
+    /// Whether batches are plain entries, without the script.
+    pub(super) is_plain: bool,
     /// Arguments of the script that are the same for every commit, by its order: from the window of dedup on.
     pub(super) settings: [String; 6],
 }
@@ -38,14 +40,16 @@ const REQUESTS: Duration = Duration::from_hours(24);
 const COUNTS: Duration = Duration::from_hours(24 * 7);
 
 /// The script's own keys before the streams.
-const OWN: usize = 5;
+const OWN: usize = 6;
 
 impl Layout {
     /// For the session `name`, which is unique among the daemons that use this Redis, with `streams` by name and
     /// length (0: never trimmed).
     #[must_use]
     pub fn new(config: &Config, name: String, streams: Vec<(String, u64)>, memory: &Memory) -> Arc<Self> {
-        let own = [&format!("session:{name}"), &format!("producers:{name}"), "dedup", "requests", "suppressed"];
+        let of_session = ["session", "producers", "packets"].map(|key| format!("{key}:{name}"));
+        let [session, producers, packets] = of_session.each_ref();
+        let own = [session, producers, packets, "dedup", "requests", "suppressed"];
         let own: [_; OWN] = own.map(|key| config.state_key(key));
         let names = streams.iter().map(|(name, _)| config.key(name));
         let lengths: Vec<_> = streams.iter().map(|(_, length)| length.to_string()).collect();
@@ -57,7 +61,13 @@ impl Layout {
             COUNTS.as_secs().to_string(),
             lengths.join(","),
         ];
-        Arc::new(Self { name, keys: own.into_iter().chain(names).collect(), streams, settings })
+        Arc::new(Self {
+            name,
+            is_plain: config.step == Step::Plain,
+            keys: own.into_iter().chain(names).collect(),
+            streams,
+            settings,
+        })
     }
 
     /// Name of the session whose commits these are.
@@ -76,6 +86,11 @@ impl Layout {
     #[must_use]
     pub fn name(&self, stream: Stream) -> &str {
         &self.streams[stream.0].0
+    }
+
+    /// Length of a stream; 0: it is never trimmed.
+    pub(super) fn length(&self, stream: Stream) -> u64 {
+        self.streams[stream.0].1
     }
 
     /// The key of a stream.

@@ -10,7 +10,7 @@ mod pool;
 mod probe;
 
 pub use commit::{Commit, CommitError, Guard, Producer, Sealed, Stored};
-pub use config::Config;
+pub use config::{Config, Step};
 pub use durability::{Durability, Level};
 pub use layout::{Layout, Memory, Stream};
 pub use outbox::{GROUP, Outbox, Waiting, group_is_gone};

@@ -1,0 +1,312 @@
+//! Decided batches on disk, in order, while Redis is away. A batch is an opaque record here: the bytes of the Redis
+//! command that stores it.
+//!
+//! # One file for each record
+//!
+//! Not an embedded database: a batch is large (up to about a MiB) and there are a few hundred of them a second at most,
+//! so a file each costs little; and a byte that goes bad must cost one record, while a log-structured store or a B-tree
+//! cuts off or refuses everything behind its first bad page. The file holds the record as it is (`redis-cli --pipe`
+//! reads it), its [name](name) holds the rest, so there is no format of ours in between.
+//!
+//! ```text
+//! lock                                    held by the daemon that runs
+//! 00000000000000000041.removed            all up to this number is done with
+//! 00000000000000000042-….resp             waits, the oldest first
+//! 7.tmp                                   being written
+//! damaged/                                what cannot be read, or will never be taken; for a person to look at
+//! ```
+//!
+//! # What a crash leaves
+//!
+//! | crash | afterwards |
+//! |---|---|
+//! | while a record is written, or before it has its name | a `.tmp`, removed at the next start; nobody was told that it is stored |
+//! | after the rename, before the folder is synced | the record or nothing; if it is there, it is whole, and it comes to Redis twice |
+//! | after `append` has returned | the record: it and the folder are synced |
+//! | while it is being replayed, or right after [`Spool::remove`] | it may come again: removals are not synced |
+//!
+//! So a record may come twice, and the script that stores it recognises that. It is never lost once it was accepted,
+//! and the queue never skips one without a [`Damage`].
+//!
+//! Order is that of the numbers. They are given out in the order in which appends end, and never twice; the time in a
+//! name tells only how old it is. All file work runs on blocking threads.
+
+mod config;
+mod error;
+mod damage;
+mod name;
+mod room;
+mod records;
+mod append;
+mod scan;
+mod folder;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+pub use config::Config;
+pub use damage::Damage;
+pub use error::Error;
+
+use append::Staged;
+use folder::Folder;
+use read::{Found, read};
+use room::{Room, space};
+
+use crate::telemetry::{Chain, Metrics, SpoolMetrics};
+
+/// A queue of records on disk. Cheap to clone; the folder is free for another when the last clone is gone.
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+/// A record to be replayed, as it was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the order.
+    pub number: u64,
+    /// Events in it.
+    pub events: u32,
+    /// When it was written, Unix ms.
+    pub written_ms: i64,
+    /// Its content.
+    pub bytes: Bytes,
+}
+
+/// What is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Records.
+    pub records: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Disk space that they take, in blocks of 4 KiB.
+    pub bytes: u64,
+    /// When the oldest was written, Unix ms.
+    pub oldest_ms: Option<i64>,
+}
+
+struct Shared {
+    path: PathBuf,
+    room: Arc<Room>,
+    tickets: AtomicU64,
+    /// Whole and synced, waiting for a number.
+    staged: Mutex<Vec<Staged>>,
+    /// Held while files are named and removed, so only ever by blocking threads.
+    folder: Mutex<Folder>,
+    depth: watch::Sender<Depth>,
+    metrics: SpoolMetrics,
+}
+
+impl Spool {
+    /// Takes the folder over, and says what of it is lost; that is logged and counted already. Blocks.
+    ///
+    /// # Errors
+    /// Another daemon has the folder, or the system refuses.
+    pub fn open(config: &Config, metrics: &Metrics) -> Result<(Self, Vec<Damage>), Error> {
+        let (folder, damage) = scan::open(&config.path, config.max_bytes.as_u64())?;
+        let shared = Shared {
+            path: folder.path.clone(),
+            room: Arc::clone(&folder.room),
+            tickets: AtomicU64::new(0),
+            staged: Mutex::default(),
+            depth: watch::Sender::default(),
+            metrics: metrics.spool.clone(),
+            folder: Mutex::new(folder),
+        };
+        shared.tell(&lock(&shared.folder));
+        damage.iter().for_each(|damage| shared.report(damage));
+        Ok((Self { shared: Arc::new(shared) }, damage))
+    }
+
+    /// Puts a record behind all others, and returns its number when it will survive a crash. Of appends that overlap any
+    /// may come first. If the future is dropped, the record may be appended all the same.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::TooLarge`], or what the system says: then it is not in the queue. The exceptions are a
+    /// disk that fails after it has taken the record, and [`Error::CutOff`]: then it may be.
+    pub async fn append(&self, events: u32, record: Bytes) -> Result<u64, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.append(events, &record)).await
+    }
+
+    /// The oldest record, which stays until it is [removed](Self::remove). Damaged ones before it are set aside, logged
+    /// and counted.
+    ///
+    /// # Errors
+    /// What the system says, where that is not about one record: try again later.
+    pub async fn oldest(&self) -> Result<Option<Record>, Error> {
+        self.after(0).await
+    }
+
+    /// The first record behind `number`, to be read while those before it are under way. Otherwise as
+    /// [`oldest`](Self::oldest).
+    ///
+    /// # Errors
+    /// As of [`oldest`](Self::oldest).
+    pub async fn after(&self, number: u64) -> Result<Option<Record>, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.after(number)).await
+    }
+
+    /// Takes a record out of the queue because it is stored elsewhere. Its file goes when all before it are gone. Freeing
+    /// a file can take milliseconds, so a replay that is in a hurry sends the next record meanwhile.
+    ///
+    /// # Errors
+    /// The file could not be removed: the record does not come again now, but after the next start.
+    pub async fn remove(&self, number: u64) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.remove(number)).await
+    }
+
+    /// Moves a record to `damaged/` because it can never be replayed, for the `reason` that the log gets.
+    ///
+    /// # Errors
+    /// It could not be moved, and is still in the queue.
+    pub async fn set_aside(&self, number: u64, reason: impl Into<String>) -> Result<(), Error> {
+        let (shared, reason) = (Arc::clone(&self.shared), reason.into());
+        blocking(move || shared.condemn(number, Found::Damaged(reason)).map(drop)).await
+    }
+
+    /// Whether there is nothing on disk.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shared.depth.borrow().records == 0
+    }
+
+    /// What is on disk.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        *self.shared.depth.borrow()
+    }
+
+    /// The same for who waits: for something to replay, or for room.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Depth> {
+        self.shared.depth.subscribe()
+    }
+}
+
+impl Shared {
+    fn append(&self, events: u32, record: &[u8]) -> Result<u64, Error> {
+        let bytes = record.len() as u64;
+        if space(bytes) > self.room.max() {
+            return Err(Error::TooLarge { bytes, most: self.room.max() });
+        }
+        let full = || Error::Full { path: self.path.clone(), source: None };
+        let taken = self.room.take(space(bytes)).ok_or_else(full)?;
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        match Staged::write(&self.path, ticket, events, record, taken) {
+            Ok(staged) => lock(&self.staged).push(staged),
+            Err(error) => {
+                // Others may wait for the room that was meant for this one.
+                self.tell(&lock(&self.folder));
+                return Err(Error::of_write(&self.path, error));
+            }
+        }
+
+        let mut folder = lock(&self.folder);
+        // Whoever had the lock before may have placed ours along with his own.
+        let result = match folder.answers.remove(&ticket) {
+            Some(result) => result,
+            None => {
+                let group = std::mem::take(&mut *lock(&self.staged));
+                folder.place(group);
+                self.tell(&folder);
+                let lost = || io::Error::other("no answer for it");
+                folder.answers.remove(&ticket).unwrap_or_else(|| Err(Error::of_write(&self.path, lost())))
+            }
+        };
+        if result.is_ok() {
+            self.metrics.appended.inc_by(u64::from(events));
+        }
+        result
+    }
+
+    fn after(&self, number: u64) -> Result<Option<Record>, Error> {
+        loop {
+            let Some(name) = lock(&self.folder).records.following(number).cloned() else { return Ok(None) };
+            let path = self.path.join(name.to_string());
+            match read(&self.path, &name).map_err(Error::io("read", &path))? {
+                Found::Sound(bytes) => {
+                    let (events, written_ms) = (name.events, name.written_ms);
+                    return Ok(Some(Record { number: name.number, events, written_ms, bytes }));
+                }
+                found => self.condemn(name.number, found)?,
+            }
+        }
+    }
+
+    fn remove(&self, number: u64) -> Result<(), Error> {
+        let mut folder = lock(&self.folder);
+        let Some(events) = folder.records.awaited(number).map(|name| name.events) else { return Ok(()) };
+        // Until all before it are gone its file stays: a hole in the numbers would look like a loss after a crash.
+        folder.records.finish(number);
+        self.metrics.replayed.inc_by(u64::from(events));
+        self.clear(folder)
+    }
+
+    fn condemn(&self, number: u64, found: Found) -> Result<(), Error> {
+        let mut folder = lock(&self.folder);
+        if let Some(damage) = folder.condemn(number, found)? {
+            self.report(&damage);
+            if let Err(error) = self.clear(folder) {
+                tracing::warn!(error = %Chain(&error), "cannot tidy the spool up");
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files that nobody waits for any more. Without the lock: it can take milliseconds to free the blocks
+    /// of a file, and appenders need not wait for that.
+    fn clear(&self, mut folder: MutexGuard<'_, Folder>) -> Result<(), Error> {
+        let (gone, mut result) = folder.clear_front();
+        drop(folder);
+        for name in gone {
+            let path = self.path.join(name.to_string());
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    result = result.and(Err(Error::io("remove", &path)(error)));
+                }
+                _ => self.room.give_back(space(name.bytes)),
+            }
+        }
+        // Last, for those who wait for room.
+        self.tell(&lock(&self.folder));
+        result
+    }
+
+    fn report(&self, damage: &Damage) {
+        damage.log();
+        self.metrics.damaged.inc_by(damage.records());
+    }
+
+    /// Shows what is on disk. Under the folder's lock, so that the last to tell knows best.
+    fn tell(&self, folder: &MutexGuard<'_, Folder>) {
+        let depth = folder.records.depth();
+        self.metrics.show(&depth);
+        self.depth.send_replace(depth);
+    }
+}
+
+/// A panic under a lock of ours leaves nothing half done that the next one could stumble over: files are judged anew.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::CutOff)?
+}
