@@ -1,10 +1,10 @@
-//! A TCP proxy that does what networks do: cut, delay, throttle, freeze, close one way.
+//! A TCP proxy that does what networks do: cut, delay, throttle, freeze, close one way, lose an answer, lead elsewhere.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::Ipv4Addr,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +16,8 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+
+use crate::tap::{Tap, Way};
 
 /// What is wrong with the network just now. The default is: nothing.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +46,39 @@ pub struct Faults {
 pub struct Proxy {
     port: u16,
     faults: watch::Sender<Faults>,
-    connections: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     accepting: JoinHandle<()>,
+}
+
+/// What all connections of a proxy share.
+#[derive(Debug, Default)]
+struct Shared {
+    upstream: AtomicU16,
+    connections: AtomicUsize,
+    snare: Mutex<Option<Snare>>,
+    answers_lost: AtomicUsize,
+    tap: Option<Tap>,
+}
+
+/// Which requests go through while their answers do not.
+#[derive(Debug)]
+struct Snare {
+    marker: Vec<u8>,
+    left: usize,
+}
+
+impl Shared {
+    /// Whether the answer to a request with these bytes is to be lost.
+    fn snares(&self, request: &[u8]) -> bool {
+        let mut snare = self.snare.lock().unwrap_or_else(PoisonError::into_inner);
+        match snare.as_mut() {
+            Some(Snare { marker, left }) if *left > 0 && request.windows(marker.len()).any(|seen| seen == marker) => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Proxy {
@@ -54,23 +87,34 @@ impl Proxy {
     /// # Errors
     /// It cannot listen.
     pub async fn start(upstream: u16) -> Result<Self> {
+        Self::listen(upstream, None).await
+    }
+
+    /// The same before an MQTT broker, with a [`Tap`] on what passes.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn start_tapped(upstream: u16) -> Result<Self> {
+        Self::listen(upstream, Some(Tap::default())).await
+    }
+
+    async fn listen(upstream: u16, tap: Option<Tap>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy cannot listen")?;
         let port = listener.local_addr().context("the proxy has no address")?.port();
         let (faults, watching) = watch::channel(Faults::default());
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, upstream));
+        let shared = Arc::new(Shared { upstream: upstream.into(), tap, ..Shared::default() });
+        let sharing = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             // Owned here, so that all connections end with the proxy.
             let mut passing = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::Relaxed);
+                sharing.connections.fetch_add(1, Ordering::Relaxed);
                 if !watching.borrow().refuse {
-                    passing.spawn(connection(client, upstream, watching.clone()));
+                    passing.spawn(connection(client, Arc::clone(&sharing), watching.clone()));
                 }
             }
         });
-        Ok(Self { port, faults, connections, accepting })
+        Ok(Self { port, faults, shared, accepting })
     }
 
     /// Where it listens.
@@ -82,7 +126,31 @@ impl Proxy {
     /// Connections so far, refused ones too.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// What the tap has seen; none without one.
+    #[must_use]
+    pub fn tap(&self) -> Option<&Tap> {
+        self.shared.tap.as_ref()
+    }
+
+    /// New connections go to another port. The others stay.
+    pub fn lead_to(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::Relaxed);
+    }
+
+    /// The next `times` requests that contain `marker` reach the broker, and the connection is cut when it answers:
+    /// what was asked for is done, and nobody hears of it.
+    pub fn lose_answers_to(&self, marker: &[u8], times: usize) {
+        let snare = Snare { marker: marker.to_vec(), left: times };
+        *self.shared.snare.lock().unwrap_or_else(PoisonError::into_inner) = Some(snare);
+    }
+
+    /// Answers lost so far by [`lose_answers_to`](Self::lose_answers_to).
+    #[must_use]
+    pub fn answers_lost(&self) -> usize {
+        self.shared.answers_lost.load(Ordering::Relaxed)
     }
 
     /// Changes what is wrong.
@@ -120,7 +188,8 @@ impl Drop for Proxy {
     }
 }
 
-async fn connection(client: TcpStream, upstream: SocketAddr, faults: watch::Receiver<Faults>) {
+async fn connection(client: TcpStream, shared: Arc<Shared>, faults: watch::Receiver<Faults>) {
+    let upstream = (Ipv4Addr::LOCALHOST, shared.upstream.load(Ordering::Relaxed));
     let Ok(broker) = TcpStream::connect(upstream).await else { return };
     let (cuts, half_closes, cut_after) = {
         let faults = faults.borrow();
@@ -129,15 +198,20 @@ async fn connection(client: TcpStream, upstream: SocketAddr, faults: watch::Rece
     let (from_client, to_client) = client.into_split();
     let (from_broker, to_broker) = broker.into_split();
     let mut watching = faults.clone();
+    let doomed = AtomicBool::new(false);
+    let mut tap = shared.tap.as_ref().map(Tap::connection);
+    let (tap_up, tap_down) = tap.as_mut().map_or((None, None), |(up, down)| (Some(up), Some(down)));
     let down = async {
         let mut half = faults.clone();
         let half_closed = async move { half.wait_for(|faults| faults.half_closes != half_closes).await.is_ok() };
+        let passing = Passing { faults: faults.clone(), left: None, tap: tap_down, shared: &shared, doomed: &doomed };
         tokio::select! {
-            ended = pass(from_broker, to_client, faults.clone(), None, false) => ended,
+            ended = passing.run(from_broker, to_client, false) => ended,
             _ = half_closed => Ended::Closed,
         }
     };
-    let up = pass(from_client, to_broker, faults.clone(), cut_after, true);
+    let passing = Passing { faults: faults.clone(), left: cut_after, tap: tap_up, shared: &shared, doomed: &doomed };
+    let up = passing.run(from_client, to_broker, true);
     let both = async {
         tokio::pin!(up, down);
         // A closed way leaves the other one open; a cut takes both.
@@ -159,51 +233,66 @@ enum Ended {
     Cut,
 }
 
-async fn pass(
-    mut from: tcp::OwnedReadHalf,
-    mut to: tcp::OwnedWriteHalf,
-    mut faults: watch::Receiver<Faults>,
-    mut left: Option<usize>,
-    up: bool,
-) -> Ended {
-    let flows = move |faults: &Faults| !(faults.frozen || up && faults.frozen_up);
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        if faults.wait_for(flows).await.is_err() {
-            return Ended::Cut;
-        }
-        let (delay, rate) = {
-            let faults = faults.borrow();
-            (faults.delay, faults.bytes_per_second)
-        };
-        // Small bites when throttled, so that a change of mind is soon heard.
-        let bite =
-            if rate == 0 { buffer.len() } else { usize::try_from(rate / 20).unwrap_or(1).clamp(1, buffer.len()) };
-        let read = match from.read(&mut buffer[..bite]).await {
-            Ok(0) | Err(_) => {
-                to.shutdown().await.ok();
+/// One way of a connection.
+struct Passing<'a> {
+    faults: watch::Receiver<Faults>,
+    left: Option<usize>,
+    tap: Option<&'a mut Way>,
+    shared: &'a Shared,
+    /// Set on the way there when the answer is to be lost on the way back.
+    doomed: &'a AtomicBool,
+}
+
+impl Passing<'_> {
+    async fn run(mut self, mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, to_broker: bool) -> Ended {
+        let flows = move |faults: &Faults| !(faults.frozen || to_broker && faults.frozen_up);
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            if self.faults.wait_for(flows).await.is_err() {
+                return Ended::Cut;
+            }
+            let (delay, rate) = {
+                let faults = self.faults.borrow();
+                (faults.delay, faults.bytes_per_second)
+            };
+            // Small bites when throttled, so that a change of mind is soon heard.
+            let bite =
+                if rate == 0 { buffer.len() } else { usize::try_from(rate / 20).unwrap_or(1).clamp(1, buffer.len()) };
+            let read = match from.read(&mut buffer[..bite]).await {
+                Ok(0) | Err(_) => {
+                    to.shutdown().await.ok();
+                    return Ended::Closed;
+                }
+                Ok(read) => read,
+            };
+            // Frozen while it waited for bytes: these wait too.
+            if self.faults.wait_for(flows).await.is_err() {
+                return Ended::Cut;
+            }
+            if to_broker && self.shared.snares(&buffer[..read]) {
+                self.doomed.store(true, Ordering::Relaxed);
+            } else if !to_broker && self.doomed.load(Ordering::Relaxed) {
+                self.shared.answers_lost.fetch_add(1, Ordering::Relaxed);
+                return Ended::Cut;
+            }
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            if rate > 0 {
+                tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
+            }
+            let passed = self.left.map_or(read, |left| read.min(left));
+            if to.write_all(&buffer[..passed]).await.is_err() {
                 return Ended::Closed;
             }
-            Ok(read) => read,
-        };
-        // Frozen while it waited for bytes: these wait too.
-        if faults.wait_for(flows).await.is_err() {
-            return Ended::Cut;
-        }
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        if rate > 0 {
-            tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
-        }
-        let passed = left.map_or(read, |left| read.min(left));
-        if to.write_all(&buffer[..passed]).await.is_err() {
-            return Ended::Closed;
-        }
-        if let Some(left) = &mut left {
-            *left -= passed;
-            if *left == 0 {
-                return Ended::Cut;
+            if let Some(tap) = &mut self.tap {
+                tap.see(&buffer[..passed]);
+            }
+            if let Some(left) = &mut self.left {
+                *left -= passed;
+                if *left == 0 {
+                    return Ended::Cut;
+                }
             }
         }
     }
@@ -288,5 +377,25 @@ mod tests {
         proxy.half_close();
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
         stream.write_all(b"ping").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn loses_the_answer_to_a_marked_request_and_to_no_other() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let (mut plain, mut marked) = (connect(&proxy).await, connect(&proxy).await);
+        proxy.lose_answers_to(b"in", 1);
+        marked.write_all(b"ping").await.unwrap();
+        assert!(matches!(marked.read(&mut [0; 4]).await, Ok(0) | Err(_)));
+        assert_eq!(proxy.answers_lost(), 1);
+        round_trip(&mut plain).await.unwrap();
+        round_trip(&mut connect(&proxy).await).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn leads_new_connections_elsewhere() {
+        let proxy = Proxy::start(crate::free_port().unwrap()).await.unwrap();
+        assert!(round_trip(&mut connect(&proxy).await).await.is_err());
+        proxy.lead_to(echo().await);
+        round_trip(&mut connect(&proxy).await).await.unwrap();
     }
 }
