@@ -58,7 +58,7 @@ pub async fn clock_stepped(bench: Bench) -> Result<Row> {
     let plan = strict()
         .environment("LD_PRELOAD", &faketime()?.display().to_string())
         .environment("FAKETIME_TIMESTAMP_FILE", "{site}/clock")
-        .environment("FAKETIME_CACHE_DURATION", "1")
+        .environment("FAKETIME_NO_CACHE", "1")
         .environment("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let mut run = bench.start(plan, Shape::Mixed, 1_000.0).await?;
     let clock = run.site.folder().join("clock");

@@ -104,7 +104,7 @@ async fn soak() -> Result<()> {
             let bench = Bench { case: case.name, form: Form::Long, seed, version };
             let row = (case.run)(bench).await.unwrap_or_else(|error| {
                 let problems = vec![format!("MQTT {version}: {error:#}")];
-                Row { case: case.name.to_owned(), problems, ..Row::default() }
+                Row { case: case.name.replace('_', " "), problems, ..Row::default() }
             });
             match &mut sum {
                 Some(sum) => sum.add(row),

@@ -49,10 +49,15 @@ async fn forgetful(bench: Bench, fsync: Fsync, window: Duration) -> Result<Row> 
     run.count(&excused).await
 }
 
-/// Batches that Redis stored while its answer was lost: they come again, and must be known.
+/// Batches that Redis stored while its answer was lost: they come again, and must be known. Now and then the answer to
+/// the repeat is lost as well.
 pub async fn answers_lost(bench: Bench) -> Result<Row> {
     let mut run = bench.start(strict().proxied(Place::Redis), Shape::Mixed, 1_000.0).await?;
     for broken in 1..=run.breaks(20, 200) {
+        if !run.chance.once_in(4) {
+            let published = run.published().await?;
+            run.site.series_of("aurora_events_published_total", published + 1.0).await?;
+        }
         run.after(20..120).await?;
         // Only what stores events has a number in it.
         run.site.proxy(Place::Redis)?.lose_answers_to(b"\"number\"", 1);

@@ -81,7 +81,7 @@ impl Bench {
         println!("{case}: MQTT {version}, AURORA_FAULTS_SEED={seed}");
         let site = plan.set("mqtt.version", *version).start().await?;
         let load = Load::start(site.mqtt.port(), shape, rate);
-        let row = Row { case: format!("{case}, MQTT {version}"), ..Row::default() };
+        let row = Row { case: case.replace('_', " "), ..Row::default() };
         Ok(Run { site, load, chance: Chance::new(*seed), bench: self.clone(), row, told: Instant::now() })
     }
 
@@ -229,6 +229,11 @@ impl Run {
     /// Starts it again.
     pub async fn restart(&mut self, place: Place) -> Result<()> {
         Ok(self.site.broker(place)?.restart().await?)
+    }
+
+    /// Events stored since the daemon's start.
+    pub async fn published(&self) -> Result<f64> {
+        self.site.scrape().await?.get("aurora_events_published_total")
     }
 
     /// Most memory that the daemon has had since its start, and has now, in MiB.

@@ -83,7 +83,7 @@ pub async fn disk_full(bench: Bench) -> Result<Row> {
     let allowed = std::process::Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
         println!("SKIPPED: {}: no file system can be mounted here, not even in a namespace of its own", bench.case);
-        let mut row = Row { case: bench.case.to_owned(), ..Row::default() };
+        let mut row = Row { case: bench.case.replace('_', " "), ..Row::default() };
         row.remarks.push("SKIPPED: nothing can be mounted here".to_owned());
         return Ok(row);
     }

@@ -72,7 +72,7 @@ impl Row {
     /// The line above all rows.
     pub fn heading() -> String {
         format!(
-            "{:<34} {:>6} {:>8} {:>6} {:>8} {:>9} {:>6} {:>6} {:>6} {:>8} {:>8}",
+            "{:<44} {:>6} {:>8} {:>6} {:>8} {:>9} {:>6} {:>6} {:>6} {:>8} {:>8}",
             "case", "breaks", "sent", "doubt", "Redis", "JetStream", "lost", "twice", "order", "stall", "gap"
         )
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Row {
         let order = if self.disorder == 0 { "kept".to_owned() } else { self.disorder.to_string() };
         write!(
             f,
-            "{:<34} {:>6} {:>8} {:>6} {:>8} {:>9} {:>6} {:>6} {:>6} {:>6.1} s {:>6.1} s",
+            "{:<44} {:>6} {:>8} {:>6} {:>8} {:>9} {:>6} {:>6} {:>6} {:>6.1} s {:>6.1} s",
             self.case,
             self.breaks,
             self.sent,
