@@ -4,7 +4,7 @@ use anyhow::Result;
 use harness::{Mosquitto, Persistence, Place, Plan};
 
 use super::{
-    load::Shape,
+    events::Shape,
     run::{Bench, Run, strict},
     table::Row,
 };

@@ -7,7 +7,7 @@ use harness::{PATIENCE, hostile_guest};
 
 use super::{
     count::ALERTS,
-    load::{Kind, Shape},
+    events::{Kind, Shape},
     run::{Bench, strict},
     table::Row,
 };

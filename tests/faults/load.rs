@@ -27,97 +27,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-/// What is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Alerts of four devices, and readings of two more that are all the same: only their number tells whether one was
-    /// lost or doubled.
-    Mixed,
-    /// Alerts alone.
-    Alerts,
-    /// Lines for the hostile guest, which traps at each number that this divides.
-    Trapping(u32),
-}
-
-/// What an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An alert with its number in it. High ones leave the site.
-    Alert {
-        /// Whether it does.
-        high: bool,
-    },
-    /// A reading, like all others of its device.
-    Telemetry,
-    /// An alert on which the guest traps.
-    Poison,
-}
-
-/// An event that was sent; its number is its place in the book.
-#[derive(Clone, Copy, Debug)]
-pub struct Sent {
-    pub device: u32,
-    pub kind: Kind,
-    /// When the broker acknowledged it, milliseconds since 1970-01-01 UTC; none while it has not, or in doubt.
-    pub acked_ms: Option<i64>,
-}
-
-/// Devices 0 to 3 send alerts, the others send readings.
-const ALERTING: u32 = 4;
-const DEVICES: u32 = 6;
+use super::events::{Kind, Sent, Shape, device, qos};
 
 /// Messages sent and not yet acknowledged.
 const WINDOW: usize = 2_000;
-
-/// Name of a device.
-pub fn device(index: u32) -> String {
-    format!("device_{index}")
-}
-
-/// Alerts of even devices go at QoS 1, of odd ones at QoS 2; never both for one device, as MQTT keeps no order between
-/// them.
-fn qos(device: u32) -> u8 {
-    if device < ALERTING { 1 + (device % 2) as u8 } else { 1 }
-}
-
-impl Shape {
-    /// The event with this number.
-    fn event(self, number: u32) -> (u32, Kind) {
-        match self {
-            Self::Mixed if number % 4 == 3 => (ALERTING + number / 4 % (DEVICES - ALERTING), Kind::Telemetry),
-            Self::Trapping(every) if number % every == every - 1 => (number % ALERTING, Kind::Poison),
-            // The device changes after its high one and its low one.
-            _ => (number / 2 % ALERTING, Kind::Alert { high: number % 2 == 0 || matches!(self, Self::Trapping(_)) }),
-        }
-    }
-
-    fn devices(self) -> u32 {
-        if self == Self::Mixed { DEVICES } else { ALERTING }
-    }
-
-    fn payload(self, number: u32, kind: Kind) -> String {
-        match (self, kind) {
-            (_, Kind::Telemetry) => r#"{"sensor":"temperature","value":21.50,"unit":"C"}"#.to_owned(),
-            (_, Kind::Poison) => format!("normalize trap {number}"),
-            (Self::Trapping(_), _) => format!("plain {number}"),
-            (_, Kind::Alert { high }) => {
-                let severity = if high { "high" } else { "low" };
-                format!(r#"{{"severity":"{severity}","title":"alert {number}","number":{number}}}"#)
-            }
-        }
-    }
-}
-
-/// The number in a payload that [`Shape`] wrote, or in anything that contains it.
-pub fn number_in(text: &str) -> Option<u32> {
-    let marks = [r#""number":"#, r#""number":""#, "plain ", "normalize trap "];
-    let digits = marks.iter().filter_map(|mark| {
-        let rest = &text[text.find(mark)? + mark.len()..];
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..end].parse().ok()
-    });
-    digits.into_iter().next()
-}
 
 /// All that was sent.
 #[derive(Debug, Default)]
@@ -332,16 +245,16 @@ impl Publishing {
         self.tell();
     }
 
-    fn send(&mut self, book: &mut Book, device: u32, kind: Kind, out: &mut Vec<u8>) -> u32 {
+    fn send(&mut self, book: &mut Book, of: u32, kind: Kind, out: &mut Vec<u8>) -> u32 {
         let number = book.sent.len() as u32;
         while self.next_id == 0 || self.outstanding.contains_key(&self.next_id) {
             self.next_id = self.next_id.wrapping_add(1);
         }
         let channel = if kind == Kind::Telemetry { "telemetry" } else { "alerts" };
-        let topic = format!("aurora/sensors/{}/{channel}", self::device(device));
+        let topic = format!("aurora/sensors/{}/{channel}", device(of));
         let payload = self.shape.payload(number, kind);
-        frames::publish(&topic, qos(device), self.next_id, payload.as_bytes(), out);
-        book.sent.push(Sent { device, kind, acked_ms: None });
+        frames::publish(&topic, qos(of), self.next_id, payload.as_bytes(), out);
+        book.sent.push(Sent { device: of, kind, acked_ms: None });
         self.outstanding.insert(self.next_id, number);
         self.next_id = self.next_id.wrapping_add(1);
         number
@@ -357,31 +270,5 @@ impl Publishing {
         let (sent, outstanding) = (lock(&self.book).sent.len(), self.outstanding.len());
         let progress = Progress { sent, outstanding, fence: self.fence };
         self.report.send_if_modified(|told| std::mem::replace(told, progress) != progress);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_found_in_what_was_sent_and_in_what_comes_out() {
-        for shape in [Shape::Alerts, Shape::Trapping(10)] {
-            for number in 0..40 {
-                let (_, kind) = shape.event(number);
-                assert_eq!(number_in(&shape.payload(number, kind)), Some(number));
-            }
-        }
-        assert_eq!(number_in(r#"{"fields":{"number":"17"}}"#), Some(17));
-        assert_eq!(number_in(r#"{"value":17}"#), None);
-    }
-
-    #[test]
-    fn half_of_the_alerts_leave_the_site_and_every_device_has_both() {
-        let events: Vec<_> = (0..4000).map(|number| Shape::Alerts.event(number)).collect();
-        for device in 0..ALERTING {
-            let high = events.iter().filter(|event| **event == (device, Kind::Alert { high: true })).count();
-            assert_eq!(high, 500);
-        }
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | [`load`] | numbered events, and which of them the MQTT broker has acknowledged |
+//! | [`events`] | the numbered events |
+//! | [`load`] | publishes them, and knows which of them the MQTT broker has acknowledged |
 //! | [`run`] | one run of a case: a site, a load, the means to break |
 //! | [`count`], [`table`] | what was sent against what is there |
 //! | [`host`], [`redis`], [`brokers`], [`spool`], [`strain`] | the cases |
@@ -15,6 +16,7 @@
 //! `AURORA_FAULTS_SEED` repeats the random instants of a run, as far as machines repeat anything; `AURORA_FAULTS_ONLY`
 //! takes of the long form only the cases with that text in their name.
 
+mod events;
 mod load;
 mod chance;
 mod count;

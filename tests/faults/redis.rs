@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use harness::{Fsync, PATIENCE, Place, Redis, wait_until};
 
 use super::{
-    load::Shape,
+    events::Shape,
     run::{Bench, strict},
     table::Row,
 };

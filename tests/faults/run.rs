@@ -14,7 +14,8 @@ use harness::{Fsync, Mosquitto, PATIENCE, Persistence, Place, Plan, Redis, Site,
 use super::{
     chance::Chance,
     count::{ALERTS, Excused, Found, TELEMETRY, judge},
-    load::{Load, Shape, number_in},
+    events::{Shape, number_in},
+    load::Load,
     table::Row,
 };
 

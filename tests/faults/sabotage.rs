@@ -7,7 +7,7 @@ use harness::{Entry, Site, free_port, wait_until};
 use super::{
     chance::Chance,
     count::{ALERTS, Excused, TELEMETRY},
-    load::Shape,
+    events::Shape,
     run::{Bench, Form, Run, strict},
 };
 

@@ -10,7 +10,7 @@ use harness::{Place, Plan};
 
 use super::{
     count::Excused,
-    load::{Shape, number_in},
+    events::{Shape, number_in},
     run::{Bench, Run, strict},
     table::Row,
 };

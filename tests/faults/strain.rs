@@ -6,7 +6,7 @@ use anyhow::Result;
 use harness::Place;
 
 use super::{
-    load::Shape,
+    events::Shape,
     run::{Bench, Run, strict},
     table::Row,
 };

@@ -19,7 +19,7 @@ pub struct Row {
     pub twice: u64,
     /// After a later event of the same device.
     pub disorder: u64,
-    /// Missing because a broker forgot what it had acknowledged.
+    /// Missing because a broker forgot what it had acknowledged, or because the case itself spoiled it.
     pub forgotten: u64,
     /// More than once because the MQTT broker made another message of it.
     pub repeated: u64,
@@ -98,7 +98,10 @@ impl fmt::Display for Row {
         )?;
         if self.forgotten + self.repeated > 0 {
             let (forgotten, repeated) = (self.forgotten, self.repeated);
-            write!(f, "\n    by the broker itself: {forgotten} forgotten, {repeated} made another message")?;
+            write!(
+                f,
+                "\n    excused, as the case says: {forgotten} forgotten, {repeated} delivered as another message"
+            )?;
         }
         for remark in &self.remarks {
             write!(f, "\n    {remark}")?;

@@ -8,6 +8,7 @@
 
 mod built;
 pub mod frames;
+mod passing;
 mod pipe;
 mod proxy;
 mod reading;
