@@ -4,7 +4,7 @@ TARGET      := $(or $(CARGO_TARGET_DIR),target)
 AURORA      := $(TARGET)/release/aurora
 GUESTS      := guests/normalize-core guests/route-core guests/federate-core
 
-.PHONY: help setup build guests demo test bench lint clean
+.PHONY: help setup build guests demo test soak bench lint clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try i
 
 test: guests ## Run every test
 	cargo test $(CARGO_FLAGS) --workspace
+
+soak: guests ## Break everything for more than an hour, and print one table; ONLY=redis for some cases, SEED= to repeat
+	AURORA_FAULTS_ONLY=$(ONLY) AURORA_FAULTS_SEED=$(SEED) \
+		cargo test $(CARGO_FLAGS) --package aurora-tests --test aurora -- --ignored --exact --nocapture faults::soak
 
 bench: guests ## Measure, and print one table; ARGS="--quick" for a short form
 	@cargo bench --locked --package aurora --bench pipeline > $(TARGET)/bench.txt

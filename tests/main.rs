@@ -5,7 +5,9 @@
 //! | [`contract`] | what each stock guest answers, by `aurora pipe` |
 //! | [`isolation`] | a guest cannot hurt its host, its neighbours, or the site's secrets |
 //! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
+//! | [`faults`] | nothing is lost or doubled, whatever breaks; `make soak` is the long form |
 
 mod contract;
 mod isolation;
 mod delivery;
+mod faults;

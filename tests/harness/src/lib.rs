@@ -1,16 +1,20 @@
 //! The bench on which Aurora is tried: real brokers, the built daemon as a child process, and the means to hurt them.
 //!
 //! * [`Site`] is all of it together; [`Site::plan`] says what is different from an ordinary one.
-//! * [`Proxy`] stands between the daemon and a broker and cuts, delays, throttles, freezes.
+//! * [`Proxy`] stands between the daemon and a broker and cuts, delays, throttles, freezes, loses
+//!   answers, leads elsewhere; with a [`Tap`] it knows what MQTT handed over.
 //! * [`wait_until`] is the only way to wait: for something, with a limit, and with the last sight of it on failure.
 //! * [`pipe`] runs `aurora pipe`, which needs no broker.
 
 mod built;
+pub mod frames;
+mod passing;
 mod pipe;
 mod proxy;
 mod reading;
 mod scrape;
 mod site;
+mod tap;
 mod waiting;
 
 pub use aurora::cli::demo::{
@@ -21,7 +25,8 @@ pub use aurora::cli::demo::{
 pub use built::{binary, guest_cache, hostile_guest, stock_guest, workspace};
 pub use pipe::{PipeLine, Piped, pipe};
 pub use proxy::{Faults, Proxy};
-pub use reading::{Entry, Message, read_jetstream, read_stream};
+pub use reading::{Entry, Message, read_jetstream, read_stream, walk_jetstream, walk_stream};
 pub use scrape::Scrape;
 pub use site::{Place, Plan, Site};
-pub use waiting::{PATIENCE, wait_until};
+pub use tap::{Handed, Tap};
+pub use waiting::{PATIENCE, unix_ms, wait_until};

@@ -1,20 +1,21 @@
-//! A TCP proxy that does what networks do: cut, delay, throttle, freeze, close one way.
+//! A TCP proxy that does what networks do: cut, delay, throttle, freeze, close one way, lose an answer, lead elsewhere.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    net::Ipv4Addr,
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, tcp},
+    net::TcpListener,
     sync::watch,
     task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    passing::{Shared, Snare, connection},
+    tap::Tap,
 };
 
 /// What is wrong with the network just now. The default is: nothing.
@@ -34,9 +35,9 @@ pub struct Faults {
     /// whatever they are.
     pub cut_after: Option<usize>,
     /// Counts up at each [`Proxy::cut`]; connections of an older count end.
-    cuts: u64,
+    pub(crate) cuts: u64,
     /// As `cuts`, for [`Proxy::half_close`].
-    half_closes: u64,
+    pub(crate) half_closes: u64,
 }
 
 /// A proxy before one broker. Ends when dropped.
@@ -44,7 +45,7 @@ pub struct Faults {
 pub struct Proxy {
     port: u16,
     faults: watch::Sender<Faults>,
-    connections: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     accepting: JoinHandle<()>,
 }
 
@@ -54,23 +55,34 @@ impl Proxy {
     /// # Errors
     /// It cannot listen.
     pub async fn start(upstream: u16) -> Result<Self> {
+        Self::listen(upstream, None).await
+    }
+
+    /// The same before an MQTT broker, with a [`Tap`] on what passes.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn start_tapped(upstream: u16) -> Result<Self> {
+        Self::listen(upstream, Some(Tap::default())).await
+    }
+
+    async fn listen(upstream: u16, tap: Option<Tap>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the proxy cannot listen")?;
         let port = listener.local_addr().context("the proxy has no address")?.port();
         let (faults, watching) = watch::channel(Faults::default());
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, upstream));
+        let shared = Arc::new(Shared { upstream: upstream.into(), tap, ..Shared::default() });
+        let sharing = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             // Owned here, so that all connections end with the proxy.
             let mut passing = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::Relaxed);
+                sharing.connections.fetch_add(1, Ordering::Relaxed);
                 if !watching.borrow().refuse {
-                    passing.spawn(connection(client, upstream, watching.clone()));
+                    passing.spawn(connection(client, Arc::clone(&sharing), watching.clone()));
                 }
             }
         });
-        Ok(Self { port, faults, connections, accepting })
+        Ok(Self { port, faults, shared, accepting })
     }
 
     /// Where it listens.
@@ -82,7 +94,31 @@ impl Proxy {
     /// Connections so far, refused ones too.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// What the tap has seen; none without one.
+    #[must_use]
+    pub fn tap(&self) -> Option<&Tap> {
+        self.shared.tap.as_ref()
+    }
+
+    /// New connections go to another port. The others stay.
+    pub fn lead_to(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::Relaxed);
+    }
+
+    /// The next `times` requests that contain `marker` reach the broker, and the connection is cut when it answers:
+    /// what was asked for is done, and nobody hears of it.
+    pub fn lose_answers_to(&self, marker: &[u8], times: usize) {
+        let snare = Snare { marker: marker.to_vec(), left: times };
+        *self.shared.snare.lock().unwrap_or_else(PoisonError::into_inner) = Some(snare);
+    }
+
+    /// Answers lost so far by [`lose_answers_to`](Self::lose_answers_to).
+    #[must_use]
+    pub fn answers_lost(&self) -> usize {
+        self.shared.answers_lost.load(Ordering::Relaxed)
     }
 
     /// Changes what is wrong.
@@ -120,97 +156,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn connection(client: TcpStream, upstream: SocketAddr, faults: watch::Receiver<Faults>) {
-    let Ok(broker) = TcpStream::connect(upstream).await else { return };
-    let (cuts, half_closes, cut_after) = {
-        let faults = faults.borrow();
-        (faults.cuts, faults.half_closes, faults.cut_after)
-    };
-    let (from_client, to_client) = client.into_split();
-    let (from_broker, to_broker) = broker.into_split();
-    let mut watching = faults.clone();
-    let down = async {
-        let mut half = faults.clone();
-        let half_closed = async move { half.wait_for(|faults| faults.half_closes != half_closes).await.is_ok() };
-        tokio::select! {
-            ended = pass(from_broker, to_client, faults.clone(), None, false) => ended,
-            _ = half_closed => Ended::Closed,
-        }
-    };
-    let up = pass(from_client, to_broker, faults.clone(), cut_after, true);
-    let both = async {
-        tokio::pin!(up, down);
-        // A closed way leaves the other one open; a cut takes both.
-        let first = tokio::select! { ended = &mut up => (ended, true), ended = &mut down => (ended, false) };
-        match first {
-            (Ended::Cut, _) => {}
-            (Ended::Closed, true) => _ = down.await,
-            (Ended::Closed, false) => _ = up.await,
-        }
-    };
-    tokio::select! {
-        () = both => {}
-        _ = watching.wait_for(|faults| faults.cuts != cuts) => {}
-    }
-}
-
-enum Ended {
-    Closed,
-    Cut,
-}
-
-async fn pass(
-    mut from: tcp::OwnedReadHalf,
-    mut to: tcp::OwnedWriteHalf,
-    mut faults: watch::Receiver<Faults>,
-    mut left: Option<usize>,
-    up: bool,
-) -> Ended {
-    let flows = move |faults: &Faults| !(faults.frozen || up && faults.frozen_up);
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        if faults.wait_for(flows).await.is_err() {
-            return Ended::Cut;
-        }
-        let (delay, rate) = {
-            let faults = faults.borrow();
-            (faults.delay, faults.bytes_per_second)
-        };
-        // Small bites when throttled, so that a change of mind is soon heard.
-        let bite =
-            if rate == 0 { buffer.len() } else { usize::try_from(rate / 20).unwrap_or(1).clamp(1, buffer.len()) };
-        let read = match from.read(&mut buffer[..bite]).await {
-            Ok(0) | Err(_) => {
-                to.shutdown().await.ok();
-                return Ended::Closed;
-            }
-            Ok(read) => read,
-        };
-        // Frozen while it waited for bytes: these wait too.
-        if faults.wait_for(flows).await.is_err() {
-            return Ended::Cut;
-        }
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        if rate > 0 {
-            tokio::time::sleep(Duration::from_secs_f64(read as f64 / rate as f64)).await;
-        }
-        let passed = left.map_or(read, |left| read.min(left));
-        if to.write_all(&buffer[..passed]).await.is_err() {
-            return Ended::Closed;
-        }
-        if let Some(left) = &mut left {
-            *left -= passed;
-            if *left == 0 {
-                return Ended::Cut;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
     use super::*;
 
     /// Sends back what it gets.
@@ -288,5 +240,25 @@ mod tests {
         proxy.half_close();
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
         stream.write_all(b"ping").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn loses_the_answer_to_a_marked_request_and_to_no_other() {
+        let proxy = Proxy::start(echo().await).await.unwrap();
+        let (mut plain, mut marked) = (connect(&proxy).await, connect(&proxy).await);
+        proxy.lose_answers_to(b"in", 1);
+        marked.write_all(b"ping").await.unwrap();
+        assert!(matches!(marked.read(&mut [0; 4]).await, Ok(0) | Err(_)));
+        assert_eq!(proxy.answers_lost(), 1);
+        round_trip(&mut plain).await.unwrap();
+        round_trip(&mut connect(&proxy).await).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn leads_new_connections_elsewhere() {
+        let proxy = Proxy::start(crate::free_port().unwrap()).await.unwrap();
+        assert!(round_trip(&mut connect(&proxy).await).await.is_err());
+        proxy.lead_to(echo().await);
+        round_trip(&mut connect(&proxy).await).await.unwrap();
     }
 }

@@ -65,23 +65,33 @@ impl Message {
 /// # Errors
 /// Redis does not answer.
 pub async fn read_stream(url: &str, stream: &str) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    walk_stream(url, stream, |entry| entries.push(entry)).await?;
+    Ok(entries)
+}
+
+/// Shows all entries of `stream` to `see`, oldest first, without holding more than a page of them.
+///
+/// # Errors
+/// Redis does not answer.
+pub async fn walk_stream(url: &str, stream: &str, mut see: impl FnMut(Entry)) -> Result<()> {
     const PAGE: usize = 10_000;
     let client = redis::Client::open(url).context("cannot read the Redis address")?;
     let mut connection = client.get_multiplexed_async_connection().await.context("cannot reach Redis")?;
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut from = "-".to_owned();
     loop {
-        let from = entries.last().map_or_else(|| "-".to_owned(), |last| format!("({}", last.id));
         let mut range = redis::cmd("XRANGE");
-        range.arg(stream).arg(from).arg("+").arg("COUNT").arg(PAGE);
+        range.arg(stream).arg(&from).arg("+").arg("COUNT").arg(PAGE);
         let reply: StreamRangeReply = range.query_async(&mut connection).await.context("cannot read the stream")?;
         let read = reply.ids.len();
         for id in reply.ids {
+            from = format!("({}", id.id);
             let fields = id.map.into_iter().map(|(key, value)| Ok((key, redis::from_redis_value::<Vec<u8>>(value)?)));
             let fields = fields.collect::<Result<_>>().context("a field is no string")?;
-            entries.push(Entry { id: id.id, fields });
+            see(Entry { id: id.id, fields });
         }
         if read < PAGE {
-            return Ok(entries);
+            return Ok(());
         }
     }
 }
@@ -91,33 +101,42 @@ pub async fn read_stream(url: &str, stream: &str) -> Result<Vec<Entry>> {
 /// # Errors
 /// NATS does not answer.
 pub async fn read_jetstream(url: &str, name: &str) -> Result<Vec<Message>> {
+    let mut messages = Vec::new();
+    walk_jetstream(url, name, |message| messages.push(message)).await?;
+    Ok(messages)
+}
+
+/// Shows all messages of the JetStream stream `name` to `see`, oldest first.
+///
+/// # Errors
+/// NATS does not answer.
+pub async fn walk_jetstream(url: &str, name: &str, mut see: impl FnMut(Message)) -> Result<()> {
     let jetstream = jetstream::new(async_nats::connect(url).await.context("cannot reach NATS")?);
     let mut stream = match jetstream.get_stream(name).await {
         Ok(stream) => stream,
-        Err(error) if is_not_found(&error) => return Ok(Vec::new()),
+        Err(error) if is_not_found(&error) => return Ok(()),
         Err(error) => return Err(error).context("cannot look up the stream"),
     };
     let count = usize::try_from(stream.info().await.context("cannot ask about the stream")?.state.messages)?;
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let consumer = stream.create_consumer(OrderedConfig::default()).await.context("cannot consume the stream")?;
-    let messages = consumer.messages().await.context("cannot consume the stream")?;
-    let read = messages.take(count).map(|message| {
+    let mut messages = consumer.messages().await.context("cannot consume the stream")?.take(count);
+    while let Some(message) = messages.next().await {
         let message = message.context("cannot consume the stream")?;
         let mut headers = HashMap::new();
         for (name, values) in message.headers.iter().flat_map(async_nats::HeaderMap::iter) {
             headers.extend(values.first().map(|value| (name.to_string(), value.to_string())));
         }
-        Ok(Message {
+        see(Message {
             subject: message.subject.to_string(),
             id: headers.get("Nats-Msg-Id").cloned(),
             headers,
             payload: message.payload.to_vec(),
-        })
-    });
-    let read: Vec<Result<Message>> = read.collect().await;
-    read.into_iter().collect()
+        });
+    }
+    Ok(())
 }
 
 fn is_not_found(error: &jetstream::context::GetStreamError) -> bool {

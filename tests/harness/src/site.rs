@@ -4,7 +4,7 @@ use std::{
     fmt::Display,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
@@ -39,6 +39,9 @@ pub struct Plan {
     redis: Redis,
     no_nats: bool,
     proxied: Vec<Place>,
+    tapped: bool,
+    under: Vec<String>,
+    environment: Vec<(String, String)>,
     subscriptions: Vec<Value>,
     /// Dotted keys, in order; a later one wins.
     settings: Vec<(String, Value)>,
@@ -99,6 +102,28 @@ impl Plan {
         self
     }
 
+    /// A [`Proxy`] before MQTT that knows what was handed over.
+    #[must_use]
+    pub fn tapped(mut self) -> Self {
+        self.tapped = true;
+        self.proxied(Place::Mqtt)
+    }
+
+    /// The daemon is started by `program`, which gets it with its arguments after its own `arguments` and becomes it.
+    /// `{site}` among them is the folder of the site.
+    #[must_use]
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        self.under = std::iter::once(&program).chain(arguments).map(|&text| text.to_owned()).collect();
+        self
+    }
+
+    /// A variable of the daemon's environment. `{site}` in it is the folder of the site.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the brokers, then the daemon, and waits until it is ready.
     ///
     /// # Errors
@@ -129,7 +154,9 @@ impl Plan {
                 Place::Redis => redis.port(),
                 Place::Nats => nats.as_ref().context("a proxy before no NATS")?.port(),
             };
-            proxies.push((place, Proxy::start(upstream).await?));
+            let tapped = self.tapped && place == Place::Mqtt;
+            let proxy = if tapped { Proxy::start_tapped(upstream).await? } else { Proxy::start(upstream).await? };
+            proxies.push((place, proxy));
         }
         Ok(Site { daemon: None, proxies, mqtt, redis, nats, plan: self, folder })
     }
@@ -180,7 +207,42 @@ impl Site {
     pub fn launch_daemon(&mut self) -> Result<()> {
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let configuration = self.write_configuration(admin)?;
-        self.daemon = Some(Daemon::start(&binary()?, &configuration, admin, &self.folder.path().join("aurora.log"))?);
+        let here = |text: &String| text.replace("{site}", &self.folder.path().display().to_string());
+        let mut words = self.plan.under.iter().map(here);
+        let mut command = match words.next() {
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(binary()?);
+                command
+            }
+            None => Command::new(binary()?),
+        };
+        command.arg("run").arg("--config").arg(&configuration);
+        command.envs(self.plan.environment.iter().map(|(name, value)| (name, here(value))));
+        self.daemon = Some(Daemon::start_command(command, admin, &self.folder.path().join("aurora.log"))?);
+        Ok(())
+    }
+
+    /// A broker.
+    ///
+    /// # Errors
+    /// This site has none of it.
+    pub fn broker(&mut self, place: Place) -> Result<&mut Broker> {
+        Ok(match place {
+            Place::Mqtt => &mut self.mqtt,
+            Place::Redis => &mut self.redis,
+            Place::Nats => self.nats.as_mut().context("this site has no NATS")?,
+        })
+    }
+
+    /// Restarts a broker on another port, to which its proxy leads from then on.
+    ///
+    /// # Errors
+    /// It does not come up, or there is no proxy before it.
+    pub async fn fail_over(&mut self, place: Place) -> Result<()> {
+        self.broker(place)?.restart_elsewhere().await?;
+        let port = self.broker(place)?.port();
+        self.proxy(place)?.lead_to(port);
         Ok(())
     }
 

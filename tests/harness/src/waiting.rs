@@ -1,6 +1,6 @@
 use std::{
     fmt::Display,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, bail};
@@ -8,6 +8,13 @@ use anyhow::{Result, bail};
 /// How long a test waits for what should come at once. Long, because it is only ever used up by a failure, and two
 /// busy cores can be slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Milliseconds since 1970-01-01 UTC.
+#[must_use]
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// Asks `probe` until it gives a value. Its error is what it saw instead; the last one is told when `patience` ends.
 ///

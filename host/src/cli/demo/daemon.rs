@@ -40,6 +40,14 @@ impl Daemon {
     pub fn start(binary: &Path, configuration: &Path, admin: SocketAddr, log: &Path) -> Result<Self, Error> {
         let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(configuration);
+        Self::start_command(command, admin, log)
+    }
+
+    /// As [`start`](Self::start), by a command that becomes the daemon: in other surroundings than ours.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_command(mut command: Command, admin: SocketAddr, log: &Path) -> Result<Self, Error> {
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("AURORA_")) {
             command.env_remove(key);
         }

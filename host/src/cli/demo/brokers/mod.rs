@@ -180,6 +180,16 @@ impl Broker {
         self.child.signal(Signal::CONT)
     }
 
+    /// As [`restart`](Self::restart), on another port: what a failover to another address looks like.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn restart_elsewhere(&mut self) -> Result<(), Error> {
+        self.stop().await?;
+        *self = Self::start(self.setup.clone(), &self.folder).await?;
+        Ok(())
+    }
+
     /// Starts it again with what it had stored, on the same port; ends it first if it still runs.
     ///
     /// # Errors

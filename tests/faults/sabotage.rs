@@ -1,0 +1,102 @@
+//! A count that cannot fail proves nothing: here it is given something to find.
+
+use anyhow::{Context as _, Result, ensure};
+use async_nats::jetstream;
+use harness::{Entry, Site, free_port, wait_until};
+
+use super::{
+    chance::Chance,
+    count::{ALERTS, Excused, TELEMETRY},
+    events::Shape,
+    run::{Bench, Form, Run, strict},
+};
+
+async fn redis(site: &Site, command: &[&str]) -> Result<()> {
+    let mut connection = redis::Client::open(site.redis.url())?.get_multiplexed_async_connection().await?;
+    let mut made = redis::cmd(command[0]);
+    made.arg(&command[1..]);
+    Ok(made.query_async::<redis::Value>(&mut connection).await.map(drop)?)
+}
+
+async fn settled() -> Result<Run> {
+    let bench = Bench { case: "sabotage", form: Form::Short, seed: Chance::seed(), version: "5" };
+    let mut run = bench.start(strict(), Shape::Mixed, 2_000.0).await?;
+    run.after(500..600).await?;
+    run.settle().await?;
+    Ok(run)
+}
+
+async fn alerts(run: &Run) -> Result<Vec<Entry>> {
+    run.site.stream(ALERTS[0]).await
+}
+
+#[tokio::test]
+async fn the_count_notices_entries_that_are_deleted() -> Result<()> {
+    let run = settled().await?;
+    let alerts = alerts(&run).await?;
+    let reading = run.site.stream(TELEMETRY).await?.pop().context("no reading")?;
+    redis(&run.site, &["XDEL", ALERTS[0], &alerts[7].id, &alerts[99].id]).await?;
+    redis(&run.site, &["XDEL", TELEMETRY, &reading.id]).await?;
+    let row = run.count(&Excused::default()).await?;
+    ensure!((row.lost, row.twice, row.disorder) == (3, 0, 0), "{row}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_count_notices_entries_that_are_added() -> Result<()> {
+    let run = settled().await?;
+    let data = alerts(&run).await?[7].text("data");
+    let reading = run.site.stream(TELEMETRY).await?[7].text("data");
+    redis(&run.site, &["XADD", ALERTS[0], "*", "data", &data]).await?;
+    redis(&run.site, &["XADD", TELEMETRY, "*", "data", &reading]).await?;
+    let row = run.count(&Excused::default()).await?;
+    ensure!((row.lost, row.twice, row.disorder) == (0, 2, 0), "{row}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_count_notices_an_entry_that_stands_in_the_wrong_place() -> Result<()> {
+    let run = settled().await?;
+    let moved = alerts(&run).await?.swap_remove(7);
+    redis(&run.site, &["XDEL", ALERTS[0], &moved.id]).await?;
+    redis(&run.site, &["XADD", ALERTS[0], "*", "data", &moved.text("data")]).await?;
+    let row = run.count(&Excused::default()).await?;
+    ensure!((row.lost, row.twice, row.disorder) == (0, 0, 1), "{row}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_count_notices_what_is_wrong_in_jetstream() -> Result<()> {
+    let run = settled().await?;
+    let nats = run.site.nats.as_ref().context("no NATS")?;
+    let jetstream = jetstream::new(async_nats::connect(nats.url()).await?);
+    let stream = jetstream.get_stream("AURORA").await?;
+    let copied = stream.get_raw_message(20).await?;
+    stream.delete_message(10).await?;
+    jetstream.publish(copied.subject, copied.payload).await?.await?;
+    let row = run.count(&Excused::default()).await?;
+    ensure!((row.lost, row.twice, row.disorder) == (1, 1, 0), "{row}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_load_without_a_broker_leaves_everything_in_doubt_and_says_so() -> Result<()> {
+    let mut run = settled().await?;
+    let before = run.load.sent();
+    run.load.pace(5_000.0);
+    run.load.after(200).await?;
+    run.site.mqtt.pause()?;
+    let waiting = wait_until("some to be outstanding", harness::PATIENCE, async || {
+        let doubt = run.load.book().iter().filter(|event| event.acked_ms.is_none()).count();
+        ensure!(doubt > 20, "{doubt}");
+        Ok(())
+    });
+    waiting.await?;
+    run.load.lead_to(free_port()?);
+    run.site.mqtt.kill();
+    run.load.rest().await?;
+    let book = run.load.book();
+    ensure!(book[..before].iter().all(|event| event.acked_ms.is_some()), "what was acknowledged is in doubt");
+    ensure!(book.last().is_some_and(|event| event.acked_ms.is_none()), "acknowledged by nobody");
+    Ok(())
+}
