@@ -2,15 +2,18 @@
 //! synced. deploy/README.md has the figures.
 
 use super::seen::Seen;
-use crate::broker::{Finding, redis_streams::Config};
+use crate::broker::{
+    Finding,
+    redis_streams::{Config, Level},
+};
 
 /// What stands against this server.
 pub(super) fn judge(seen: &Seen, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     kind(seen, config, &mut findings);
     memory(seen, &mut findings);
-    disk(seen, &mut findings);
-    replicas(seen, &mut findings);
+    disk(seen, config, &mut findings);
+    replicas(seen, config, &mut findings);
     let hidden = [("INFO", seen.info.as_ref().err()), ("CONFIG GET", seen.settings.as_ref().err())];
     for (command, reason) in hidden {
         if let Some(reason) = reason {
@@ -75,20 +78,38 @@ fn memory(seen: &Seen, findings: &mut Vec<Finding>) {
     }
 }
 
-fn disk(seen: &Seen, findings: &mut Vec<Finding>) {
+fn disk(seen: &Seen, config: &Config, findings: &mut Vec<Finding>) {
+    let awaited = config.durability == Level::Fsync;
+    if awaited && seen.version().is_some_and(|version| version < (7, 2)) {
+        let text = "redis.durability is \"fsync\", for which Redis must be 7.2 or later; nothing would ever be acknowledged; \
+                    choose \"memory\" and set appendfsync to always";
+        findings.push(Finding::problem(text));
+    }
     match seen.field("aof_enabled") {
         Some("1") => {}
+        Some(_) if awaited => {
+            let text = "redis.durability is \"fsync\" and appendonly is no, so nothing would ever be acknowledged; set \
+                        appendonly to yes";
+            return findings.push(Finding::problem(text));
+        }
         Some(_) => return snapshots(seen, findings),
         None => return,
     }
-    match seen.setting("appendfsync") {
-        Some("everysec") => findings.push(Finding::warning(
-            "appendfsync is everysec: a power cut loses the last second or two of what was acknowledged, and while the \
-             disk stalls kill -9 of Redis does too; set it to always",
+    match (seen.setting("appendfsync"), awaited) {
+        (Some("everysec"), false) => findings.push(Finding::warning(
+            "appendfsync is everysec: a power cut loses the last seconds of what was acknowledged, three at the most, and \
+             so does kill -9 of Redis while the disk stalls; set it to always, or redis.durability to \"fsync\"",
         )),
-        Some("no") => findings.push(Finding::warning(
+        (Some("everysec"), true) => findings.push(Finding::warning(
+            "appendfsync is everysec: nothing is lost, because redis.durability is \"fsync\", but each batch waits up to a \
+             second for it; set it to always",
+        )),
+        (Some("no"), false) => findings.push(Finding::warning(
             "appendfsync is no: a power cut loses what the kernel had not yet written, half a minute as a rule; set it \
              to always",
+        )),
+        (Some("no"), true) => findings.push(Finding::problem(
+            "redis.durability is \"fsync\" and appendfsync is no, so nothing would ever be acknowledged; set it to always",
         )),
         _ => {}
     }
@@ -114,11 +135,17 @@ fn snapshots(seen: &Seen, findings: &mut Vec<Finding>) {
     }));
 }
 
-fn replicas(seen: &Seen, findings: &mut Vec<Finding>) {
-    if seen.number("connected_slaves") > 0 && seen.setting("min-replicas-to-write") == Some("0") {
+fn replicas(seen: &Seen, config: &Config, findings: &mut Vec<Finding>) {
+    let (there, wanted) = (seen.number("connected_slaves"), u64::from(config.replicas));
+    if config.durability != Level::Memory && seen.info.is_ok() && there < wanted {
+        let text =
+            format!("redis.replicas is {wanted} and {there} are connected, so nothing would be acknowledged now");
+        findings.push(Finding::problem(text));
+    }
+    if there > 0 && wanted == 0 && seen.setting("min-replicas-to-write") == Some("0") {
         findings.push(Finding::warning(
             "min-replicas-to-write is 0: a master that is cut off from its replicas still acknowledges, and what it took is \
-             lost at the failover; set it to 1",
+             lost at the failover; set it to 1, or redis.durability to \"replicas\"",
         ));
     }
 }
@@ -171,7 +198,7 @@ mod tests {
     #[test]
     fn what_loses_events_in_a_crash_is_a_warning() {
         for (info, (name, value), expected) in [
-            ("", ("appendfsync", "everysec"), "last second or two"),
+            ("", ("appendfsync", "everysec"), "the last seconds"),
             ("", ("appendfsync", "no"), "half a minute"),
             ("", ("no-appendfsync-on-rewrite", "yes"), "nothing is synced"),
             ("aof_enabled:0", ("save", "3600 1 300 100"), "since the last snapshot (save 3600 1 300 100)"),
@@ -184,6 +211,29 @@ mod tests {
             let [Finding { weight: Weight::Warning, text }] = &findings[..] else { panic!("{info}: {findings:?}") };
             assert!(text.contains(expected), "{info}: {text}");
         }
+    }
+
+    #[test]
+    fn what_durability_waits_for_must_be_able_to_come() {
+        let with_fsync = |replicas| Config { durability: Level::Fsync, replicas, ..Config::default() };
+        let new = "redis_version:7.2.4\nconnected_slaves:1\n";
+        let judged = |info: &str, fsync, config: &Config| {
+            let findings = judge(&Seen::saying(&safe(info), &[("appendfsync", fsync)]), config);
+            findings.into_iter().map(|finding| (finding.weight, finding.text)).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(new, "always", &with_fsync(1)), []);
+        for (info, fsync, replicas, weight, expected) in [
+            ("redis_version:7.0.15", "always", 0, Weight::Problem, "must be 7.2 or later"),
+            ("redis_version:7.2.4\naof_enabled:0", "always", 0, Weight::Problem, "appendonly is no"),
+            (new, "no", 0, Weight::Problem, "appendfsync is no"),
+            (new, "everysec", 0, Weight::Warning, "nothing is lost"),
+            (new, "always", 2, Weight::Problem, "redis.replicas is 2 and 1 are connected"),
+        ] {
+            let found = judged(info, fsync, &with_fsync(replicas));
+            assert!(found.len() == 1 && found[0].0 == weight && found[0].1.contains(expected), "{info}: {found:?}");
+        }
+        let replicated = Config { durability: Level::Replicas, replicas: 2, ..Config::default() };
+        assert_eq!(judged("connected_slaves:2", "always", &replicated), []);
     }
 
     #[test]

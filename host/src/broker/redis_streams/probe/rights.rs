@@ -7,34 +7,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use redis::{Cmd, ErrorKind, RedisResult, Value, aio::ConnectionLike};
 
 use super::seen::words;
-use crate::broker::{Finding, redis_streams::Config};
+use crate::broker::{
+    Finding,
+    redis_streams::{Config, Level},
+};
 
-/// What the daemon does with keys, and with which: `STREAM` is tried with every stream, the outbox among them, `STATE`
-/// with a key of what the host remembers.
-const COMMANDS: [&str; 22] = [
-    "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STREAM",
+/// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
+/// key of what the host remembers.
+const COMMANDS: [&str; 25] = [
+    "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
+    "SCRIPT LOAD return",
+    "TIME",
     "XADD STREAM * field value",
     "XLEN STREAM",
+    "XRANGE STREAM - + COUNT 1",
     "XACK OUTBOX group 0-1",
     "XDEL OUTBOX 0-1",
-    "XRANGE DEAD - + COUNT 1",
     "XGROUP CREATE OUTBOX group 0 MKSTREAM",
     "XREADGROUP GROUP group consumer COUNT 1 STREAMS OUTBOX >",
     "XAUTOCLAIM OUTBOX group consumer 60000 0",
     "XPENDING OUTBOX group",
+    "XINFO STREAM OUTBOX",
     "HGET STATE field",
     "HMGET STATE field",
     "HSET STATE field value",
     "HSETNX STATE field value",
+    "HINCRBY STATE field 1",
     "HDEL STATE field",
     "INCR STATE",
     "GET STATE",
+    "DEL STATE",
     "EXPIRE STATE 1",
     "PEXPIRE STATE 1",
-    "SCRIPT LOAD return",
-    "TIME",
     "PING",
 ];
+
+/// What it does besides for `redis.durability`.
+fn waits(level: Level) -> &'static [&'static str] {
+    match level {
+        Level::Memory => &[],
+        Level::Replicas => &["WAIT 0 1"],
+        Level::Fsync => &["WAITAOF 0 0 1"],
+    }
+}
 
 /// Queues every command and throws them away. An error means that Redis could not be asked.
 pub(super) async fn rehearse(connection: &mut impl ConnectionLike, config: &Config) -> RedisResult<Vec<Finding>> {
@@ -42,7 +57,7 @@ pub(super) async fn rehearse(connection: &mut impl ConnectionLike, config: &Conf
     if !refused.asked("MULTI", redis::cmd("MULTI").query_async(connection).await)? {
         return Ok(refused.findings());
     }
-    for command in COMMANDS {
+    for command in COMMANDS.iter().chain(waits(config.durability)) {
         for (shown, command) in spelled(command, config) {
             refused.asked(&shown, command.query_async(connection).await)?;
         }
@@ -80,7 +95,7 @@ fn filled(command: &str, key: &str) -> Cmd {
 
 /// Command and sub-command.
 fn name(command: &str) -> String {
-    let words = if command.starts_with("SCRIPT") || command.starts_with("XGROUP") { 2 } else { 1 };
+    let words = if ["SCRIPT", "XGROUP", "XINFO"].iter().any(|first| command.starts_with(first)) { 2 } else { 1 };
     command.split(' ').take(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -151,6 +166,15 @@ mod tests {
         assert_eq!(shown, "XGROUP CREATE {aurora}:outbox");
         let packed = String::from_utf8(command.get_packed_command()).unwrap();
         assert!(packed.contains("{aurora}:outbox") && packed.contains("MKSTREAM"), "{packed}");
+    }
+
+    #[test]
+    fn every_command_of_the_script_is_tried() {
+        let script = include_str!("../commit.lua");
+        let used: BTreeSet<_> = script.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+        assert!(used.contains("XADD"), "{used:?}");
+        let tried: BTreeSet<_> = COMMANDS.iter().filter_map(|command| command.split(' ').next()).collect();
+        assert!(used.is_subset(&tried), "{:?}", used.difference(&tried));
     }
 
     #[test]
