@@ -22,6 +22,7 @@ demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try i
 	@$(AURORA) demo $(ARGS)
 
 test: guests ## Run every test
+	@.ci/servers
 	cargo test $(CARGO_FLAGS) --workspace
 
 bench: guests ## Measure, and print one table; ARGS="--quick" for a short form

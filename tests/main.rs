@@ -5,7 +5,9 @@
 //! | [`contract`] | what each stock guest answers, by `aurora pipe` |
 //! | [`isolation`] | a guest cannot hurt its host, its neighbours, or the site's secrets |
 //! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
+//! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
 
 mod contract;
 mod isolation;
-mod delivery;
+pub(crate) mod delivery;
+mod servers;

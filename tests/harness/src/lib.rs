@@ -2,6 +2,7 @@
 //!
 //! * [`Site`] is all of it together; [`Site::plan`] says what is different from an ordinary one.
 //! * [`Proxy`] stands between the daemon and a broker and cuts, delays, throttles, freezes.
+//! * [`Server`] and [`Cluster`] are other servers than an ordinary site's Redis.
 //! * [`wait_until`] is the only way to wait: for something, with a limit, and with the last sight of it on failure.
 //! * [`pipe`] runs `aurora pipe`, which needs no broker.
 
@@ -10,6 +11,7 @@ mod pipe;
 mod proxy;
 mod reading;
 mod scrape;
+mod servers;
 mod site;
 mod waiting;
 
@@ -23,5 +25,6 @@ pub use pipe::{PipeLine, Piped, pipe};
 pub use proxy::{Faults, Proxy};
 pub use reading::{Entry, Message, read_jetstream, read_stream};
 pub use scrape::Scrape;
+pub use servers::{Cluster, Make, Server};
 pub use site::{Place, Plan, Site};
 pub use waiting::{PATIENCE, wait_until};

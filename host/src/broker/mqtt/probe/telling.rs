@@ -55,8 +55,8 @@ impl Telling {
         }
         let is_mosquitto = self.version.as_ref().is_some_and(|version| version.starts_with("mosquitto"));
         findings.push(Finding::note(if is_mosquitto {
-            "mosquitto cannot be asked for its settings; nothing lost and nothing twice need these in mosquitto.conf:\n\
-             persistence true\nautosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\n\
+            "mosquitto cannot be asked for its settings; nothing lost and nothing twice need these in mosquitto.conf, and \
+             deploy/README.md says what each is worth:\npersistence true\nautosave_interval 1\nmax_queued_messages 0\n\
              max_inflight_messages 65535"
         } else {
             "the broker cannot be asked how much it queues for us while we are away, and whether it keeps that over its own \

@@ -13,27 +13,29 @@ use crate::broker::{
 };
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
-/// key of what the host remembers.
-const COMMANDS: [&str; 25] = [
+/// key of what the host remembers. The ACL rule in deploy/README.md says the same.
+const COMMANDS: [&str; 27] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
+    "EVAL return 1 STATE",
     "SCRIPT LOAD return",
     "TIME",
     "XADD STREAM * field value",
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
+    "XREVRANGE STREAM + - COUNT 1",
     "XACK OUTBOX group 0-1",
     "XDEL OUTBOX 0-1",
     "XGROUP CREATE OUTBOX group 0 MKSTREAM",
     "XREADGROUP GROUP group consumer COUNT 1 STREAMS OUTBOX >",
     "XAUTOCLAIM OUTBOX group consumer 60000 0",
+    "XCLAIM OUTBOX group consumer 60000 0-1",
     "XPENDING OUTBOX group",
-    "XINFO STREAM OUTBOX",
+    "XINFO GROUPS OUTBOX",
     "HGET STATE field",
     "HMGET STATE field",
     "HSET STATE field value",
     "HSETNX STATE field value",
     "HINCRBY STATE field 1",
-    "HDEL STATE field",
     "INCR STATE",
     "GET STATE",
     "DEL STATE",
@@ -54,6 +56,8 @@ fn waits(level: Level) -> &'static [&'static str] {
 /// Queues every command and throws them away. An error means that Redis could not be asked.
 pub(super) async fn rehearse(connection: &mut impl ConnectionLike, config: &Config) -> RedisResult<Vec<Finding>> {
     let mut refused = Refused::default();
+    // Outside a transaction it does nothing, and says so.
+    refused.asked("EXEC", redis::cmd("EXEC").query_async(connection).await)?;
     if !refused.asked("MULTI", redis::cmd("MULTI").query_async(connection).await)? {
         return Ok(refused.findings());
     }
@@ -121,6 +125,7 @@ impl Refused {
             Some("ERR") if said.contains("unknown command") => self.unknown.push(shown.to_owned()),
             // The judgement of the role has said so.
             Some("READONLY" | "LOADING") => {}
+            Some("ERR") if shown == "EXEC" => {}
             code => drop(self.others.entry(code.unwrap_or("ERR").to_owned()).or_insert(said)),
         }
         Ok(false)
@@ -168,13 +173,43 @@ mod tests {
         assert!(packed.contains("{aurora}:outbox") && packed.contains("MKSTREAM"), "{packed}");
     }
 
+    /// First words of [`COMMANDS`].
+    fn tried() -> BTreeSet<&'static str> {
+        COMMANDS.iter().filter_map(|command| command.split(' ').next()).collect()
+    }
+
     #[test]
     fn every_command_of_the_script_is_tried() {
         let script = include_str!("../commit.lua");
         let used: BTreeSet<_> = script.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
         assert!(used.contains("XADD"), "{used:?}");
-        let tried: BTreeSet<_> = COMMANDS.iter().filter_map(|command| command.split(' ').next()).collect();
-        assert!(used.is_subset(&tried), "{:?}", used.difference(&tried));
+        assert!(used.is_subset(&tried()), "{:?}", used.difference(&tried()));
+    }
+
+    #[test]
+    fn every_command_that_the_host_sends_is_tried() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/broker/redis_streams");
+        let mut used = BTreeSet::new();
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            used.extend(text.split("cmd(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+        assert!(used.contains("XREADGROUP"), "{used:?}");
+        let missing: Vec<_> =
+            used.iter().filter(|name| !tried().contains(name.as_str()) && !name.starts_with("WAIT")).collect();
+        assert!(missing.is_empty(), "add {missing:?} to COMMANDS and to the ACL rule in deploy/README.md");
+    }
+
+    #[test]
+    fn the_documented_rule_allows_these_commands_and_no_other() {
+        let readme = include_str!("../../../../../deploy/README.md");
+        let rule = readme.lines().find(|line| line.starts_with("user aurora ")).unwrap();
+        let allowed: BTreeSet<_> =
+            rule.split(' ').filter_map(|word| word.strip_prefix('+')).map(str::to_owned).collect();
+        let own = ["multi", "exec", "discard", "info", "config|get"].map(str::to_owned);
+        let named = |command: &&str| name(command).replace(' ', "|").to_lowercase();
+        let wanted: BTreeSet<_> = COMMANDS.iter().map(named).chain(own).collect();
+        assert_eq!(allowed, wanted);
     }
 
     #[test]
