@@ -22,6 +22,7 @@ demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try i
 	@$(AURORA) demo $(ARGS)
 
 test: guests ## Run every test
+	@.ci/servers
 	cargo test $(CARGO_FLAGS) --workspace
 
 soak: guests ## Break everything for more than an hour, and print one table; ONLY=redis for some cases, SEED= to repeat

@@ -6,8 +6,10 @@
 //! | [`isolation`] | a guest cannot hurt its host, its neighbours, or the site's secrets |
 //! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
 //! | [`faults`] | nothing is lost or doubled, whatever breaks; `make soak` is the long form |
+//! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
 
 mod contract;
 mod isolation;
-mod delivery;
+pub(crate) mod delivery;
 mod faults;
+mod servers;

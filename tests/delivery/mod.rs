@@ -36,7 +36,7 @@ fn assert_none_lost(entries: &[harness::Entry], count: u32) {
 }
 
 /// Every number of `0..count` is there, and none twice.
-fn assert_exactly_once(entries: &[harness::Entry], count: u32) {
+pub(crate) fn assert_exactly_once(entries: &[harness::Entry], count: u32) {
     assert_none_lost(entries, count);
     let mut seen = BTreeSet::new();
     let twice: Vec<u32> = entries.iter().map(number).filter(|&number| !seen.insert(number)).collect();

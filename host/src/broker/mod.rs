@@ -1,5 +1,6 @@
 //! Connections to brokers. Nothing outside this folder opens one.
 
+mod finding;
 pub mod mqtt;
 pub mod redis_streams;
 pub mod jetstream;
@@ -7,6 +8,7 @@ pub mod jetstream;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+pub use finding::{Finding, Probed, Weight};
 
 /// Waits, one after the other.
 pub type Backoff = ExponentialBackoff;

@@ -9,7 +9,10 @@ use std::{
 use anyhow::Context as _;
 
 use super::trials;
-use crate::config::{self, Config, Problems, Purpose};
+use crate::{
+    broker::{Finding, Probed, Weight},
+    config::{self, Config, Problems, Purpose},
+};
 
 /// Arguments of `aurora check`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +25,8 @@ pub struct Args {
     connect: bool,
 }
 
-/// Checks what the arguments name and prints it on standard output. Exit code 1 if anything is wrong. `attempt` is told
+/// Checks what the arguments name and prints it on standard output. Exit code 1 if anything is wrong; a warning, about
+/// what goes wrong only together with something else, does not count as that. `attempt` is told
 /// whether to reach the brokers; see [`check`].
 ///
 /// # Errors
@@ -42,13 +46,29 @@ pub struct Trial {
     pub name: String,
     /// What was found, or what is wrong and what to do about it.
     pub result: Result<String, String>,
+    /// What else was seen.
+    pub findings: Vec<Finding>,
 }
 
 impl Trial {
     /// A trial's result under its name.
     #[must_use]
     pub fn new(name: impl Into<String>, result: Result<String, String>) -> Self {
-        Self { name: name.into(), result }
+        Self { name: name.into(), result, findings: Vec::new() }
+    }
+
+    /// The trial of a broker.
+    #[must_use]
+    pub fn broker(name: impl Into<String>, probed: Result<impl Into<Probed>, String>) -> Self {
+        let (result, findings) = match probed.map(Into::into) {
+            Ok(Probed { said, findings }) => (Ok(said), findings),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        Self { name: name.into(), result, findings }
+    }
+
+    fn count(&self, weight: Weight) -> usize {
+        self.findings.iter().filter(|finding| finding.weight == weight).count()
     }
 }
 
@@ -68,34 +88,46 @@ pub async fn check(
         Ok(config) => config,
         Err(problems) => {
             writeln!(out, "{problems}")?;
-            let failed = print(&trials::of_guests_beside(&problems), out)?;
+            let (failed, _) = print(&trials::of_guests_beside(&problems), out)?;
             writeln!(out, "{}", count(problems.len() + failed, "problem"))?;
             return Ok(false);
         }
     };
     writeln!(out, "{config}")?;
     let trials = attempt(&config).await;
-    let failed = print(&trials, out)?;
-    match failed {
-        0 => writeln!(out, "ok")?,
-        failed => writeln!(out, "{}", count(failed, "problem"))?,
+    let (failed, warned) = print(&trials, out)?;
+    let verdict = if failed == 0 { "ok".to_owned() } else { count(failed, "problem") };
+    match warned {
+        0 => writeln!(out, "{verdict}")?,
+        warned => writeln!(out, "{verdict}, {}", count(warned, "warning"))?,
     }
     Ok(failed == 0)
 }
 
-/// Prints trials with their results in one column, and counts the failed ones.
-fn print(trials: &[Trial], out: &mut impl Write) -> io::Result<usize> {
+/// Prints trials with their results in one column, and counts what has failed and what was warned of.
+fn print(trials: &[Trial], out: &mut impl Write) -> io::Result<(usize, usize)> {
     let width = trials.iter().map(|trial| trial.name.chars().count()).max().unwrap_or(0);
-    for Trial { name, result } in trials {
-        let (word, text) = match result {
-            Ok(text) => ("ok    ", text),
-            Err(text) => ("FAILED", text),
-        };
-        // Continuation lines stand below the text and not below the names.
+    // Continuation lines stand below the text and not below the names.
+    let mut line = |name: &str, word: &str, text: &str| {
         let text = text.trim_end().replace('\n', &format!("\n{:width$}         ", ""));
-        writeln!(out, "{name:<width$}  {word} {text}")?;
+        writeln!(out, "{name:<width$}  {word} {text}")
+    };
+    for Trial { name, result, findings } in trials {
+        match result {
+            Ok(text) => line(name, "ok    ", text)?,
+            Err(text) => line(name, "FAILED", text)?,
+        }
+        for Finding { weight, text } in findings {
+            let word = match weight {
+                Weight::Problem => "FAILED",
+                Weight::Warning => "warn  ",
+                Weight::Note => "note  ",
+            };
+            line(name, word, text)?;
+        }
     }
-    Ok(trials.iter().filter(|trial| trial.result.is_err()).count())
+    let failed = |trial: &Trial| usize::from(trial.result.is_err()) + trial.count(Weight::Problem);
+    Ok((trials.iter().map(failed).sum(), trials.iter().map(|trial| trial.count(Weight::Warning)).sum()))
 }
 
 fn count(number: usize, what: &str) -> String {
@@ -142,6 +174,23 @@ mod tests {
                     mqtt             FAILED connection refused\n\
                     \u{20}                       is the broker running?\n1 problem\n";
         assert!(text.ends_with(tail), "{text}");
+    }
+
+    #[tokio::test]
+    async fn only_problems_fail_and_warnings_are_counted() {
+        let findings = vec![Finding::warning("appendfsync is everysec"), Finding::note("the queue is not seen")];
+        let probed = |findings| Ok::<_, String>(Probed { said: "Redis 7".to_owned(), findings });
+        let (well, text) = run(Ok(Config::default()), vec![Trial::broker("redis", probed(findings.clone()))]).await;
+        let tail = "redis  ok     Redis 7\nredis  warn   appendfsync is everysec\n\
+                    redis  note   the queue is not seen\nok, 1 warning\n";
+        assert!(well && text.ends_with(tail), "{text}");
+
+        let findings = [vec![Finding::problem("evicts")], findings].concat();
+        let (well, text) = run(Ok(Config::default()), vec![Trial::broker("redis", probed(findings))]).await;
+        assert!(
+            !well && text.contains("redis  FAILED evicts\n") && text.ends_with("\n1 problem, 1 warning\n"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

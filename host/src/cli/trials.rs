@@ -12,13 +12,13 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
     let mut trials = guests(config);
     if connect {
         if let Some(mqtt) = &config.mqtt {
-            trials.push(Trial::new("mqtt", mqtt::probe(mqtt.clone()).await));
+            trials.push(Trial::broker("mqtt", mqtt::probe(mqtt.clone()).await));
         }
         if let Some(redis) = &config.redis {
-            trials.push(Trial::new("redis", redis_streams::probe(redis).await));
+            trials.push(Trial::broker("redis", redis_streams::probe(redis).await));
         }
         if let Some(nats) = &config.nats {
-            trials.push(Trial::new("nats", jetstream::probe(nats).await));
+            trials.push(Trial::broker("nats", jetstream::probe(nats).await));
         }
     }
     trials

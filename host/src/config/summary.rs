@@ -38,8 +38,9 @@ impl fmt::Display for Config {
         if let Some(redis) = &self.redis {
             write!(
                 f,
-                "\nredis      {}, {} streams, pool of {}",
+                "\nredis      {}{}, {} streams, pool of {}",
                 redacted_url(&redis.url),
+                if redis.cluster { ", a cluster" } else { "" },
                 redis.streams.len(),
                 redis.pool
             )?;

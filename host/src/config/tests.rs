@@ -372,6 +372,31 @@ fn a_bad_variable_is_named_itself() {
 }
 
 #[test]
+fn a_cluster_may_have_several_urls_and_no_two_streams_of_one_key() {
+    let load = |redis: &str| {
+        let text = SOUND.replace("[redis]\nurl = \"redis://127.0.0.1\"", &format!("[redis]\n{redis}"));
+        Site::new().load(&text, &[], Purpose::Run)
+    };
+    for (redis, expected) in [
+        ("url = 'redis://a,redis://b'", "aurora.toml:5: redis.url: names several nodes, which only a cluster has; set"),
+        ("url = 'redis://a,http://b'\ncluster = true", "redis.url: \"http://b\" has the wrong scheme"),
+        ("url = 'redis://a/1'\ncluster = true", "redis.url: names a database, but a cluster has only 0"),
+        ("url = 'redis://a'\nhash_tag = ''", "aurora.toml:6: redis.hash_tag: \"\" is no hash tag"),
+        ("url = 'redis://a'\nhash_tag = '{a}'", "redis.hash_tag: \"{a}\" is no hash tag"),
+        (
+            "url = 'redis://a'\ncluster = true\nstreams = { alerts = 1 }",
+            "redis.streams.\"aurora:alerts\": is the same key as \"alerts\": {aurora}:alerts",
+        ),
+        ("url = 'redis://a'\ncluster = true\noutbox = 'alerts'", "redis.outbox: is the same key as"),
+    ] {
+        let found = load(redis).err().unwrap_or_default();
+        assert!(found.len() == 1 && found[0].contains(expected), "{redis}: {found:?}");
+    }
+    let config = load("url = 'rediss://u:p@a,rediss://u:p@b:1/0'\ncluster = true").unwrap();
+    assert_eq!(config.redis.unwrap().tag(), Some("aurora"));
+}
+
+#[test]
 fn the_environment_puts_right_what_the_file_lacks_but_does_not_excuse_what_it_gets_wrong() {
     let site = Site::new();
     let text = SOUND.replace("[redis]\nurl = \"redis://127.0.0.1\"", "");

@@ -3,6 +3,7 @@
 //! * [`Site`] is all of it together; [`Site::plan`] says what is different from an ordinary one.
 //! * [`Proxy`] stands between the daemon and a broker and cuts, delays, throttles, freezes, loses
 //!   answers, leads elsewhere; with a [`Tap`] it knows what MQTT handed over.
+//! * [`Server`] and [`Cluster`] are other servers than an ordinary site's Redis.
 //! * [`wait_until`] is the only way to wait: for something, with a limit, and with the last sight of it on failure.
 //! * [`pipe`] runs `aurora pipe`, which needs no broker.
 
@@ -13,6 +14,7 @@ mod pipe;
 mod proxy;
 mod reading;
 mod scrape;
+mod servers;
 mod site;
 mod tap;
 mod waiting;
@@ -27,6 +29,7 @@ pub use pipe::{PipeLine, Piped, pipe};
 pub use proxy::{Faults, Proxy};
 pub use reading::{Entry, Message, read_jetstream, read_stream, walk_jetstream, walk_stream};
 pub use scrape::Scrape;
+pub use servers::{Cluster, Make, Server};
 pub use site::{Place, Plan, Site};
 pub use tap::{Handed, Tap};
 pub use waiting::{PATIENCE, unix_ms, wait_until};

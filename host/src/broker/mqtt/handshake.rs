@@ -16,8 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Guise<'a> {
     /// Client id.
     pub client_id: &'a str,
-    /// Whether nothing is to be kept, before or after.
+    /// Whether what was kept before is thrown away.
     pub clean: bool,
+    /// Whether the session is to be kept.
+    pub lasting: bool,
 }
 
 /// Opens a connection and has it accepted.
@@ -32,7 +34,7 @@ async fn accepted(config: &Config, dial: &Dial, guise: &Guise<'_>) -> Result<(Wi
         client_id: guise.client_id,
         clean: guise.clean,
         keep_alive: u16::try_from(config.keep_alive.as_secs().max(1)).unwrap_or(u16::MAX),
-        session_expiry: if guise.clean { 0 } else { u32::try_from(expiry).unwrap_or(u32::MAX) },
+        session_expiry: if guise.lasting { u32::try_from(expiry).unwrap_or(u32::MAX) } else { 0 },
         receive_maximum: config.max_in_flight.max(1),
         login: dial.login.as_ref(),
     };

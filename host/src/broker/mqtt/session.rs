@@ -121,7 +121,7 @@ async fn hold<I: Intake>(standing: &mut Standing<I>, chunks: &Sender<Chunks>, st
 async fn open<I: Intake>(standing: &mut Standing<I>, before: u64) -> Result<(Wire, Welcome), Error> {
     let config = &standing.config;
     let dial = load(config.clone()).await?;
-    let guise = Guise { client_id: &config.client_id, clean: false };
+    let guise = Guise { client_id: &config.client_id, clean: false, lasting: true };
     let (mut wire, welcome) = handshake::connect(config, &dial, &guise).await?;
     info!(url = config.url, session_present = welcome.session_present, "mqtt connected");
     if let Some(seconds) =

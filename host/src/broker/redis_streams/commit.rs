@@ -446,8 +446,7 @@ impl Sealed {
         let mut connection = pool.get().await?;
         let stored = self.store_on(&mut connection, session).await;
         if matches!(stored, Err(CommitError::Again(_) | CommitError::Answer(_))) {
-            // After any error the connection may be dead or have answers under way that nobody waits for.
-            drop(Connection::take(connection));
+            pool.discard(connection);
         }
         stored
     }

@@ -9,8 +9,14 @@ use crate::config::{findings::Findings, quoted, redacted_url, urls};
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// `redis://[user:password@]host[:6379][/db]` or `rediss://…` for TLS. Required.
+    /// `redis://[user:password@]host[:6379][/db]` or `rediss://…` for TLS; of a cluster several nodes, separated by
+    /// commas, so that one may be down when the daemon starts. Required.
     pub url: String,
+    /// Whether it is a cluster. All keys then lie in one slot, so that a batch is one step.
+    pub cluster: bool,
+    /// What stands in the braces of every key and so chooses the slot: with `aurora` the stream `aurora:alerts` is the
+    /// key `{aurora}:alerts`. Default: `aurora` in a cluster, none outside.
+    pub hash_tag: Option<String>,
     /// Certificate authority of `rediss://`, PEM. Without it well-known ones are trusted.
     pub ca: Option<PathBuf>,
     /// Connections in the pool.
@@ -42,18 +48,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// The key of a stream or of anything else by its name.
-    #[must_use]
-    pub fn key(&self, name: &str) -> String {
-        name.to_owned()
-    }
-
-    /// A key of what the host remembers.
-    #[must_use]
-    pub fn state_key(&self, name: &str) -> String {
-        self.key(&format!("{}:{name}", self.state))
-    }
-
     /// How sure a commit must be. A wait takes at most half of the time that an answer may take.
     #[must_use]
     pub fn durability(&self) -> Durability {
@@ -103,6 +97,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             url: String::new(),
+            cluster: false,
+            hash_tag: None,
             ca: None,
             pool: 16,
             timeout: Duration::from_secs(5),
@@ -121,16 +117,7 @@ impl Default for Config {
 
 impl Config {
     pub(crate) fn validate(&self, findings: &mut Findings) {
-        if let Some(url) = urls::check(findings, "redis.url", &self.url, ["redis", "rediss"]) {
-            let database = url.path().trim_matches('/');
-            if !database.is_empty() && database.parse::<u32>().is_err() {
-                findings.problem("redis.url", "names a database that is not a number", "write it like redis://host/0");
-            }
-            if self.ca.is_some() && url.scheme() == "redis" {
-                let what = "is set, but `redis.url` says redis://, which is not encrypted";
-                findings.problem("redis.ca", what, "write rediss://");
-            }
-        }
+        self.validate_urls(findings);
         findings.range("redis.pool", self.pool, (1, 1024), ("1", "1024"));
         let waits = (Duration::from_millis(100), Duration::from_secs(3600));
         findings.range("redis.timeout", self.timeout, waits, ("\"100ms\"", "\"1h\""));
@@ -155,6 +142,54 @@ impl Config {
             let what = "is also in `redis.streams`, whose streams are trimmed and open to routers";
             findings.problem("redis.outbox", what, "choose a name of its own");
         }
+        self.validate_keys(findings);
+    }
+
+    fn validate_urls(&self, findings: &mut Findings) {
+        let urls = urls::split(&self.url);
+        for one in &urls {
+            let Some(url) = urls::check(findings, "redis.url", one, ["redis", "rediss"]) else { continue };
+            let database = url.path().trim_matches('/');
+            if !database.is_empty() && database.parse::<u32>().is_err() {
+                findings.problem("redis.url", "names a database that is not a number", "write it like redis://host/0");
+            } else if self.cluster && !matches!(database, "" | "0") {
+                findings.problem("redis.url", "names a database, but a cluster has only 0", "leave it out");
+            }
+            if self.ca.is_some() && url.scheme() == "redis" {
+                let what = "is set, but `redis.url` says redis://, which is not encrypted";
+                findings.problem("redis.ca", what, "write rediss://");
+            }
+        }
+        if urls.len() > 1 && !self.cluster {
+            findings.problem("redis.url", "names several nodes, which only a cluster has", "set redis.cluster = true");
+        }
+    }
+
+    /// Names become keys; two that become the same one would be one stream.
+    fn validate_keys(&self, findings: &mut Findings) {
+        if let Some(tag) = &self.hash_tag {
+            let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '{' && c != '}';
+            if tag.is_empty() || tag.len() > 64 || !tag.chars().all(fits) {
+                let what = format!("{tag:?} is no hash tag");
+                findings.problem(
+                    "redis.hash_tag",
+                    what,
+                    "choose 1 to 64 bytes without braces and spaces, like \"aurora\"",
+                );
+                return;
+            }
+        }
+        let streams = self.streams.keys().map(|name| (format!("redis.streams.{}", quoted(name)), name));
+        let own = [("dead_letter", &self.dead_letter), ("audit", &self.audit), ("outbox", &self.outbox)];
+        let own = own.into_iter().map(|(key, name)| (format!("redis.{key}"), name));
+        let mut keys = BTreeMap::new();
+        for (setting, name) in streams.chain(own) {
+            let key = self.key(name);
+            if let Some(other) = keys.insert(key.clone(), name).filter(|other| *other != name) {
+                let what = format!("is the same key as {other:?}: {key}");
+                findings.problem(setting, what, "choose another name, or another redis.hash_tag");
+            }
+        }
     }
 }
 
@@ -168,9 +203,25 @@ fn check_name(findings: &mut Findings, key: String, name: &str) {
 /// Every field, but the address without its password.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, ca, pool, timeout, reconnect_max, streams, dead_letter, audit, outbox, state, .. } = self;
+        let Self {
+            url,
+            cluster,
+            hash_tag,
+            ca,
+            pool,
+            timeout,
+            reconnect_max,
+            streams,
+            dead_letter,
+            audit,
+            outbox,
+            state,
+            ..
+        } = self;
         f.debug_struct("Config")
             .field("url", &redacted_url(url))
+            .field("cluster", cluster)
+            .field("hash_tag", hash_tag)
             .field("ca", ca)
             .field("pool", pool)
             .field("timeout", timeout)

@@ -6,6 +6,8 @@ mod session;
 mod durability;
 mod outbox;
 mod config;
+mod keys;
+mod cluster;
 mod pool;
 mod probe;
 

@@ -3,7 +3,8 @@ use std::{path::Path, time::Duration};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, TlsCertificates, aio::MultiplexedConnection};
 
-use super::Config;
+use super::{Config, cluster::Cluster};
+use crate::config::urls;
 
 /// A pool of connections. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,9 @@ pub enum PoolError {
     /// The url is none of Redis's.
     #[error("redis.url is not a Redis url; it looks like redis://host:6379 or rediss://host:6380")]
     Url(#[source] redis::RedisError),
+    /// Several nodes and no cluster.
+    #[error("redis.url names several nodes, which only a cluster has; set redis.cluster")]
+    Several,
     /// The certificate authority cannot be read.
     #[error("cannot read redis.ca {path}")]
     Ca {
@@ -41,7 +45,19 @@ impl Pool {
     /// # Errors
     /// If the url or the certificate authority is unusable.
     pub fn new(config: &Config) -> Result<Self, PoolError> {
-        let open = Open { client: client(config)?, timeout: config.timeout };
+        let mut clients = Vec::new();
+        for url in urls::split(&config.url) {
+            clients.push(client(config, url)?);
+        }
+        let server = match (config.cluster, &clients[..]) {
+            (false, [client]) => Server::One(client.clone()),
+            (false, _) => return Err(PoolError::Several),
+            (true, nodes) => {
+                let nodes = nodes.iter().map(|node| node.get_connection_info().clone()).collect();
+                Server::Cluster(Cluster::new(nodes, config.key(&config.audit)))
+            }
+        };
+        let open = Open { server, timeout: config.timeout };
         let pool = managed::Pool::builder(open)
             .max_size(config.pool)
             .wait_timeout(Some(config.timeout))
@@ -68,12 +84,13 @@ impl Pool {
         let mut connection = self.get().await?;
         let answer = redis::cmd("PING").query_async::<redis::Value>(&mut *connection).await;
         answer.map(drop).map_err(|error| {
-            drop(Connection::take(connection));
+            self.discard(connection);
             PoolError::Connect(managed::PoolError::Backend(error))
         })
     }
 
-    /// A connection of one's own, for commands that block. `timeout` bounds each answer.
+    /// A connection of one's own, for commands that block. `timeout` bounds each answer. In a cluster it is one to the
+    /// node that owns our keys, as all of them are; after an error it may be another node, so open another connection.
     ///
     /// # Errors
     /// If Redis cannot be reached in time.
@@ -81,17 +98,25 @@ impl Pool {
         let open = self.0.manager();
         open.connect(timeout).await
     }
+
+    /// Gives up a connection that met an error: it may be dead, have answers under way that nobody waits for, or lead to
+    /// a node that our keys have left. What happened to it has most likely happened to those that lie idle, so they go
+    /// too, and the next attempt does not have to find that out one by one.
+    pub fn discard(&self, connection: Connection) {
+        drop(Connection::take(connection));
+        self.0.retain(|_, _| false);
+    }
 }
 
-fn client(config: &Config) -> Result<Client, PoolError> {
+fn client(config: &Config, url: &str) -> Result<Client, PoolError> {
     match &config.ca {
-        None => Client::open(config.url.as_str()).map_err(PoolError::Url),
+        None => Client::open(url).map_err(PoolError::Url),
         Some(ca) => {
             let read = |path: &Path| {
                 std::fs::read(path).map_err(|source| PoolError::Ca { path: path.display().to_string(), source })
             };
             let certificates = TlsCertificates { client_tls: None::<ClientTlsConfig>, root_cert: Some(read(ca)?) };
-            Client::build_with_tls(config.url.as_str(), certificates).map_err(PoolError::Url)
+            Client::build_with_tls(url, certificates).map_err(PoolError::Url)
         }
     }
 }
@@ -99,15 +124,39 @@ fn client(config: &Config) -> Result<Client, PoolError> {
 /// Opens the pool's connections.
 #[derive(Debug)]
 pub struct Open {
-    client: Client,
+    server: Server,
     timeout: Duration,
 }
 
+#[derive(Debug)]
+enum Server {
+    One(Client),
+    Cluster(Cluster),
+}
+
 impl Open {
-    async fn connect(&self, timeout: Duration) -> redis::RedisResult<MultiplexedConnection> {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.timeout)).set_response_timeout(Some(timeout));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+    async fn connect(&self, answer: Duration) -> redis::RedisResult<MultiplexedConnection> {
+        let waits = Waits { connection: self.timeout, answer };
+        match &self.server {
+            Server::One(client) => waits.connect(client).await,
+            Server::Cluster(cluster) => cluster.connect(waits).await,
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    connection: Duration,
+    answer: Duration,
+}
+
+impl Waits {
+    pub async fn connect(self, client: &Client) -> redis::RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connection))
+            .set_response_timeout(Some(self.answer));
+        client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 
@@ -119,7 +168,7 @@ impl managed::Manager for Open {
         self.connect(self.timeout).await
     }
 
-    /// No ping: whoever uses a connection that has died sees its error and drops it with [`managed::Object::take`].
+    /// No ping: whoever uses a connection that has died sees its error and gives it to [`Pool::discard`].
     async fn recycle(&self, _: &mut MultiplexedConnection, _: &Metrics) -> RecycleResult<redis::RedisError> {
         Ok::<(), RecycleError<redis::RedisError>>(())
     }

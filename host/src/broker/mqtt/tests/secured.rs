@@ -11,6 +11,7 @@ use super::{
     publisher::publish,
     wait_until,
 };
+use crate::broker::{Probed, Weight};
 
 fn run(folder: &Path, program: &str, arguments: &str) {
     let output = Command::new(program).args(arguments.split_whitespace()).current_dir(folder).output();
@@ -74,8 +75,10 @@ async fn mutual_tls_lets_in_who_has_the_certificate() {
         wait_until(|| lanes.has(5000)).await;
         wait_until(|| session.is_idle()).await;
         assert_eq!((session.stop().await, lanes.repeated()), (0, vec![]));
-        let said = probe(good.clone()).await.expect("it lets us in");
-        assert!(said.contains("aurora/sensors/+/alerts at QoS 1") && !said.contains("doubtful"), "{said}");
+        let Probed { said, findings } = probe(good.clone()).await.expect("it lets us in");
+        assert!(said.contains("aurora/sensors/+/alerts at QoS 1") && said.contains("mosquitto version 2"), "{said}");
+        let weights: Vec<_> = findings.iter().map(|finding| finding.weight).collect();
+        assert_eq!(weights, [Weight::Note], "{findings:?}");
 
         let said =
             probe(Config { ca: file("other.pem"), ..good.clone() }).await.expect_err("an authority unknown to us");
@@ -110,8 +113,8 @@ async fn wrong_credentials_are_tried_again_until_they_are_right() {
         fs::write(&password_file, "right\n").unwrap();
         wait_until(|| session.is_connected()).await;
         assert_eq!(session.stop().await, 0);
-        let said = probe(config).await.expect("it lets us in");
-        assert!(said.contains("unencrypted"), "{said}");
+        let findings = probe(config).await.expect("it lets us in").findings;
+        assert!(findings[0].text.contains("unencrypted"), "{findings:?}");
     }
 }
 
@@ -124,8 +127,8 @@ async fn the_probe_disturbs_no_session_and_takes_no_message() {
     let session = Running::start(config.clone(), &lanes);
     wait_until(|| session.is_connected()).await;
     for _ in 0..3 {
-        let said = probe(config.clone()).await.expect("it lets us in");
-        assert!(said.contains("was not tried"), "{said}");
+        let findings = probe(config.clone()).await.expect("it lets us in").findings;
+        assert!(findings.iter().any(|finding| finding.text.contains("was not tried")), "{findings:?}");
     }
     publish(broker.port, 2, (0..100).map(|i| i.to_string())).await;
     wait_until(|| lanes.has(100)).await;
@@ -138,4 +141,27 @@ async fn the_probe_says_when_nobody_listens() {
     let port = free_port();
     let said = probe(config(port, Version::V5, 1)).await.expect_err("nobody listens");
     assert!(said.contains("cannot connect") && said.contains("check mqtt.url"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_tells_that_the_broker_has_dropped_messages() {
+    let broker = Mosquitto::with("allow_anonymous true\nmax_queued_messages 10\nsys_interval 1\n", |_| {}).await;
+    for version in BOTH {
+        let config = config(broker.port, version, 1);
+        let session = Running::start(config.clone(), &Lanes::new(Then::Settle));
+        wait_until(|| session.is_connected()).await;
+        assert_eq!(session.stop().await, 0);
+        publish(broker.port, 1, (0..100).map(|i| i.to_string())).await;
+        // The broker counts once a second.
+        let mut found = Vec::new();
+        for _ in 0..200 {
+            found = probe(config.clone()).await.expect("it lets us in").findings;
+            if found.iter().any(|finding| finding.text.contains("has dropped")) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(found[0].weight, Weight::Warning, "{found:?}");
+        assert!(found[0].text.contains("max_queued_messages 0"), "{found:?}");
+    }
 }

@@ -1,0 +1,220 @@
+//! Whether we may do there what the daemon does. Redis looks at rights when a command is queued in a transaction, and
+//! with them at everything else that would refuse a write: no memory, a disk that failed, too few replicas. So the
+//! commands are queued and then thrown away, which asks for no right that the daemon does not need anyway.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis::{Cmd, ErrorKind, RedisResult, Value, aio::ConnectionLike};
+
+use super::seen::words;
+use crate::broker::{
+    Finding,
+    redis_streams::{Config, Level},
+};
+
+/// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
+/// key of what the host remembers. The ACL rule in deploy/README.md says the same.
+const COMMANDS: [&str; 27] = [
+    "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
+    "EVAL return 1 STATE",
+    "SCRIPT LOAD return",
+    "TIME",
+    "XADD STREAM * field value",
+    "XLEN STREAM",
+    "XRANGE STREAM - + COUNT 1",
+    "XREVRANGE STREAM + - COUNT 1",
+    "XACK OUTBOX group 0-1",
+    "XDEL OUTBOX 0-1",
+    "XGROUP CREATE OUTBOX group 0 MKSTREAM",
+    "XREADGROUP GROUP group consumer COUNT 1 STREAMS OUTBOX >",
+    "XAUTOCLAIM OUTBOX group consumer 60000 0",
+    "XCLAIM OUTBOX group consumer 60000 0-1",
+    "XPENDING OUTBOX group",
+    "XINFO GROUPS OUTBOX",
+    "HGET STATE field",
+    "HMGET STATE field",
+    "HSET STATE field value",
+    "HSETNX STATE field value",
+    "HINCRBY STATE field 1",
+    "INCR STATE",
+    "GET STATE",
+    "DEL STATE",
+    "EXPIRE STATE 1",
+    "PEXPIRE STATE 1",
+    "PING",
+];
+
+/// What it does besides for `redis.durability`.
+fn waits(level: Level) -> &'static [&'static str] {
+    match level {
+        Level::Memory => &[],
+        Level::Replicas => &["WAIT 0 1"],
+        Level::Fsync => &["WAITAOF 0 0 1"],
+    }
+}
+
+/// Queues every command and throws them away. An error means that Redis could not be asked.
+pub(super) async fn rehearse(connection: &mut impl ConnectionLike, config: &Config) -> RedisResult<Vec<Finding>> {
+    let mut refused = Refused::default();
+    // Outside a transaction it does nothing, and says so.
+    refused.asked("EXEC", redis::cmd("EXEC").query_async(connection).await)?;
+    if !refused.asked("MULTI", redis::cmd("MULTI").query_async(connection).await)? {
+        return Ok(refused.findings());
+    }
+    for command in COMMANDS.iter().chain(waits(config.durability)) {
+        for (shown, command) in spelled(command, config) {
+            refused.asked(&shown, command.query_async(connection).await)?;
+        }
+    }
+    refused.asked("DISCARD", redis::cmd("DISCARD").query_async(connection).await)?;
+    Ok(refused.findings())
+}
+
+/// What stands for a key in [`COMMANDS`].
+const PLACES: [&str; 4] = ["STREAM", "OUTBOX", "DEAD", "STATE"];
+
+/// A command with each of its keys, and how to name it.
+fn spelled(command: &str, config: &Config) -> Vec<(String, Cmd)> {
+    let keys = match command.split(' ').find(|word| PLACES.contains(word)) {
+        Some("STREAM") => {
+            let own = [&config.dead_letter, &config.audit, &config.outbox];
+            let names: BTreeSet<_> = config.streams.keys().chain(own).collect();
+            names.into_iter().map(|name| config.key(name)).collect()
+        }
+        Some("OUTBOX") => vec![config.key(&config.outbox)],
+        Some("DEAD") => vec![config.key(&config.dead_letter)],
+        Some(_) => vec![config.state_key("check:rights")],
+        None => return vec![(name(command), filled(command, ""))],
+    };
+    keys.into_iter().map(|key| (format!("{} {key}", name(command)), filled(command, &key))).collect()
+}
+
+fn filled(command: &str, key: &str) -> Cmd {
+    let mut filled = Cmd::new();
+    for word in command.split(' ') {
+        filled.arg(if PLACES.contains(&word) { key } else { word });
+    }
+    filled
+}
+
+/// Command and sub-command.
+fn name(command: &str) -> String {
+    let words = if ["SCRIPT", "XGROUP", "XINFO"].iter().any(|first| command.starts_with(first)) { 2 } else { 1 };
+    command.split(' ').take(words).collect::<Vec<_>>().join(" ")
+}
+
+/// What was refused, and in what words.
+#[derive(Default)]
+struct Refused {
+    rights: Vec<String>,
+    unknown: Vec<String>,
+    /// First words by code.
+    others: BTreeMap<String, String>,
+}
+
+impl Refused {
+    /// Whether the command was taken.
+    fn asked(&mut self, shown: &str, answer: RedisResult<Value>) -> RedisResult<bool> {
+        let Err(error) = answer else { return Ok(true) };
+        if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
+            return Err(error);
+        }
+        let said = words(&error);
+        match error.code() {
+            Some("NOPERM") => self.rights.push(shown.to_owned()),
+            Some("ERR") if said.contains("unknown command") => self.unknown.push(shown.to_owned()),
+            // The judgement of the role has said so.
+            Some("READONLY" | "LOADING") => {}
+            Some("ERR") if shown == "EXEC" => {}
+            code => drop(self.others.entry(code.unwrap_or("ERR").to_owned()).or_insert(said)),
+        }
+        Ok(false)
+    }
+
+    fn findings(self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if !self.rights.is_empty() {
+            let text = "the user of redis.url may not: {}; deploy/README.md has the ACL rule that it needs";
+            findings.push(Finding::problem(text.replace("{}", &listed(&self.rights))));
+        }
+        if !self.unknown.is_empty() {
+            findings.push(Finding::problem(format!("this server has no {}", listed(&self.unknown))));
+        }
+        for said in self.others.values() {
+            findings.push(Finding::problem(format!("it would refuse to store events now: {said}")));
+        }
+        findings
+    }
+}
+
+/// Not more of them than a person reads.
+fn listed(all: &[String]) -> String {
+    const MOST: usize = 8;
+    let mut text = all.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if all.len() > MOST {
+        text.push_str(&format!(" and {} more", all.len() - MOST));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_is_tried_and_keys_carry_the_hash_tag() {
+        let config = Config { cluster: true, ..Config::default() };
+        let shown: Vec<_> = spelled("XADD STREAM * field value", &config).into_iter().map(|(shown, _)| shown).collect();
+        assert_eq!(shown.len(), 6);
+        assert!(shown.contains(&"XADD {aurora}:outbox".to_owned()), "{shown:?}");
+        let (shown, command) = spelled("XGROUP CREATE OUTBOX group 0 MKSTREAM", &config).remove(0);
+        assert_eq!(shown, "XGROUP CREATE {aurora}:outbox");
+        let packed = String::from_utf8(command.get_packed_command()).unwrap();
+        assert!(packed.contains("{aurora}:outbox") && packed.contains("MKSTREAM"), "{packed}");
+    }
+
+    /// First words of [`COMMANDS`].
+    fn tried() -> BTreeSet<&'static str> {
+        COMMANDS.iter().filter_map(|command| command.split(' ').next()).collect()
+    }
+
+    #[test]
+    fn every_command_of_the_script_is_tried() {
+        let script = include_str!("../commit.lua");
+        let used: BTreeSet<_> = script.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+        assert!(used.contains("XADD"), "{used:?}");
+        assert!(used.is_subset(&tried()), "{:?}", used.difference(&tried()));
+    }
+
+    #[test]
+    fn every_command_that_the_host_sends_is_tried() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/broker/redis_streams");
+        let mut used = BTreeSet::new();
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            used.extend(text.split("cmd(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+        assert!(used.contains("XREADGROUP"), "{used:?}");
+        let missing: Vec<_> =
+            used.iter().filter(|name| !tried().contains(name.as_str()) && !name.starts_with("WAIT")).collect();
+        assert!(missing.is_empty(), "add {missing:?} to COMMANDS and to the ACL rule in deploy/README.md");
+    }
+
+    #[test]
+    fn the_documented_rule_allows_these_commands_and_no_other() {
+        let readme = include_str!("../../../../../deploy/README.md");
+        let rule = readme.lines().find(|line| line.starts_with("user aurora ")).unwrap();
+        let allowed: BTreeSet<_> =
+            rule.split(' ').filter_map(|word| word.strip_prefix('+')).map(str::to_owned).collect();
+        let own = ["multi", "exec", "discard", "info", "config|get"].map(str::to_owned);
+        let named = |command: &&str| name(command).replace(' ', "|").to_lowercase();
+        let wanted: BTreeSet<_> = COMMANDS.iter().map(named).chain(own).collect();
+        assert_eq!(allowed, wanted);
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let all: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+        assert_eq!(listed(&all), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
+    }
+}
