@@ -172,10 +172,7 @@ async fn pass(
         if faults.wait_for(flows).await.is_err() {
             return Ended::Cut;
         }
-        let (delay, rate) = {
-            let faults = faults.borrow();
-            (faults.delay, faults.bytes_per_second)
-        };
+        let rate = faults.borrow().bytes_per_second;
         // Small bites when throttled, so that a change of mind is soon heard.
         let bite =
             if rate == 0 { buffer.len() } else { usize::try_from(rate / 20).unwrap_or(1).clamp(1, buffer.len()) };
@@ -190,6 +187,8 @@ async fn pass(
         if faults.wait_for(flows).await.is_err() {
             return Ended::Cut;
         }
+        // Asked for only now: the wait for these bytes may have begun long before.
+        let delay = faults.borrow().delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

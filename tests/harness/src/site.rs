@@ -37,6 +37,7 @@ pub enum Place {
 pub struct Plan {
     mosquitto: Mosquitto,
     redis: Redis,
+    nats: Nats,
     no_nats: bool,
     proxied: Vec<Place>,
     subscriptions: Vec<Value>,
@@ -85,6 +86,13 @@ impl Plan {
         self
     }
 
+    /// Another NATS server.
+    #[must_use]
+    pub fn nats(mut self, nats: Nats) -> Self {
+        self.nats = nats;
+        self
+    }
+
     /// No NATS, and no `[nats]`.
     #[must_use]
     pub fn without_nats(mut self) -> Self {
@@ -120,7 +128,7 @@ impl Plan {
         let redis = Broker::start(Setup::Redis(self.redis.clone()), &at("redis")).await?;
         let nats = match self.no_nats {
             true => None,
-            false => Some(Broker::start(Setup::Nats(Nats::default()), &at("nats")).await?),
+            false => Some(Broker::start(Setup::Nats(self.nats.clone()), &at("nats")).await?),
         };
         let mut proxies = Vec::new();
         for &place in &self.proxied {
