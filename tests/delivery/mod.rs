@@ -11,6 +11,7 @@ mod refusal;
 mod refused;
 mod repeats;
 mod dedup;
+mod relay;
 
 use std::collections::BTreeSet;
 

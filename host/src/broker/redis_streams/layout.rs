@@ -78,6 +78,12 @@ impl Layout {
         &self.streams[stream.0].0
     }
 
+    /// The length to which a stream is trimmed; 0: never.
+    #[must_use]
+    pub fn length(&self, stream: Stream) -> u64 {
+        self.streams[stream.0].1
+    }
+
     /// The key of a stream.
     #[must_use]
     pub fn key(&self, stream: Stream) -> &str {
