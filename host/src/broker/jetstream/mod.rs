@@ -6,6 +6,7 @@ mod connection;
 mod publish;
 mod held;
 mod stream;
+mod meaning;
 mod probe;
 mod subject;
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Config, Connection, connection::options, stream};
+use super::{Config, Connection, connection::options, meaning, stream};
 use crate::{config::urls, telemetry::Chain};
 
 /// Connects once, looks at the stream without making one, and says what is there, for `aurora check --connect`.
@@ -19,7 +19,7 @@ pub async fn probe(config: &Config) -> Result<String, String> {
     let Some(found) = found else {
         return Ok(format!("nats-server {version}, stream {} is not there yet and will be made", config.stream));
     };
-    let said = match stream::differences(&found, config) {
+    let mut said = match stream::differences(&found, config) {
         differences if differences.is_empty() => {
             format!("nats-server {version}, stream {} is as configured", config.stream)
         }
@@ -29,5 +29,9 @@ pub async fn probe(config: &Config) -> Result<String, String> {
             differences.join("; ")
         ),
     };
+    for doubt in meaning::doubts(&found, config) {
+        said.push_str("\nwarning: ");
+        said.push_str(&doubt);
+    }
     Ok(said)
 }
