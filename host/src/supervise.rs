@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Liveness, Part, PartState, Readiness},
     broker::{
-        jetstream::{self, Connection, Subjects},
+        jetstream::{self, Dial, Subjects},
         mqtt,
         redis_streams::{Pool, Session},
     },
@@ -27,7 +27,7 @@ use crate::{
     telemetry::{Broker, Metrics},
 };
 
-/// Time for what follows the drain: the last audit entry, the goodbye to NATS.
+/// Time for what follows the drain: the last audit entry, the last acks of JetStream.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A long-lived task that has ended: its name, and how many deliveries it leaves to be delivered again.
@@ -42,7 +42,6 @@ struct Running {
     /// The audit trail and the relay.
     others: JoinSet<Ended>,
     audit: Option<Audit>,
-    nats: Option<Connection>,
     mqtt_stop: mqtt::Stop,
     ingest_stop: CancellationToken,
     give_up: CancellationToken,
@@ -223,28 +222,11 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     }
 
     let relay_stop = CancellationToken::new();
-    let nats = match &config.nats {
-        Some(nats_config) => {
-            let nats = Connection::open(nats_config, readiness.clone(), metrics.clone()).await?;
-            others.spawn(named(
-                "relay",
-                relay(
-                    nats_config,
-                    &nats,
-                    &redis,
-                    redis_config.timeout,
-                    &shared,
-                    &session,
-                    &readiness,
-                    &metrics,
-                    &relay_stop,
-                )
-                .run(),
-            ));
-            Some(nats)
-        }
-        None => None,
-    };
+    if let Some(nats_config) = &config.nats {
+        let dial = Dial::new(nats_config).await?;
+        let relay = relay(nats_config, &redis, redis_config.timeout, &shared, &readiness, &metrics, &relay_stop);
+        others.spawn(named("relay", relay.run(dial)));
+    }
 
     let mut sources = JoinSet::new();
     let mqtt_stop = mqtt::Stop::default();
@@ -269,7 +251,6 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         lanes: lane_tasks,
         others,
         audit: Some(audit),
-        nats,
         mqtt_stop,
         ingest_stop,
         give_up,
@@ -326,25 +307,20 @@ async fn watch_redis(redis: Pool, readiness: Readiness, metrics: Metrics, stop: 
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "a list of what a relay is made of, used once")]
 fn relay(
     config: &jetstream::Config,
-    nats: &Connection,
     redis: &Pool,
     timeout: Duration,
     target: &Arc<Target>,
-    session: &Arc<Session>,
     readiness: &Readiness,
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Relay {
     Relay {
         redis: redis.clone(),
-        nats: nats.clone(),
         config: config.clone(),
         timeout,
         target: Arc::clone(target),
-        session: Arc::clone(session),
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         stop: stop.clone(),
@@ -417,9 +393,6 @@ impl Running {
         self.redis_stop.cancel();
         if timeout_at(Instant::now() + FAREWELL, drain(&mut self.others)).await.is_err() {
             tracing::warn!("the last audit entries could not be stored");
-        }
-        if let Some(nats) = self.nats.take() {
-            nats.close(FAREWELL).await;
         }
         self.admin_stop.cancel();
         let _ = timeout_at(Instant::now() + FAREWELL, self.admin).await;

@@ -12,6 +12,7 @@ mod refused;
 mod repeats;
 mod spool;
 mod dedup;
+mod relay;
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,12 @@
 //! What the daemon does not start with.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
+use async_nats::jetstream::{
+    self,
+    stream::{Config, DiscardPolicy, StorageType},
+};
 use harness::{PATIENCE, Plan, Site, binary};
 
 /// How a daemon of this plan ends, and what it says.
@@ -70,5 +74,34 @@ async fn check_finds_the_brokers() -> Result<()> {
     site.redis.stop().await?;
     let (fine, text) = check()?;
     assert!(!fine && text.contains("redis"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn check_says_what_the_settings_of_the_jetstream_stream_mean() -> Result<()> {
+    let site = Site::plan().brokers().await?;
+    let nats = site.nats.as_ref().context("no NATS")?;
+    let config = Config {
+        name: "AURORA".to_owned(),
+        subjects: vec!["aurora.alerts.>".to_owned()],
+        storage: StorageType::Memory,
+        discard: DiscardPolicy::New,
+        max_messages: 1000,
+        duplicate_window: Duration::from_secs(5),
+        max_age: Duration::from_secs(3600),
+        ..Config::default()
+    };
+    jetstream::new(async_nats::connect(nats.url()).await?).create_stream(config).await?;
+    let configuration = site.write_configuration(([127, 0, 0, 1], 1).into())?;
+    let output = Command::new(binary()?).args(["check", "--connect", "--config"]).arg(&configuration).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    for words in ["aurora.intel.>", "in memory", "one server", "ids for 5s", "discard new", "after 1h", "1000 messages"]
+    {
+        assert!(
+            text.lines().any(|line| line.contains("warning") && line.contains(words)),
+            "not a word of {words}:\n{text}"
+        );
+    }
     Ok(())
 }

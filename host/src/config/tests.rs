@@ -184,6 +184,8 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[nats]\nurl = 'nats://a'\nsubjects = ['a..b']", "aurora.toml:19: nats.subjects[0]: \"a..b\" is no subject"),
         ("[nats]\nurl = 'nats://a'\nsubjects = ['a.>', 'a.b']", "nats.subjects[1]: \"a.b\" overlaps with \"a.>\""),
         ("[nats]\nurl = 'nats://a'\nmax_in_flight = 0", "nats.max_in_flight: is out of range"),
+        ("[nats]\nurl = 'nats://a'\nretries = 1001", "aurora.toml:19: nats.retries: is out of range"),
+        ("[nats]\nurl = 'nats://a'\nhost = 'a b'", "aurora.toml:19: nats.host: is no name of a host"),
         ("[nats]\nurl = 'nats://a'\nmax_bytes = 5", "nats.max_bytes: is out of range"),
         ("[nats]\nurl = 'nats://a'\nduplicate_window = '1ms'", "nats.duplicate_window: is out of range"),
         ("[nats]\nurl = 'nats://a'\nack_timeout = '0s'", "nats.ack_timeout: is out of range"),

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use prometheus::{
-    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    histogram_opts,
+    Counter, CounterVec, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, histogram_opts,
 };
 
 use super::age::Age;
@@ -181,6 +181,12 @@ pub struct Metrics {
     pub spool: SpoolMetrics,
     /// Events taken over HTTP and not yet stored.
     pub ingest_in_flight: IntGauge,
+    /// Entries of the outbox that a relay has taken and not cleared.
+    pub outbox_pending: IntGauge,
+    /// Age of the oldest entry of the outbox, seconds.
+    pub outbox_oldest: Gauge,
+    /// Entries of the outbox that JetStream turned out to have already, when the stream was read for them.
+    pub outbox_recognised: IntCounter,
     ingest_answers: IntCounterVec,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: [GuestMetrics; 3],
@@ -303,6 +309,18 @@ impl Metrics {
             ),
             ingest_in_flight: gauge("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
             spool,
+            outbox_pending: register(
+                &registry,
+                IntGauge::new("aurora_outbox_pending", "Entries of the outbox that a relay has taken and not cleared"),
+            ),
+            outbox_oldest: register(
+                &registry,
+                Gauge::new("aurora_outbox_oldest_seconds", "Age of the oldest entry of the outbox"),
+            ),
+            outbox_recognised: counter(
+                "aurora_outbox_recognised_total",
+                "Entries of the outbox that were found in the JetStream stream and not sent again",
+            ),
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,

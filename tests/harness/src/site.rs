@@ -37,6 +37,7 @@ pub enum Place {
 pub struct Plan {
     mosquitto: Mosquitto,
     redis: Redis,
+    nats: Nats,
     no_nats: bool,
     proxied: Vec<Place>,
     tapped: bool,
@@ -85,6 +86,13 @@ impl Plan {
     #[must_use]
     pub fn redis(mut self, redis: Redis) -> Self {
         self.redis = redis;
+        self
+    }
+
+    /// Another NATS server.
+    #[must_use]
+    pub fn nats(mut self, nats: Nats) -> Self {
+        self.nats = nats;
         self
     }
 
@@ -145,7 +153,7 @@ impl Plan {
         let redis = Broker::start(Setup::Redis(self.redis.clone()), &at("redis")).await?;
         let nats = match self.no_nats {
             true => None,
-            false => Some(Broker::start(Setup::Nats(Nats::default()), &at("nats")).await?),
+            false => Some(Broker::start(Setup::Nats(self.nats.clone()), &at("nats")).await?),
         };
         let mut proxies = Vec::new();
         for &place in &self.proxied {

@@ -33,6 +33,12 @@ pub struct Config {
     pub ack_timeout: Duration,
     /// Messages sent and not yet acknowledged.
     pub max_in_flight: usize,
+    /// How often a message that JetStream refuses is tried again before it becomes a dead letter. What is refused only
+    /// for the moment is tried without end.
+    pub retries: u32,
+    /// Name of this host among those that send from the same outbox, each of which needs its own, the same after a
+    /// restart. Default: the host name.
+    pub host: Option<String>,
     /// Ceiling of the back-off between attempts after an error.
     #[serde(with = "humantime_serde")]
     pub reconnect_max: Duration,
@@ -63,6 +69,8 @@ impl Default for Config {
             duplicate_window: Duration::from_secs(10 * 60),
             ack_timeout: Duration::from_secs(5),
             max_in_flight: 512,
+            retries: 5,
+            host: None,
             reconnect_max: Duration::from_secs(5),
         }
     }
@@ -103,6 +111,14 @@ impl Config {
         let waits = (Duration::from_millis(100), Duration::from_secs(3600));
         findings.range("nats.ack_timeout", self.ack_timeout, waits, ("\"100ms\"", "\"1h\""));
         findings.range("nats.max_in_flight", self.max_in_flight, (1, 65_536), ("1", "65536"));
+        findings.range("nats.retries", self.retries, (0, 1000), ("0", "1000"));
+        let is_name = |name: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+            (1..=64).contains(&name.len()) && name.bytes().all(plain)
+        };
+        if self.host.as_deref().is_some_and(|host| !is_name(host)) {
+            findings.problem("nats.host", "is no name of a host", "choose 1 to 64 of A-Z a-z 0-9 _ . -");
+        }
         findings.range("nats.reconnect_max", self.reconnect_max, waits, ("\"100ms\"", "\"1h\""));
     }
 
@@ -169,6 +185,8 @@ impl fmt::Debug for Config {
             duplicate_window,
             ack_timeout,
             max_in_flight,
+            retries,
+            host,
             reconnect_max,
         } = self;
         f.debug_struct("Config")
@@ -183,6 +201,8 @@ impl fmt::Debug for Config {
             .field("duplicate_window", duplicate_window)
             .field("ack_timeout", ack_timeout)
             .field("max_in_flight", max_in_flight)
+            .field("retries", retries)
+            .field("host", host)
             .field("reconnect_max", reconnect_max)
             .finish()
     }

@@ -1,37 +1,41 @@
 use std::{
-    error::Error as _,
+    collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use async_nats::{
-    Client, ConnectOptions, Event,
-    jetstream::{
-        self, Context,
-        context::{PublishAckFuture, PublishErrorKind},
-        message::PublishMessage,
-    },
+    Client, ConnectOptions, Event, ReconnectToServer, ServerAddr, ServerError,
+    jetstream::{self, Context, context::ContextBuilder},
 };
-use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::Config;
-use crate::{
-    admin::{Part, PartState, Readiness},
-    broker::backoff,
-    telemetry::{Broker, Metrics},
-};
+use crate::config::urls;
 
-/// The connection to NATS. It connects, and connects again, by itself. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    client: Client,
-    pub(super) jetstream: Context,
+/// Makes connections to NATS, one after the other.
+#[derive(Debug)]
+pub struct Dial {
+    config: Config,
+    servers: Vec<ServerAddr>,
+    /// Members of the cluster that the last server told of.
+    discovered: Vec<ServerAddr>,
 }
 
-/// NATS cannot be used as configured.
+/// A connection to NATS, until it is lost: it is never mended, so nothing that was given to it can arrive over another
+/// one, behind what was sent over that. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(super) jetstream: Context,
+    lost: CancellationToken,
+    forbidden: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// NATS cannot be used as configured, or not now.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The credentials file cannot be read.
@@ -43,114 +47,132 @@ pub enum ConnectionError {
         #[source]
         source: std::io::Error,
     },
-    /// The servers are none, or a certificate is unusable.
+    /// An address is none.
+    #[error("nats.url is no address of a NATS server; it looks like nats://host:4222")]
+    Url(#[source] std::io::Error),
+    /// No server lets us in.
     #[error("cannot connect to NATS")]
     Connect(#[from] async_nats::ConnectError),
+    /// It was lost before it could be used.
+    #[error("the connection to NATS was lost at once")]
+    Lost,
 }
 
-/// What is published.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// Where to.
-    pub subject: String,
-    /// `Nats-Msg-Id`: JetStream drops a second message with the same one within its window.
-    pub id: String,
-    /// `Aurora-Site`: where it comes from.
-    pub site: String,
-    /// The payload.
-    pub data: Bytes,
-}
+/// An address on which nobody can listen.
+const NOWHERE: &str = "nats://127.0.0.1:0";
 
-/// JetStream did not take a message.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// It never will: the message is larger than the server allows.
-    #[error("the message is larger than the server's max_payload")]
-    TooLarge,
-    /// It may later.
-    #[error("JetStream did not acknowledge")]
-    Again(#[source] async_nats::jetstream::context::PublishError),
-}
+/// More subjects than this are not remembered as forbidden.
+const MOST_FORBIDDEN: usize = 1024;
 
-/// Whether JetStream refused a message because its stream takes no message of this size.
-#[must_use]
-pub fn is_too_large(error: &jetstream::context::PublishError) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
-    cause.is_some_and(|cause| cause.error_code() == jetstream::ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
-}
-
-impl Connection {
-    /// Begins to connect as `config` says, and keeps at it; returns at once. `readiness` and `metrics` hear of every
-    /// change.
+impl Dial {
+    /// As `config` says. Nothing is connected yet.
     ///
     /// # Errors
     /// If the configuration is unusable.
-    pub async fn open(config: &Config, readiness: Readiness, metrics: Metrics) -> Result<Self, ConnectionError> {
-        let most = config.reconnect_max;
-        let broker = metrics.broker(Broker::Nats).clone();
-        let seen = Arc::new(AtomicBool::new(false));
-        let connected = Arc::clone(&seen);
-        let options = options(config)
-            .await?
-            .retry_on_initial_connect()
-            // Asked before every attempt, the first one too, which must not keep a start waiting.
-            .reconnect_delay_callback(move |attempt| match attempt {
-                0 | 1 if !connected.load(Ordering::Relaxed) => Duration::ZERO,
-                attempt => backoff(most).nth(attempt.saturating_sub(1).min(16)).unwrap_or(most),
-            })
-            .event_callback(move |event| {
-                match &event {
-                    Event::Connected => {
-                        if seen.swap(true, Ordering::Relaxed) {
-                            broker.reconnects.inc();
-                        }
-                        broker.connected.set(1);
-                        tracing::info!("connected to NATS");
-                    }
-                    Event::Disconnected | Event::Closed => {
-                        broker.connected.set(0);
-                        readiness.set(Part::Nats, PartState::NotReady("not connected".to_owned()));
-                        tracing::warn!("lost the connection to NATS, what is shared waits in the outbox");
-                    }
-                    other => tracing::debug!(event = %other, "NATS says"),
-                }
-                async {}
-            });
-        let servers: Vec<_> = config.url.split(',').map(str::trim).collect();
-        let client = options.connect(servers).await?;
-        let mut jetstream = jetstream::new(client.clone());
-        jetstream.set_timeout(config.ack_timeout);
-        Ok(Self { client, jetstream })
+    pub async fn new(config: &Config) -> Result<Self, ConnectionError> {
+        // Read again for each connection, so that a file that is exchanged is noticed; now only to complain early.
+        options(config).await?;
+        let servers = urls::split(&config.url).into_iter().map(str::parse).collect::<Result<_, _>>();
+        Ok(Self { config: config.clone(), servers: servers.map_err(ConnectionError::Url)?, discovered: Vec::new() })
     }
 
-    /// Over a client that is connected already.
-    pub(super) fn of(client: Client) -> Self {
-        Self { jetstream: jetstream::new(client.clone()), client }
-    }
-
-    /// Publishes; the answer is the ack to wait for.
+    /// A new connection, to any of the servers.
     ///
     /// # Errors
-    /// If it cannot be sent.
-    pub async fn publish(&self, message: Message) -> Result<PublishAckFuture, PublishError> {
-        if message.data.len() > self.client.server_info().max_payload.max(1024) {
-            return Err(PublishError::TooLarge);
+    /// If none lets us in.
+    pub async fn connect(&mut self) -> Result<Connection, ConnectionError> {
+        let mut servers = self.servers.clone();
+        servers.extend(self.discovered.iter().filter(|server| !self.servers.contains(server)).cloned());
+        let (lost, forbidden) = (CancellationToken::new(), Arc::new(Mutex::new(BTreeSet::new())));
+        let connected = Arc::new(AtomicBool::new(false));
+        let options = options(&self.config)
+            .await?
+            .max_reconnects(servers.len())
+            .reconnect_delay_callback(|_| Duration::ZERO)
+            // The client would mend a lost connection and then send what had been given to it meanwhile: later
+            // messages of a subject before those that died with the old socket. It cannot be told to end instead, so
+            // it is given, once it is connected, no server but one on which nobody can listen; there its attempts are
+            // used up at once, and it ends, and everybody who waits for an answer hears of it.
+            .reconnect_to_server_callback({
+                let connected = Arc::clone(&connected);
+                move |servers, _| {
+                    let nowhere = servers.into_iter().next().filter(|_| connected.load(Ordering::Relaxed));
+                    let to = nowhere.map(|server| ReconnectToServer { addr: server.addr, delay: Some(Duration::ZERO) });
+                    async move { to }
+                }
+            })
+            .event_callback({
+                let (lost, forbidden) = (lost.clone(), Arc::clone(&forbidden));
+                move |event| {
+                    hear(&event, &lost, &forbidden);
+                    async {}
+                }
+            });
+        let client = options.connect(servers).await?;
+        client.set_server_pool(NOWHERE).await.map_err(|_| ConnectionError::Lost)?;
+        connected.store(true, Ordering::Relaxed);
+        // Lost before the pool was changed, and mended since: a fresh one is surely whole.
+        if lost.is_cancelled() {
+            return Err(ConnectionError::Lost);
         }
-        let publish = PublishMessage::build()
-            .message_id(&message.id)
-            .header("Aurora-Site", message.site.as_str())
-            .payload(message.data);
-        self.jetstream.send_publish(message.subject, publish).await.map_err(|error| match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge,
-            _ => PublishError::Again(error),
-        })
+        let told = client.server_info().connect_urls;
+        self.discovered = told.iter().filter_map(|address| address.parse().ok()).collect();
+        let jetstream = ContextBuilder::new()
+            .timeout(self.config.ack_timeout)
+            // All that are sent before the first ack is waited for.
+            .max_ack_inflight(self.config.max_in_flight)
+            .build(client);
+        Ok(Connection { jetstream, lost, forbidden })
+    }
+}
+
+impl Connection {
+    /// Over a client that is connected already.
+    pub(super) fn of(client: Client) -> Self {
+        let (lost, forbidden) = (CancellationToken::new(), Arc::default());
+        Self { jetstream: jetstream::new(client), lost, forbidden }
     }
 
-    /// Sends what is buffered and closes, within `grace`.
-    pub async fn close(self, grace: Duration) {
-        // What did not go out is still in the outbox.
-        let _ = tokio::time::timeout(grace, self.client.drain()).await;
+    /// Waits until it is lost.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
     }
+
+    /// Whether the server said that we may not publish to `subject`. It says so beside the message, which is never
+    /// answered.
+    pub(super) fn is_forbidden(&self, subject: &str) -> bool {
+        self.forbidden.lock().unwrap_or_else(PoisonError::into_inner).contains(subject)
+    }
+
+    /// The same of making consumers and reading with them.
+    pub(super) fn forbids_consumers(&self) -> bool {
+        let forbidden = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        forbidden.iter().any(|subject| subject.starts_with('$') && subject.contains(".API.CONSUMER."))
+    }
+}
+
+fn hear(event: &Event, lost: &CancellationToken, forbidden: &Mutex<BTreeSet<String>>) {
+    match event {
+        Event::Disconnected | Event::Closed => lost.cancel(),
+        Event::ServerError(ServerError::Other(text)) => {
+            tracing::warn!(error = text, "NATS complains");
+            if let Some(subject) = forbidden_subject(text) {
+                let mut forbidden = forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+                if forbidden.len() < MOST_FORBIDDEN {
+                    forbidden.insert(subject.to_owned());
+                }
+            }
+        }
+        other => tracing::debug!(event = %other, "NATS says"),
+    }
+}
+
+/// Out of `Permissions Violation for Publish to "subject"`.
+fn forbidden_subject(text: &str) -> Option<&str> {
+    const BEGINS: &str = "permissions violation for publish to ";
+    let begins = text.get(..BEGINS.len())?;
+    let subject = text[BEGINS.len()..].trim().trim_matches('"');
+    (begins.eq_ignore_ascii_case(BEGINS) && !subject.is_empty()).then_some(subject)
 }
 
 pub(super) async fn options(config: &Config) -> Result<ConnectOptions, ConnectionError> {
@@ -167,5 +189,60 @@ pub(super) async fn options(config: &Config) -> Result<ConnectOptions, Connectio
     if let (Some(cert), Some(key)) = (&config.cert, &config.key) {
         options = options.add_client_certificate(cert.clone(), key.clone());
     }
-    Ok(options)
+    Ok(match login(&config.url) {
+        Some((user, Some(password))) => options.user_and_password(user, password),
+        // A name alone is a token, as NATS has it.
+        Some((token, None)) => options.token(token),
+        None => options,
+    })
+}
+
+/// User and password of the first address that has any: the client does not take them out of an address itself.
+fn login(addresses: &str) -> Option<(String, Option<String>)> {
+    let addresses = urls::split(addresses).into_iter().filter_map(|address| Url::parse(address).ok());
+    let url = addresses.into_iter().find(|url| !url.username().is_empty())?;
+    Some((decoded(url.username()), url.password().map(decoded)))
+}
+
+/// Without percent encoding.
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |digit: u8| (digit as char).to_digit(16);
+        match (first, tail) {
+            (b'%', [high, low, tail @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                out.push((hex(*high).unwrap_or_default() * 16 + hex(*low).unwrap_or_default()) as u8);
+                rest = tail;
+            }
+            _ => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_login_of_an_address_is_found_and_decoded() {
+        let login = |address: &str| login(address).map(|(user, password)| (user, password.unwrap_or_default()));
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(login("nats://host:4222"), None);
+        assert_eq!(login("nats://u:p%40%2f%%41@host"), pair("u", "p@/%A"));
+        assert_eq!(login("nats://token@host"), pair("token", ""));
+        assert_eq!(login("nats://a,tls://u:p@b"), pair("u", "p"));
+    }
+
+    #[test]
+    fn a_forbidden_subject_is_read_out_of_the_complaint() {
+        assert_eq!(forbidden_subject("Permissions Violation for Publish to \"a.b\""), Some("a.b"));
+        assert_eq!(forbidden_subject("Permissions Violation for Subscription to \"a.b\""), None);
+        assert_eq!(forbidden_subject("permissions violation for publish to \"\""), None);
+        assert_eq!(forbidden_subject("ü"), None);
+    }
 }

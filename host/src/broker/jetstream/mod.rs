@@ -1,13 +1,19 @@
-//! NATS JetStream: one connection that keeps itself up, the stream, and publishes that are awaited.
+//! NATS JetStream: connections that end when they are lost, the stream, publishes that are awaited, and what the stream
+//! holds already.
 
 mod config;
 mod connection;
-mod probe;
+mod publish;
+mod held;
 mod stream;
+mod meaning;
+mod probe;
 mod subject;
 
 pub use config::Config;
-pub use connection::{Connection, ConnectionError, Message, PublishError, is_too_large};
+pub use connection::{Connection, ConnectionError, Dial};
+pub use held::HeldError;
 pub use probe::probe;
+pub use publish::{Message, PublishError, Refusal, Sent};
 pub use stream::{Adopted, StreamError, adopt};
 pub use subject::Subjects;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::{Config, Connection, connection::options};
-use crate::telemetry::Chain;
+use super::{Config, Connection, connection::options, meaning, stream};
+use crate::{config::urls, telemetry::Chain};
 
 /// Connects once, looks at the stream without making one, and says what is there, for `aurora check --connect`.
 ///
@@ -9,23 +9,29 @@ use crate::telemetry::Chain;
 /// What failed and what to do.
 pub async fn probe(config: &Config) -> Result<String, String> {
     let options = options(config).await.map_err(|error| Chain(&error).to_string())?;
-    let servers: Vec<_> = config.url.split(',').map(str::trim).collect();
-    let connect = tokio::time::timeout(Duration::from_secs(5), options.connect(servers)).await;
+    let connect = tokio::time::timeout(Duration::from_secs(5), options.connect(urls::split(&config.url))).await;
     let client = connect
         .map_err(|_| "no answer within 5 s; see that nats-server listens at nats.url".to_owned())?
         .map_err(|error| format!("{}; see that nats-server listens at nats.url and knows the user", Chain(&error)))?;
     let version = client.server_info().version;
     let connection = Connection::of(client);
-    match super::stream::compare(&connection, config).await {
-        Ok(Some(found)) if found.differences.is_empty() => {
-            Ok(format!("nats-server {version}, stream {} is as configured", config.stream))
+    let found = stream::find(&connection, config).await.map_err(|error| Chain(&error).to_string())?;
+    let Some(found) = found else {
+        return Ok(format!("nats-server {version}, stream {} is not there yet and will be made", config.stream));
+    };
+    let mut said = match stream::differences(&found, config) {
+        differences if differences.is_empty() => {
+            format!("nats-server {version}, stream {} is as configured", config.stream)
         }
-        Ok(Some(found)) => Ok(format!(
-            "nats-server {version}; warning: stream {} differs: {}",
+        differences => format!(
+            "nats-server {version}, stream {} is used as it is, though it differs: {}",
             config.stream,
-            found.differences.join("; ")
-        )),
-        Ok(None) => Ok(format!("nats-server {version}, stream {} is not there yet and will be made", config.stream)),
-        Err(error) => Err(Chain(&error).to_string()),
+            differences.join("; ")
+        ),
+    };
+    for doubt in meaning::doubts(&found, config) {
+        said.push_str("\nwarning: ");
+        said.push_str(&doubt);
     }
+    Ok(said)
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_nats::jetstream::{
     ErrorCode,
     context::{CreateStreamError, GetStreamError, GetStreamErrorKind},
@@ -27,6 +29,8 @@ pub struct Adopted {
     pub differences: Vec<String>,
     /// The subjects that it takes.
     pub subjects: Subjects,
+    /// How long it remembers the ids of messages, whatever is configured here.
+    pub duplicate_window: Duration,
 }
 
 /// Finds the stream, or makes it as `config` says. An existing one is used as it is: what differs is reported and
@@ -35,24 +39,28 @@ pub struct Adopted {
 /// # Errors
 /// If it is not there and cannot be made.
 pub async fn adopt(connection: &Connection, config: &Config) -> Result<Adopted, StreamError> {
-    if let Some(adopted) = compare(connection, config).await? {
-        return Ok(adopted);
+    if let Some(found) = find(connection, config).await? {
+        return Ok(adopted(&found, config));
     }
-    connection.jetstream.create_stream(wanted(config)).await.map_err(StreamError::Create)?;
+    let made = connection.jetstream.create_stream(wanted(config)).await.map_err(StreamError::Create)?;
     tracing::info!(stream = config.stream, "made the JetStream stream");
-    Ok(Adopted { differences: Vec::new(), subjects: Subjects::new(&config.subjects) })
+    Ok(adopted(&made.cached_info().config, config))
 }
 
-/// How the stream differs from `config`; nothing where there is none.
-pub(super) async fn compare(connection: &Connection, config: &Config) -> Result<Option<Adopted>, StreamError> {
+/// The stream's own configuration; nothing where there is none.
+pub(super) async fn find(connection: &Connection, config: &Config) -> Result<Option<stream::Config>, StreamError> {
     match connection.jetstream.get_stream(&config.stream).await {
-        Ok(found) => {
-            let found = &found.cached_info().config;
-            let differences = differences(found, &wanted(config));
-            Ok(Some(Adopted { differences, subjects: Subjects::new(&found.subjects) }))
-        }
+        Ok(found) => Ok(Some(found.cached_info().config.clone())),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(StreamError::Ask(error)),
+    }
+}
+
+fn adopted(found: &stream::Config, config: &Config) -> Adopted {
+    Adopted {
+        differences: differences(found, config),
+        subjects: Subjects::new(&found.subjects),
+        duplicate_window: found.duplicate_window,
     }
 }
 
@@ -71,7 +79,9 @@ fn wanted(config: &Config) -> stream::Config {
     }
 }
 
-fn differences(found: &stream::Config, wanted: &stream::Config) -> Vec<String> {
+/// How `found` differs from what is configured.
+pub(super) fn differences(found: &stream::Config, config: &Config) -> Vec<String> {
+    let wanted = wanted(config);
     let mut differences = Vec::new();
     let mut compare = |what: &str, found: String, wanted: String| {
         if found != wanted {

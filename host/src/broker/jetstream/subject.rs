@@ -17,6 +17,21 @@ impl Subjects {
             && subject.split('.').all(is_plain)
             && self.0.iter().any(|pattern| matches(pattern, subject))
     }
+
+    /// Whether `pattern` matches everything that `wanted`, a pattern itself, matches.
+    pub(super) fn covers(pattern: &str, wanted: &str) -> bool {
+        // A `*` in `wanted` is a token that only a wildcard matches, and `>` one that only `>` matches.
+        let mut tokens = wanted.split('.');
+        for expected in pattern.split('.') {
+            match (expected, tokens.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(token)) if token != ">" => {}
+                (expected, Some(token)) if expected == token => {}
+                _ => return false,
+            }
+        }
+        tokens.next().is_none()
+    }
 }
 
 fn is_plain(token: &str) -> bool {
@@ -39,6 +54,18 @@ fn matches(pattern: &str, subject: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Subjects;
+
+    #[test]
+    fn a_pattern_covers_another_that_matches_nothing_else() {
+        for (pattern, wanted) in
+            [("a.>", "a.b"), ("a.>", "a.>"), ("a.>", "a.*"), (">", "a.>"), ("a.*", "a.*"), ("a.*", "a.b")]
+        {
+            assert!(Subjects::covers(pattern, wanted), "{pattern} {wanted}");
+        }
+        for (pattern, wanted) in [("a.*", "a.>"), ("a.b", "a.*"), ("a.>", "a"), ("a", "a.b"), ("a.b.>", "a.>")] {
+            assert!(!Subjects::covers(pattern, wanted), "{pattern} {wanted}");
+        }
+    }
 
     #[test]
     fn only_plain_subjects_within_the_patterns_are_allowed() {

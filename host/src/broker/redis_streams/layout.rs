@@ -88,8 +88,9 @@ impl Layout {
         &self.streams[stream.0].0
     }
 
-    /// Length of a stream; 0: it is never trimmed.
-    pub(super) fn length(&self, stream: Stream) -> u64 {
+    /// The length to which a stream is trimmed; 0: never.
+    #[must_use]
+    pub fn length(&self, stream: Stream) -> u64 {
         self.streams[stream.0].1
     }
 

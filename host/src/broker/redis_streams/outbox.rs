@@ -1,147 +1,215 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use bytes::Bytes;
 use redis::{AsyncTypedCommands, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
-use super::Pool;
+use super::{
+    Connection, Pool,
+    waiting::{Entry, Stream, Waiting, milliseconds},
+};
 
 /// The stream of what waits to be sent to other sites, read by a consumer group so that nothing is forgotten by a host
-/// that dies, and several hosts can share the work.
+/// that dies, and several hosts can share the work. Never trimmed: an entry goes when it is cleared or buried.
 pub struct Outbox {
     connection: MultiplexedConnection,
     stream: String,
     consumer: String,
+    stale: Duration,
 }
 
-/// What waits.
-#[derive(Clone, Debug)]
-pub struct Waiting {
-    /// Its entry in the outbox.
-    pub entry: String,
-    /// JetStream subject.
-    pub subject: String,
-    /// What becomes `Nats-Msg-Id`.
-    pub id: String,
-    /// `alert`, `ioc` or `attestation`.
-    pub kind: String,
-    /// The message.
-    pub data: Bytes,
+/// How much waits, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Backlog {
+    /// Entries that are not cleared.
+    pub entries: i64,
+    /// Those among them that a relay has taken.
+    pub taken: i64,
+    /// Age of the oldest, seconds; 0 where there is none.
+    pub oldest_seconds: f64,
 }
 
 /// Consumer group of the relays.
 pub const GROUP: &str = "aurora-relay";
 
-/// Longest wait for new entries. Redis answers empty after it.
-const BLOCK: Duration = Duration::from_secs(1);
-
-/// Entries of a consumer that has not come back for this long are taken over.
-const STALE: Duration = Duration::from_secs(60);
+/// Entries looked at in one round trip.
+const PAGE: usize = 1000;
 
 impl Outbox {
-    /// Opens `stream` as `consumer`, and makes the stream and its group if they are missing.
+    /// Opens `stream` as `consumer`, and makes the stream and its group if they are missing. `block` is the longest that
+    /// [`Self::next`] waits; entries of a consumer that has not touched them for `stale` can be taken over.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
-    pub async fn open(redis: &Pool, stream: &str, consumer: &str, timeout: Duration) -> RedisResult<Self> {
-        let mut connection = redis.dedicated(BLOCK + timeout).await?;
+    pub async fn open(
+        redis: &Pool,
+        stream: &str,
+        consumer: &str,
+        timeout: Duration,
+        block: Duration,
+        stale: Duration,
+    ) -> RedisResult<Self> {
+        let mut connection = redis.dedicated(block + timeout).await?;
         match connection.xgroup_create_mkstream(stream, GROUP, "0").await {
             Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
             _ => {}
         }
-        Ok(Self { connection, stream: stream.to_owned(), consumer: consumer.to_owned() })
+        Ok(Self { connection, stream: stream.to_owned(), consumer: consumer.to_owned(), stale })
     }
 
-    /// Entries that this consumer took and has not cleared: what a run before left.
+    /// The clock of Redis, milliseconds since 1970-01-01 UTC: the one that made the ids of the entries.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
-    pub async fn left_over(&mut self, most: usize) -> RedisResult<Vec<Waiting>> {
-        self.read("0", most, None).await
+    pub async fn now(&mut self) -> RedisResult<i64> {
+        let (seconds, microseconds): (i64, i64) = redis::cmd("TIME").query_async(&mut self.connection).await?;
+        Ok(seconds * 1000 + microseconds / 1000)
     }
 
-    /// New entries; waits a moment for some.
+    /// Of each entry that this consumer has taken and not cleared: the earliest moment at which it can have been sent,
+    /// on the clock of [`Self::now`].
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
-    pub async fn next(&mut self, most: usize) -> RedisResult<Vec<Waiting>> {
-        self.read(">", most, Some(BLOCK)).await
-    }
-
-    /// Takes over entries of consumers that have gone away. They are then among those of [`Self::left_over`].
-    ///
-    /// # Errors
-    /// If Redis cannot be reached or refuses.
-    pub async fn take_over(&mut self) -> RedisResult<()> {
-        redis::cmd("XAUTOCLAIM")
-            .arg(&self.stream)
-            .arg(GROUP)
-            .arg(&self.consumer)
-            .arg(STALE.as_millis() as u64)
-            .arg("0")
-            .arg("JUSTID")
-            .query_async::<Value>(&mut self.connection)
-            .await
-            .map(drop)
-    }
-
-    /// Clears entries that JetStream has.
-    ///
-    /// # Errors
-    /// If Redis cannot be reached or refuses; then they are left over.
-    pub async fn clear(&mut self, entries: &[&str]) -> RedisResult<()> {
-        if entries.is_empty() {
-            return Ok(());
+    pub async fn taken(&mut self) -> RedisResult<HashMap<String, i64>> {
+        let now = self.now().await?;
+        let (mut taken, mut from) = (HashMap::new(), "-".to_owned());
+        loop {
+            let mut command = redis::cmd("XPENDING");
+            command.arg(&self.stream).arg(GROUP).arg(&from).arg("+").arg(PAGE).arg(&self.consumer);
+            let page: Vec<(String, String, i64, i64)> = command.query_async(&mut self.connection).await?;
+            let more = page.len() == PAGE;
+            for (entry, _, idle, deliveries) in page {
+                from = format!("({entry}");
+                // Delivered once, so it was delivered to us, and that was then; the time of an earlier delivery is not
+                // kept, so it can have been as soon as the entry was made.
+                let since = if deliveries == 1 { now - idle } else { milliseconds(&entry) };
+                taken.insert(entry, since);
+            }
+            if !more {
+                return Ok(taken);
+            }
         }
-        let mut pipeline = redis::pipe();
-        pipeline.atomic().cmd("XACK").arg(&self.stream).arg(GROUP).arg(entries).ignore();
-        pipeline.cmd("XDEL").arg(&self.stream).arg(entries).ignore();
-        pipeline.query_async::<()>(&mut self.connection).await
     }
 
-    /// Entries in all, sent ones not among them.
+    /// Entries behind `after` that this consumer has taken and not cleared: what a run before left.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
-    pub async fn len(&mut self) -> RedisResult<usize> {
-        self.connection.xlen(&self.stream).await
+    pub async fn left_over(&mut self, after: &str, most: usize) -> RedisResult<Vec<Waiting>> {
+        self.read(after, most, None).await
+    }
+
+    /// New entries; waits up to `block` for some.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn next(&mut self, most: usize, block: Duration) -> RedisResult<Vec<Waiting>> {
+        self.read(">", most, Some(block)).await
+    }
+
+    /// Takes over some entries of consumers that have gone away, from `cursor` on; `0-0` is the beginning. Returns the
+    /// cursor to go on from, which is `0-0` again at the end.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn take_over(&mut self, cursor: &str, most: usize) -> RedisResult<(String, Vec<Waiting>)> {
+        // Not JUSTID: that would not count as a delivery, and the next run would take the entries for unsent ones.
+        let mut command = redis::cmd("XAUTOCLAIM");
+        command.arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(self.stale.as_millis() as u64);
+        command.arg(cursor).arg("COUNT").arg(most);
+        let (next, entries, _deleted): (String, Vec<Entry>, Value) = command.query_async(&mut self.connection).await?;
+        Ok((next, entries.into_iter().map(Waiting::of).collect()))
+    }
+
+    /// Clears entries that JetStream has. Doing it twice does no harm.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses; then it is open whether they are cleared.
+    pub async fn clear(&mut self, entries: &[String]) -> RedisResult<()> {
+        for entries in entries.chunks(PAGE) {
+            let mut pipeline = redis::pipe();
+            pipeline.atomic().cmd("XACK").arg(&self.stream).arg(GROUP).arg(entries).ignore();
+            pipeline.cmd("XDEL").arg(&self.stream).arg(entries).ignore();
+            pipeline.query_async::<()>(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves an entry to the stream of dead letters, of `length` entries or 0 for any number, in one step. Returns
+    /// whether it was still there: nothing is buried twice.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses; then the entry is where it was, or buried.
+    pub async fn bury(
+        &mut self,
+        entry: &str,
+        (dead_letter, length): (&str, u64),
+        fields: &[(&str, &[u8])],
+    ) -> RedisResult<bool> {
+        // The dead letter first: if it is refused, the script ends there and the entry stays.
+        const BURY: &str = "
+            if #redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2]) == 0 then
+                redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+                return 0
+            end
+            local add = {'XADD', KEYS[2]}
+            if ARGV[3] ~= '0' then
+                add[#add + 1] = 'MAXLEN' add[#add + 1] = '~' add[#add + 1] = ARGV[3]
+            end
+            add[#add + 1] = '*'
+            for i = 4, #ARGV do add[#add + 1] = ARGV[i] end
+            redis.call(unpack(add))
+            redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+            redis.call('XDEL', KEYS[1], ARGV[2])
+            return 1";
+        let mut command = redis::cmd("EVAL");
+        command.arg(BURY).arg(2).arg(&self.stream).arg(dead_letter).arg(GROUP).arg(entry).arg(length);
+        for (name, value) in fields {
+            command.arg(*name).arg(*value);
+        }
+        Ok(command.query_async::<i64>(&mut self.connection).await? == 1)
+    }
+
+    /// How much waits in `stream`, over a connection of the pool, so that it can be asked at any time.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn backlog(redis: &Pool, stream: &str) -> RedisResult<Backlog> {
+        // The oldest entry can be large; only its id leaves Redis.
+        const LOOK: &str = "
+            local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
+            local taken = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+            return {redis.call('XLEN', KEYS[1]), type(taken[1]) == 'number' and taken[1] or 0,
+                    oldest[1] and oldest[1][1] or '', redis.call('TIME')[1]}";
+        let mut connection =
+            redis.get().await.map_err(|error| (redis::ErrorKind::Io, "no connection", error.to_string()))?;
+        let mut command = redis::cmd("EVAL");
+        command.arg(LOOK).arg(1).arg(stream).arg(GROUP);
+        let (entries, taken, oldest, now): (i64, i64, String, i64) = match command.query_async(&mut *connection).await {
+            Ok(looked) => looked,
+            Err(error) => {
+                // It may have died, and the pool does not look.
+                drop(Connection::take(connection));
+                return Err(error);
+            }
+        };
+        let oldest_seconds = match oldest.is_empty() {
+            true => 0.0,
+            false => (now as f64 - milliseconds(&oldest) as f64 / 1000.0).max(0.0),
+        };
+        Ok(Backlog { entries, taken, oldest_seconds })
     }
 
     async fn read(&mut self, after: &str, most: usize, block: Option<Duration>) -> RedisResult<Vec<Waiting>> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(most);
         if let Some(block) = block {
-            command.arg("BLOCK").arg(block.as_millis() as u64);
+            // 0 would wait for ever.
+            command.arg("BLOCK").arg(block.as_millis().max(1) as u64);
         }
         command.arg("STREAMS").arg(&self.stream).arg(after);
         let reply: Option<Vec<Stream>> = command.query_async(&mut self.connection).await?;
         let entries = reply.into_iter().flatten().flat_map(|(_, entries)| entries);
-        Ok(entries.map(|(entry, fields)| Waiting::new(entry, fields.unwrap_or_default())).collect())
-    }
-}
-
-/// A stream with its entries, each with its fields and their values by turns; none of an entry that was deleted. Not
-/// the client's own type: that makes a table with owned keys of each entry, which costs more than sending it.
-type Stream = (Vec<u8>, Vec<(String, Option<Vec<Vec<u8>>>)>);
-
-impl Waiting {
-    fn new(entry: String, fields: Vec<Vec<u8>>) -> Self {
-        let mut waiting =
-            Self { entry, subject: String::new(), id: String::new(), kind: String::new(), data: Bytes::new() };
-        let text = |bytes: Vec<u8>| {
-            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-        };
-        let mut fields = fields.into_iter();
-        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            match name.as_slice() {
-                b"subject" => waiting.subject = text(value),
-                b"id" => waiting.id = text(value),
-                b"kind" => waiting.kind = text(value),
-                b"data" => waiting.data = value.into(),
-                // Of a later version.
-                _ => {}
-            }
-        }
-        waiting
+        Ok(entries.map(Waiting::of).collect())
     }
 }
 

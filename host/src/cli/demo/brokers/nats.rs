@@ -14,6 +14,8 @@ pub(super) const PROGRAM: Program = Program { name: "nats-server", package: "nat
 pub struct Nats {
     /// Name of the server, as clients see it; NATS makes one up otherwise.
     pub name: Option<String>,
+    /// More lines of its configuration: users and what they may do.
+    pub more: String,
 }
 
 impl Nats {
@@ -22,8 +24,9 @@ impl Nats {
         // Said aloud, because the default is a share of the disk: on a small one the stream's limit of 10 GiB would
         // be refused although nothing is reserved on disk.
         format!(
-            "listen: \"127.0.0.1:{port}\"\n{name}jetstream {{ store_dir: \"{}\", max_file: 64GB }}\n",
-            folder.display()
+            "listen: \"127.0.0.1:{port}\"\n{name}jetstream {{ store_dir: \"{}\", max_file: 64GB }}\n{}\n",
+            folder.display(),
+            self.more,
         )
     }
 }

@@ -1,0 +1,158 @@
+use std::error::Error as _;
+
+use async_nats::{
+    HeaderValue,
+    jetstream::{
+        self, ErrorCode,
+        context::{self, PublishAckFuture, PublishErrorKind},
+        message::PublishMessage,
+    },
+};
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::Connection;
+
+/// What is published.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// Where to.
+    pub subject: &'a str,
+    /// `Nats-Msg-Id`: JetStream drops a second message with the same one within its window.
+    pub id: &'a str,
+    /// `Aurora-Site`: where it comes from.
+    pub site: &'a str,
+    /// The payload.
+    pub data: Bytes,
+}
+
+/// JetStream did not take a message.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Because of the message: the same one will not be taken later either, unless somebody changes the stream.
+    #[error("JetStream does not take the message: {0}")]
+    Refused(Refusal),
+    /// Because of the moment: no connection, no answer, no leader, no space.
+    #[error("JetStream did not acknowledge")]
+    Again(#[source] context::PublishError),
+    /// No answer in time.
+    #[error("JetStream did not acknowledge in time")]
+    Silent,
+}
+
+/// Why a message is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// The stream has no such subject.
+    #[error("the stream does not take this subject")]
+    Subject,
+    /// We may not publish there.
+    #[error("the NATS user may not publish to this subject")]
+    Forbidden,
+    /// Larger than the server's `max_payload`.
+    #[error("larger than the NATS server's max_payload")]
+    LargerThanServer,
+    /// Larger than the stream's `max_msg_size`.
+    #[error("larger than the JetStream stream's max_msg_size")]
+    LargerThanStream,
+    /// Another stream has the subject now, and took it.
+    #[error("it went to the JetStream stream {0} instead, which has this subject now")]
+    Elsewhere(String),
+    /// Anything else that is wrong with it: the server's number and words.
+    #[error("{1} (error {0})")]
+    Other(u64, String),
+}
+
+/// A message on its way.
+pub struct Sent(PublishAckFuture);
+
+impl Connection {
+    /// Sends; what comes back has to be waited for with [`Connection::ack`].
+    ///
+    /// # Errors
+    /// If it cannot be sent.
+    pub async fn publish(&self, message: &Message<'_>) -> Result<Sent, PublishError> {
+        let publish = PublishMessage::build()
+            .message_id(message.id)
+            .header("Aurora-Site", HeaderValue::from(message.site))
+            .payload(message.data.clone());
+        match self.jetstream.send_publish(message.subject.to_owned(), publish).await {
+            Ok(ack) => Ok(Sent(ack)),
+            Err(error) => Err(judge(error)),
+        }
+    }
+
+    /// Waits until `deadline` for JetStream to say that `stream` has a message that was sent to `subject`.
+    ///
+    /// # Errors
+    /// If it says anything else, or nothing; then the message may have been stored nonetheless.
+    pub async fn ack(&self, sent: Sent, stream: &str, subject: &str, deadline: Instant) -> Result<(), PublishError> {
+        let error = match timeout_at(deadline, sent.0.into_future()).await {
+            Ok(Ok(ack)) if ack.stream == stream => return Ok(()),
+            Ok(Ok(ack)) => PublishError::Refused(Refusal::Elsewhere(ack.stream)),
+            Ok(Err(error)) => judge(error),
+            Err(_) => PublishError::Silent,
+        };
+        // It is dropped without an answer, and the reason comes by another way.
+        match error {
+            PublishError::Again(_) | PublishError::Silent if self.is_forbidden(subject) => {
+                Err(PublishError::Refused(Refusal::Forbidden))
+            }
+            error => Err(error),
+        }
+    }
+}
+
+fn judge(error: context::PublishError) -> PublishError {
+    if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+        return PublishError::Refused(Refusal::LargerThanServer);
+    }
+    let refusal = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>()).and_then(refusal);
+    refusal.map_or(PublishError::Again(error), PublishError::Refused)
+}
+
+/// JetStream's numbers follow those of HTTP: 4xx is about the request, 5xx about the server. The exceptions are faults
+/// of the stream or of the account: they would turn everything into dead letters, and be gone one day.
+fn refusal(error: &jetstream::Error) -> Option<Refusal> {
+    match error.error_code() {
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Some(Refusal::LargerThanStream),
+        ErrorCode::STREAM_SEALED
+        | ErrorCode::STREAM_NOT_FOUND
+        | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+        | ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED
+        | ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT
+        | ErrorCode::STREAM_TOO_MANY_REQUESTS => None,
+        code if (400..500).contains(&error.code()) => Some(Refusal::Other(code.0, error.to_string())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: usize, number: u64) -> Option<Refusal> {
+        let json = format!(r#"{{"code":{code},"err_code":{number},"description":"d"}}"#);
+        refusal(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_message_is_told_from_what_is_wrong_with_the_moment() {
+        assert_eq!(of(400, 10054), Some(Refusal::LargerThanStream));
+        // Headers larger than the server allows.
+        assert!(matches!(of(400, 10097), Some(Refusal::Other(10097, _))));
+        for (code, number, what) in [
+            (503, 10077, "the stream is full"),
+            (503, 10023, "no resources"),
+            (500, 10047, "no storage"),
+            (400, 10002, "the account has no storage left"),
+            (400, 10109, "sealed"),
+            (404, 10059, "no such stream"),
+            (503, 10008, "no leader"),
+            (503, 10076, "JetStream is off"),
+            (409, 10158, "the same message is just being stored"),
+        ] {
+            assert_eq!(of(code, number), None, "{what}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::broker::{
+    jetstream::Refusal,
+    redis_streams::{Outbox, Waiting},
+};
+
+/// What a process knows of the outbox beyond a round: each round begins with it, and a restart without.
+pub(super) struct Known {
+    /// Entries that JetStream has and that are not cleared yet, or whose clearing was not answered.
+    pub acked: Vec<String>,
+    /// Of entries that were taken in an earlier round: the earliest moment at which each can have been sent.
+    since: HashMap<String, i64>,
+    /// Of entries that were refused: how often.
+    tries: HashMap<String, u32>,
+    /// Causes that have used up their retries, and when.
+    spent: HashMap<(String, Refusal), Instant>,
+    /// Messages that may be under way now.
+    pub window: usize,
+    most: usize,
+    /// What was said of the stream.
+    pub told: Vec<String>,
+}
+
+/// After this, a cause is given its retries again.
+const SPENT: Duration = Duration::from_secs(60);
+
+/// More causes than this are not remembered.
+const MOST_SPENT: usize = 4096;
+
+impl Known {
+    pub fn new(max_in_flight: usize) -> Self {
+        Self {
+            acked: Vec::new(),
+            since: HashMap::new(),
+            tries: HashMap::new(),
+            spent: HashMap::new(),
+            window: max_in_flight,
+            most: max_in_flight,
+            told: Vec::new(),
+        }
+    }
+
+    /// Brings it up to date with the outbox: clears what JetStream has, and learns since when the rest is taken.
+    pub async fn begin(&mut self, outbox: &mut Outbox) -> redis::RedisResult<()> {
+        self.clear(outbox).await?;
+        let taken = outbox.taken().await?;
+        self.tries.retain(|entry, _| taken.contains_key(entry));
+        self.since.retain(|entry, _| taken.contains_key(entry));
+        for (entry, since) in taken {
+            // The first answer is the best: Redis keeps only the time of the last delivery.
+            self.since.entry(entry).or_insert(since);
+        }
+        Ok(())
+    }
+
+    /// Clears what JetStream has.
+    pub async fn clear(&mut self, outbox: &mut Outbox) -> redis::RedisResult<()> {
+        // Forgotten only when it is answered: if it is not, they are cleared before anything is sent again.
+        outbox.clear(&self.acked).await?;
+        self.acked.clear();
+        Ok(())
+    }
+
+    /// The earliest moment at which `message` can have been sent, milliseconds on the clock of Redis.
+    pub fn since(&self, message: &Waiting) -> i64 {
+        self.since.get(&message.entry).copied().unwrap_or_else(|| message.made_ms())
+    }
+
+    /// Counts a refusal of `entry`: how many there are now.
+    pub fn refused(&mut self, entry: &str) -> u32 {
+        let tries = self.tries.entry(entry.to_owned()).or_default();
+        *tries += 1;
+        *tries
+    }
+
+    /// Forgets the refusals of `entry`.
+    pub fn forget(&mut self, entry: &str) {
+        if !self.tries.is_empty() {
+            self.tries.remove(entry);
+        }
+    }
+
+    /// Whether `refusal` has lately used up the retries for messages of `subject`.
+    pub fn is_spent(&self, subject: &str, refusal: &Refusal) -> bool {
+        !self.spent.is_empty()
+            && self.spent.get(&(subject.to_owned(), refusal.clone())).is_some_and(|since| since.elapsed() < SPENT)
+    }
+
+    /// Notes that it has.
+    pub fn spend(&mut self, subject: &str, refusal: &Refusal) {
+        if self.spent.len() >= MOST_SPENT {
+            self.spent.clear();
+        }
+        self.spent.insert((subject.to_owned(), refusal.clone()), Instant::now());
+    }
+
+    /// All that was sent was acknowledged.
+    pub fn widen(&mut self) {
+        self.window = (2 * self.window).min(self.most);
+    }
+
+    /// Something was not, and what was behind it may have been.
+    pub fn narrow(&mut self) {
+        self.window = 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_narrows_to_one_message_and_successes_widen_up_to_the_limit() {
+        let mut known = Known::new(5);
+        known.narrow();
+        let mut windows = vec![known.window];
+        for _ in 0..4 {
+            known.widen();
+            windows.push(known.window);
+        }
+        assert_eq!(windows, [1, 2, 4, 5, 5]);
+    }
+
+    #[test]
+    fn a_cause_is_spent_for_its_subject_alone() {
+        let mut known = Known::new(1);
+        known.spend("a.b", &Refusal::Subject);
+        assert!(known.is_spent("a.b", &Refusal::Subject));
+        assert!(!known.is_spent("a.c", &Refusal::Subject));
+        assert!(!known.is_spent("a.b", &Refusal::LargerThanStream));
+    }
+
+    #[test]
+    fn refusals_of_an_entry_are_counted_until_it_is_forgotten() {
+        let mut known = Known::new(1);
+        assert_eq!((known.refused("1-0"), known.refused("1-0"), known.refused("2-0")), (1, 2, 1));
+        known.forget("1-0");
+        assert_eq!(known.refused("1-0"), 1);
+    }
+}

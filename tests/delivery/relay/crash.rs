@@ -1,0 +1,127 @@
+//! Acks that never came, or came and were not written down, and a JetStream that has forgotten the messages meanwhile.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use async_nats::jetstream;
+use harness::{Place, Plan, Site};
+
+use super::{arrived, assert_exactly_once_in_order, emptied, fill, forgotten, nats};
+
+/// So many fit into one chunk of a proxy, which delays one after the other.
+const FIRST: u32 = 40;
+
+const RECOGNISED: &str = "aurora_outbox_recognised_total";
+
+/// A stream that forgets soon, and proxies that can be slow enough for a test to come between a message and its answer.
+fn plan() -> Plan {
+    let plan = Site::plan().proxied(Place::Nats).proxied(Place::Redis);
+    plan.set("nats.duplicate_window", "1s").set("nats.reconnect_max", "100ms").set("redis.reconnect_max", "100ms")
+}
+
+/// Has the relay send `0..FIRST` and sees to it that the acks never arrive, nor anything else of NATS.
+async fn lose_the_acks(site: &Site, jetstream: &jetstream::Context) -> Result<()> {
+    let proxy = site.proxy(Place::Nats)?;
+    proxy.set(|faults| faults.delay = Duration::from_millis(500));
+    fill(site, 0..FIRST).await?;
+    arrived(site, jetstream, FIRST.into()).await?;
+    proxy.down();
+    assert_eq!(site.stream(super::OUTBOX).await?.len(), FIRST as usize, "an ack came through");
+    Ok(())
+}
+
+/// Has the relay send `0..FIRST` and sees to it that it cannot write down what was acknowledged.
+async fn lose_the_clearing(site: &Site, jetstream: &jetstream::Context) -> Result<()> {
+    let proxy = site.proxy(Place::Redis)?;
+    proxy.set(|faults| faults.delay = Duration::from_millis(700));
+    fill(site, 0..FIRST).await?;
+    arrived(site, jetstream, FIRST.into()).await?;
+    // Time for the acks, and far from enough for the clearing.
+    site.wait_until("the acks", async || {
+        let acked = site.scrape().await?.get("aurora_stage_out_total{stage=\"relay\"}")?;
+        ensure!(acked >= f64::from(FIRST), "{acked} acks");
+        Ok(())
+    })
+    .await?;
+    proxy.down();
+    assert_eq!(site.stream(super::OUTBOX).await?.len(), FIRST as usize, "it was cleared");
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_acks_are_found_in_the_stream_beyond_its_duplicate_window() -> Result<()> {
+    let site = plan().start().await?;
+    let jetstream = nats(&site).await?;
+    lose_the_acks(&site, &jetstream).await?;
+    forgotten(&site, &jetstream).await?;
+    fill(&site, FIRST..150).await?;
+    site.proxy(Place::Nats)?.heal();
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, 150);
+    assert_eq!(site.scrape().await?.get(RECOGNISED)?, f64::from(FIRST));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_with_lost_acks_sends_nothing_twice_beyond_the_duplicate_window() -> Result<()> {
+    let mut site = plan().start().await?;
+    let jetstream = nats(&site).await?;
+    lose_the_acks(&site, &jetstream).await?;
+    site.kill_daemon()?;
+    forgotten(&site, &jetstream).await?;
+    fill(&site, FIRST..150).await?;
+    site.proxy(Place::Nats)?.heal();
+    site.start_daemon().await?;
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, 150);
+    assert_eq!(site.scrape().await?.get(RECOGNISED)?, f64::from(FIRST));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_crash_between_ack_and_clearing_sends_nothing_twice() -> Result<()> {
+    let mut site = plan().start().await?;
+    let jetstream = nats(&site).await?;
+    lose_the_clearing(&site, &jetstream).await?;
+    site.kill_daemon()?;
+    forgotten(&site, &jetstream).await?;
+    fill(&site, FIRST..150).await?;
+    site.proxy(Place::Redis)?.heal();
+    site.start_daemon().await?;
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, 150);
+    assert_eq!(site.scrape().await?.get(RECOGNISED)?, f64::from(FIRST));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_while_redis_was_away_is_cleared_and_not_looked_for() -> Result<()> {
+    let site = plan().start().await?;
+    let jetstream = nats(&site).await?;
+    lose_the_clearing(&site, &jetstream).await?;
+    forgotten(&site, &jetstream).await?;
+    fill(&site, FIRST..150).await?;
+    site.proxy(Place::Redis)?.heal();
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, 150);
+    assert_eq!(site.scrape().await?.get(RECOGNISED)?, 0.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_a_crash_in_the_middle_only_what_is_missing_is_sent() -> Result<()> {
+    let mut site = plan().start().await?;
+    let jetstream = nats(&site).await?;
+    // Cut in the middle of a message: the stream has some of them, in order, and the relay does not know which.
+    site.proxy(Place::Nats)?.set(|faults| faults.cut_after = Some(20_000));
+    site.proxy(Place::Nats)?.cut();
+    fill(&site, 0..300).await?;
+    arrived(&site, &jetstream, 20).await?;
+    site.kill_daemon()?;
+    forgotten(&site, &jetstream).await?;
+    site.proxy(Place::Nats)?.heal();
+    site.start_daemon().await?;
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, 300);
+    Ok(())
+}

@@ -1,0 +1,44 @@
+use anyhow::Result;
+use harness::{Place, Site};
+
+use super::{arrived, assert_exactly_once_in_order, emptied, fill, held, nats};
+
+/// Numbers that look like chance and are the same in each run (xorshift64*).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % most
+    }
+}
+
+#[tokio::test]
+async fn a_subject_keeps_its_order_over_cuts_at_any_moment() -> Result<()> {
+    const COUNT: u32 = 15_000;
+    let site = Site::plan().proxied(Place::Nats).set("nats.reconnect_max", "100ms").start().await?;
+    let jetstream = nats(&site).await?;
+    fill(&site, 0..COUNT).await?;
+    let (mut chance, mut cuts) = (Chance(0x5eed), 0);
+    loop {
+        let held = held(&jetstream).await;
+        if held >= u64::from(COUNT) {
+            break;
+        }
+        // In the middle of a message, after any number of bytes, and at once.
+        let after = 2_000 + chance.below(150_000) as usize;
+        let proxy = site.proxy(Place::Nats)?;
+        proxy.set(|faults| faults.cut_after = Some(after));
+        proxy.cut();
+        cuts += 1;
+        arrived(&site, &jetstream, (held + 1 + chance.below(900)).min(COUNT.into())).await?;
+    }
+    site.proxy(Place::Nats)?.heal();
+    site.proxy(Place::Nats)?.cut();
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, COUNT);
+    assert!(cuts > 20, "{cuts} cuts");
+    Ok(())
+}
