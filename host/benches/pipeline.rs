@@ -10,14 +10,11 @@
 use std::{hint::black_box, path::PathBuf, sync::Arc};
 
 use aurora::{
-    broker::{
-        jetstream::Subjects,
-        redis_streams::{Producer, Session},
-    },
+    broker::redis_streams::{Producer, Session},
     config::Config,
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decider, Stages, Target, encode},
-    sandbox::{Guest, Sandbox},
+    sandbox::Sandbox,
     telemetry::Metrics,
 };
 use aurora_guest::{OriginEvents, RawEvents};
@@ -138,13 +135,7 @@ fn main() {
     let metrics = Metrics::new();
     let sandbox = Sandbox::new(&config.guests, 1).expect("the engine starts");
     let redis = aurora::broker::redis_streams::Config::default();
-    let stages = Stages {
-        normalize: Arc::new(Guest::load(&sandbox, &config.guests.normalize, &metrics).expect("make guests")),
-        route: Arc::new(Guest::load(&sandbox, &config.guests.route, &metrics).expect("make guests")),
-        federate: Some(Arc::new(Guest::load(&sandbox, &config.guests.federate, &metrics).expect("make guests"))),
-        streams: redis.routable().map(|(name, _)| name.clone()).collect(),
-        subjects: Arc::new(Subjects::new(&aurora::broker::jetstream::Config::default().subjects)),
-    };
+    let stages = Stages::load(&config, &sandbox, &metrics, None).expect("make guests");
     let target = Target::new(&aurora::config::Config {
         redis: Some(redis.clone()),
         nats: Some(aurora::broker::jetstream::Config::default()),

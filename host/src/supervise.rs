@@ -6,6 +6,7 @@ use std::{num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -14,21 +15,24 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{self, Liveness, Part, PartState, Readiness},
     broker::{
-        jetstream::{self, Dial, Subjects},
+        jetstream::{self, Dial},
         mqtt,
         redis_streams::{Pool, Session},
     },
     config::{self, Config},
     ingest::Ingest,
     listen,
-    pipeline::{Audit, Lanes, Publisher, Relay, Replay, Stages, Started, Target, Trail},
-    sandbox::{Guest, LoadError, Sandbox},
+    pipeline::{Audit, Lanes, Publisher, Relay, Replay, Stages, Started, Target, Trail, Witness},
+    sandbox::{LoadError, Sandbox},
     spool::Spool,
     telemetry::{Broker, Metrics},
 };
 
 /// Time for what follows the drain: the last audit entry, the last acks of JetStream.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Stages with a guest.
+const STAGES: usize = 3;
 
 /// A long-lived task that has ended: its name, and how many deliveries it leaves to be delivered again.
 type Ended = (&'static str, usize);
@@ -48,6 +52,7 @@ struct Running {
     relay_stop: CancellationToken,
     replay_stop: CancellationToken,
     redis_stop: CancellationToken,
+    good_stop: CancellationToken,
     admin_stop: CancellationToken,
     admin: tokio::task::JoinHandle<()>,
     liveness: Liveness,
@@ -88,31 +93,6 @@ pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Loads the guests of `config` for `lanes` lanes.
-///
-/// # Errors
-/// Everything that is wrong with them, not only the first.
-pub fn load_stages(config: &Config, sandbox: &Sandbox, metrics: &Metrics) -> Result<Stages, Vec<LoadError>> {
-    let guests = &config.guests;
-    let normalize = Guest::load(sandbox, &guests.normalize, metrics);
-    let route = Guest::load(sandbox, &guests.route, metrics);
-    let federate = Guest::load(sandbox, &guests.federate, metrics);
-    let redis = config.redis.clone().unwrap_or_default();
-    let nats = config.nats.clone().unwrap_or_default();
-    match (normalize, route, federate) {
-        (Ok(normalize), Ok(route), Ok(federate)) => Ok(Stages {
-            normalize: Arc::new(normalize),
-            route: Arc::new(route),
-            federate: Some(Arc::new(federate)),
-            streams: redis.routable().map(|(name, _)| name.clone()).collect(),
-            subjects: Arc::new(Subjects::new(&nats.subjects)),
-        }),
-        (normalize, route, federate) => {
-            Err([normalize.err(), route.err(), federate.err()].into_iter().flatten().collect())
-        }
-    }
-}
-
 /// How many lanes there are.
 #[must_use]
 pub fn lane_count(config: &config::Lanes) -> usize {
@@ -139,17 +119,6 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
     let sandbox = Sandbox::new(&config.guests, lanes)?;
-    let load = {
-        let (config, sandbox, metrics) = (config.clone(), sandbox.clone(), metrics.clone());
-        move || load_stages(&config, &sandbox, &metrics)
-    };
-    let mut stages = tokio::task::spawn_blocking(load).await.context("loading the guests failed")?.map_err(all)?;
-    if config.nats.is_none() {
-        stages.federate = None;
-    }
-    readiness.set(Part::Guests, PartState::Ready);
-
-    let redis = Pool::new(redis_config)?;
     let target = Target::new(config);
     let spool = match &config.spool {
         Some(spool_config) => {
@@ -162,8 +131,23 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     };
     let inherits = spool.as_ref().is_some_and(|(spool, _)| !spool.is_empty());
     let session = Arc::new(Session::new(&target.layout, redis_config.durability(), inherits));
-    let mut others = JoinSet::new();
     let (audit, trail) = Trail::new(&session, target.audit, redis_config.reconnect_max);
+    let (proven, good) = mpsc::channel(STAGES);
+    let witness = Witness { audit: audit.clone(), readiness: readiness.clone(), proven };
+    let load = {
+        let (config, sandbox, metrics) = (config.clone(), sandbox.clone(), metrics.clone());
+        move || Stages::load(&config, &sandbox, &metrics, Some(&witness))
+    };
+    let mut stages = tokio::task::spawn_blocking(load).await.context("loading the guests failed")?.map_err(all)?;
+    if config.nats.is_none() {
+        stages.federate = None;
+    }
+    readiness.set(Part::Guests, PartState::Ready);
+
+    let redis = Pool::new(redis_config)?;
+    let mut others = JoinSet::new();
+    let good_stop = CancellationToken::new();
+    others.spawn(named("good guests", sandbox.keep_good(good, good_stop.clone())));
     others.spawn(named("audit", trail.run(redis.clone(), Arc::clone(&session))));
     record_start(&audit, config, &stages);
 
@@ -257,6 +241,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         relay_stop,
         replay_stop,
         redis_stop,
+        good_stop,
         admin_stop,
         admin,
         liveness,
@@ -331,9 +316,10 @@ fn record_start(audit: &Audit, config: &Config, stages: &Stages) {
     audit.record("start", format!("aurora {} at site {}", env!("CARGO_PKG_VERSION"), config.site.id));
     audit.record("config", config.to_string());
     let loaded = |stage: &str, name: &str, digest: &str| audit.record("guest-load", format!("{stage} {name} {digest}"));
-    loaded("normalize", stages.normalize.name(), stages.normalize.digest_text());
-    loaded("route", stages.route.name(), stages.route.digest_text());
-    if let Some(federate) = &stages.federate {
+    let (normalize, route) = (stages.normalize.present(), stages.route.present());
+    loaded("normalize", normalize.name(), normalize.digest_text());
+    loaded("route", route.name(), route.digest_text());
+    if let Some(federate) = stages.federate.as_ref().map(|slot| slot.present()) {
         loaded("federate", federate.name(), federate.digest_text());
     }
 }
@@ -391,6 +377,7 @@ impl Running {
         self.relay_stop.cancel();
         self.replay_stop.cancel();
         self.redis_stop.cancel();
+        self.good_stop.cancel();
         if timeout_at(Instant::now() + FAREWELL, drain(&mut self.others)).await.is_err() {
             tracing::warn!("the last audit entries could not be stored");
         }
@@ -411,7 +398,7 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> Ended {
 }
 
 /// One error that names all of several.
-fn all(errors: Vec<LoadError>) -> anyhow::Error {
+pub(crate) fn all(errors: Vec<LoadError>) -> anyhow::Error {
     let lines: Vec<_> = errors.iter().map(|error| crate::telemetry::Chain(error).to_string()).collect();
     anyhow::anyhow!(lines.join("\n        "))
 }

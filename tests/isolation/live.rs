@@ -1,7 +1,12 @@
 //! The same in the running daemon: what an operator finds afterwards.
 
-use anyhow::Result;
-use harness::{Plan, Site, hostile_guest};
+use std::{
+    hash::{DefaultHasher, Hasher},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use harness::{Plan, Site, hostile_guest, stock_guest};
 
 const TOPIC: &str = "aurora/sensors/door_1/alerts";
 
@@ -95,5 +100,143 @@ async fn a_log_line_is_bounded_and_cannot_forge_another() -> Result<()> {
     assert!(longest < 8 * 1024, "a log line of {longest} bytes");
     assert!(!log.contains('\x1b') && !log.contains('\0'), "control characters reached the log");
     assert!(!log.lines().any(|line| line.starts_with("second")), "a guest began a log line of its own");
+    Ok(())
+}
+
+const STATE: &str = "aurora_guest_breaker_state{stage=\"route\"}";
+
+/// What the audit stream says of breakers: actions and details, in order.
+async fn breaker_audit(site: &Site) -> Result<Vec<(String, String)>> {
+    let entries = site.stream("aurora:audit").await?;
+    let of_breaker = entries.iter().filter(|entry| entry.text("action").starts_with("breaker"));
+    Ok(of_breaker.map(|entry| (entry.text("action"), entry.text("details"))).collect())
+}
+
+#[tokio::test]
+async fn a_guest_that_fails_on_everything_is_stopped_and_comes_back() -> Result<()> {
+    let site = plan()?.set("guests.route.breaker.wait", "200ms").start().await?;
+    let traps: Vec<_> = (0..1000).map(|i| format!("route trap {i}")).collect();
+    site.publish(TOPIC, 1, &traps).await?;
+    site.series_of("aurora_guest_breaker_opened_total{stage=\"route\"}", 1.0).await?;
+    site.stream_of("aurora:alerts", 1000).await?;
+    let (ready, body) = (site.readiness().await?, "\"degraded\":{\"route\":");
+    assert!(ready.contains("\"ready\":true") && ready.contains(body), "{ready}");
+
+    let mut plain = 0;
+    site.wait_until("the breaker to close", async || {
+        site.publish(TOPIC, 1, [format!("plain {plain}")]).await?;
+        plain += 1;
+        let state = site.scrape().await?.get(STATE)?;
+        ensure!(state == 0.0, "{state}");
+        Ok(())
+    })
+    .await?;
+    let alerts = site.stream_of("aurora:alerts", 1000 + plain).await?;
+    let mut titles: Vec<_> = alerts.iter().map(|entry| entry.data()["title"].to_string()).collect();
+    assert_eq!(alerts.len(), 1000 + plain);
+    titles.dedup();
+    assert_eq!(titles.len(), 1000 + plain, "an event stands there twice");
+    let numbers = titles.iter().take(1000).enumerate().all(|(i, title)| *title == format!("\"route trap {i}\""));
+    assert!(numbers, "the order of a device is lost");
+    // One letter for each trap, whether it was called or not; and for those that met the open breaker.
+    let letters = site.stream_of("aurora:dead_letter", 1000).await?;
+    let of_traps = letters.iter().filter(|letter| letter.fields["payload"].starts_with(b"route trap"));
+    assert_eq!(of_traps.count(), 1000);
+    assert!(letters.iter().all(|letter| letter.text("effect") == "default-route"));
+    assert!(letters.iter().any(|letter| letter.text("reason").starts_with("breaker open: ")));
+
+    let audit = site
+        .wait_until("the audit entries", async || {
+            let audit = breaker_audit(&site).await?;
+            ensure!(audit.last().is_some_and(|(action, _)| action == "breaker-close"), "{audit:?}");
+            Ok(audit)
+        })
+        .await?;
+    assert_eq!(audit[0].0, "breaker-open");
+    let details = &audit[0].1;
+    assert!(details.starts_with("route sha256:") && details.contains("events failed") && details.contains("trap"));
+    assert_eq!(audit[audit.len() - 2].0, "breaker-half-open");
+    assert!(!site.readiness().await?.contains(body));
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_restart_with_a_bad_guest_yesterdays_decides() -> Result<()> {
+    let cache = tempfile::tempdir()?;
+    let mut site = Site::plan()
+        .guest("route", &stock_guest("route-core")?)
+        .set("guests.cache", cache.path().display().to_string())
+        .set("guests.route.breaker.proven", 2)
+        .set("guests.route.breaker.last_good", true)
+        .start()
+        .await?;
+    for number in 0..2 {
+        site.publish(TOPIC, 1, [format!("{{\"title\":\"before {number}\"}}")]).await?;
+        site.stream_of("aurora:cps:alerts", number + 1).await?;
+    }
+    let kept = cache.path().join("route.good");
+    site.wait_until("the guest to be kept", async || {
+        ensure!(kept.is_file(), "no {}", kept.display());
+        Ok(())
+    })
+    .await?;
+    site.kill_daemon()?;
+    site.set("guests.route.path", hostile_guest()?.display().to_string());
+    site.start_daemon().await?;
+    let traps: Vec<_> = (0..600).map(|i| format!("{{\"title\":\"route trap {i}\"}}")).collect();
+    site.publish(TOPIC, 1, &traps).await?;
+    site.stream_of("aurora:cps:alerts", 602).await?;
+    let scrape = site.scrape().await?;
+    assert!(scrape.get("aurora_guest_breaker_opened_total{stage=\"route\"}")? >= 1.0);
+    let by_last_good = scrape.get("aurora_guest_last_good_events_total{stage=\"route\"}")?;
+    let letters = site.stream("aurora:dead_letter").await?.len();
+    assert_eq!(by_last_good + letters as f64, 600.0, "{letters} dead letters");
+    assert!(by_last_good >= 300.0, "{by_last_good} events by the last good guest");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guest_that_spins_on_everything_is_contained_and_the_other_lane_goes_on() -> Result<()> {
+    let site = plan()?.set("lanes.count", 2).set("guests.route.breaker.wait", "5m").start().await?;
+    let site = &site;
+    // As the lanes hash them.
+    let lane = |device: &str| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(device.as_bytes());
+        hasher.finish() % 2
+    };
+    let spinning = "door_1";
+    let other = (2..).map(|i| format!("door_{i}")).find(|device| lane(device) != lane(spinning)).context("a device")?;
+    let spins: Vec<_> = (0..2000).map(|i| format!("route spin {i}")).collect();
+    let plain: Vec<_> = (0..200).map(|i| format!("plain {i}")).collect();
+    let begun = Instant::now();
+    site.publish(&format!("aurora/sensors/{spinning}/alerts"), 1, &spins).await?;
+    site.publish(&format!("aurora/sensors/{other}/alerts"), 1, &plain).await?;
+    let published = begun.elapsed();
+    let neighbours = async {
+        site.wait_until("the events of the other lane", async || {
+            let alerts = site.stream("aurora:alerts").await?;
+            let there =
+                alerts.iter().filter(|entry| entry.data()["title"].as_str().is_some_and(|t| t.starts_with("plain")));
+            let there = there.count();
+            ensure!(there == 200, "{there} of them");
+            anyhow::Ok(begun.elapsed())
+        })
+        .await
+    };
+    let contained = async {
+        site.series_of(STATE, 1.0).await?;
+        anyhow::Ok(begun.elapsed())
+    };
+    let (neighbours, contained) = tokio::try_join!(neighbours, contained)?;
+    // Unbounded: eight batches of 511 calls of 25 ms, 100 s.
+    assert_eq!(site.stream_of("aurora:alerts", 2200).await?.len(), 2200);
+    println!(
+        "published in {published:?}; neighbours stored after {neighbours:?}, contained after {contained:?}, all stored after {:?}",
+        begun.elapsed()
+    );
+    let letters = site.stream_of("aurora:dead_letter", 2000).await?;
+    let spun = letters.iter().filter(|letter| letter.fields["payload"].starts_with(b"route spin")).count();
+    assert_eq!(spun, 2000);
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod normalize;
 mod route;
 mod federate;
+mod breaker;
 mod live;
 
 use std::os::unix::fs::symlink;

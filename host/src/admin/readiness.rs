@@ -46,6 +46,9 @@ pub struct Report {
     pub draining: bool,
     /// Each part that counts.
     pub parts: BTreeMap<Part, State>,
+    /// What is not as it should be and keeps nobody from sending events: what, and why. A guest with an open breaker
+    /// is here and not among the parts, for it is tried again on events, and an unready host gets none.
+    pub degraded: BTreeMap<&'static str, String>,
 }
 
 impl Report {
@@ -58,10 +61,11 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
+        let mut map = serializer.serialize_map(Some(4))?;
         map.serialize_entry("ready", &self.ready())?;
         map.serialize_entry("draining", &self.draining)?;
         map.serialize_entry("parts", &self.parts)?;
+        map.serialize_entry("degraded", &self.degraded)?;
         map.end()
     }
 }
@@ -76,7 +80,8 @@ impl Readiness {
     #[must_use]
     pub fn new(parts: impl IntoIterator<Item = Part>) -> Self {
         let starting = |part| (part, State::NotReady("starting".to_owned()));
-        let report = Report { draining: false, parts: parts.into_iter().map(starting).collect() };
+        let report =
+            Report { draining: false, parts: parts.into_iter().map(starting).collect(), degraded: BTreeMap::new() };
         Self(Arc::new(watch::Sender::new(report)))
     }
 
@@ -88,6 +93,19 @@ impl Readiness {
                 true
             }
             _ => false,
+        });
+    }
+
+    /// Why `what` is degraded, or that it is not.
+    pub fn degrade(&self, what: &'static str, why: Option<String>) {
+        self.0.send_if_modified(|report| {
+            let before = report.degraded.get(what);
+            let changed = before != why.as_ref();
+            match why {
+                Some(why) => report.degraded.insert(what, why),
+                None => report.degraded.remove(what),
+            };
+            changed
         });
     }
 
@@ -138,6 +156,19 @@ mod tests {
         readiness.drain();
         readiness.set(Part::Lanes, State::Ready);
         assert!(!readiness.report().ready());
+    }
+
+    #[test]
+    fn is_ready_in_spite_of_what_is_degraded() {
+        let readiness = Readiness::new([Part::Lanes]);
+        readiness.set(Part::Lanes, State::Ready);
+        readiness.degrade("route", Some("breaker open".to_owned()));
+        let report = readiness.report();
+        assert!(report.ready());
+        let json = serde_json::to_value(&report).expect("JSON");
+        assert_eq!(json["degraded"], serde_json::json!({"route": "breaker open"}));
+        readiness.degrade("route", None);
+        assert!(readiness.report().degraded.is_empty());
     }
 
     #[test]

@@ -13,11 +13,11 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::value::RawValue;
 
 use crate::{
-    broker::jetstream::Subjects,
     config::{self, Config, Purpose},
     event::{Context, Delivery, Duty, Identity, is_device_id},
     pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, event_json},
-    sandbox::{Guest, Sandbox},
+    sandbox::Sandbox,
+    supervise,
     telemetry::Metrics,
 };
 
@@ -62,15 +62,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = load(&args)?;
     let sandbox = Sandbox::new(&config.guests, 1)?;
     let metrics = Metrics::new();
-    let redis = config.redis.clone().unwrap_or_default();
-    let nats = config.nats.clone().unwrap_or_default();
-    let stages = Stages {
-        normalize: Arc::new(Guest::load(&sandbox, &config.guests.normalize, &metrics)?),
-        route: Arc::new(Guest::load(&sandbox, &config.guests.route, &metrics)?),
-        federate: Some(Arc::new(Guest::load(&sandbox, &config.guests.federate, &metrics)?)),
-        streams: redis.routable().map(|(name, _)| name.clone()).collect(),
-        subjects: Arc::new(Subjects::new(&nats.subjects)),
-    };
+    let stages = Stages::load(&config, &sandbox, &metrics, None).map_err(supervise::all)?;
     let mut decider = Decider::new(&stages, config.lanes.retries, metrics);
     let context = Arc::new(context(&args));
     let mut input = io::stdin().lock();

@@ -4,6 +4,7 @@
 //! own section. Nothing here opens a connection.
 
 mod sections;
+mod breaker;
 mod outline;
 mod wording;
 mod reading;
@@ -18,6 +19,7 @@ mod tests;
 
 use std::{collections::HashSet, ffi::OsString, path::Path};
 
+pub use breaker::Breaker;
 pub(crate) use outline::quoted;
 pub use problem::{Place, Problem, Problems};
 pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};

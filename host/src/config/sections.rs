@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use super::{Purpose, findings::Findings, quoted, wording::closest};
+use super::{Breaker, Purpose, findings::Findings, quoted, wording::closest};
 use crate::event::is_device_id;
 
 /// `[site]`
@@ -147,6 +147,8 @@ pub struct Guest {
     pub log_lines: u32,
     /// Whether memory lives on from batch to batch.
     pub instance: Instance,
+    /// `[guests.<stage>.breaker]`
+    pub breaker: Breaker,
     /// `[guests.<stage>.options]`: the guest's own settings.
     pub options: BTreeMap<String, toml::Value>,
 }
@@ -171,6 +173,7 @@ impl Default for Guest {
             output: ByteSize::mib(16),
             log_lines: 100,
             instance: Instance::Fresh,
+            breaker: Breaker::default(),
             options: BTreeMap::new(),
         }
     }
@@ -197,6 +200,7 @@ impl Guest {
         findings.range(&key("deadline"), self.deadline, deadlines, ("\"1ms\"", "\"60s\""));
         let outputs = (ByteSize::kib(1), ByteSize::gib(1));
         findings.range(&key("output"), self.output, outputs, ("\"1KiB\"", "\"1GiB\""));
+        self.breaker.validate(section, findings);
         for (name, value) in &self.options {
             let key = format!("{section}.options.{}", quoted(name));
             if name.is_empty() {

@@ -1,66 +1,52 @@
-//! The three stages, run on one batch by one thread. No I/O, no clock but the batch's own: `aurora pipe`, the benches
-//! and the lanes all decide here.
+//! The three stages, run on one batch by one thread. No I/O; no clock but the batch's own, and the breakers': `aurora
+//! pipe`, the benches and the lanes all decide here.
 
 use std::{ops::Range, sync::Arc, time::Duration, time::Instant};
 
 use super::{
-    bisect::bisect,
     dead_letter::{DeadLetter, Effect},
-    decided::{Decided, Outcome, Part},
+    decided::{Decided, Makers, Outcome, Part},
+    seat::{Ruling, Seat},
+    stages::Stages,
 };
 use crate::{
     broker::jetstream::Subjects,
     event::{Context, Delivery},
     sandbox::{
-        self, Caller, Category, Fault, Federation, Guest, Normalizer, OriginEvents, RawEvents, Router, World,
+        self, Caller, Category, Fault, Federation, Normalizer, OriginEvents, RawEvents, Router, World,
         answer::{Decisions, Normalized, Routes, Verdict},
         events::Events,
     },
     telemetry::{Metrics, Stage},
 };
 
-/// The guests of all stages, and what they may name.
-#[derive(Clone, Debug)]
-pub struct Stages {
-    /// Raw to normalized.
-    pub normalize: Arc<Guest<Normalizer>>,
-    /// Which streams.
-    pub route: Arc<Guest<Router>>,
-    /// What leaves the site; none where nothing may.
-    pub federate: Option<Arc<Guest<Federation>>>,
-    /// The streams that a router may name.
-    pub streams: Arc<[String]>,
-    /// The subjects that a policy may name.
-    pub subjects: Arc<Subjects>,
-}
-
 /// Streams that events go to when a router fails: the seed's rule.
 const DEFAULT: &str = "aurora:alerts";
 const DEFAULT_CPS: &str = "aurora:cps:alerts";
 
-/// A part of the batch that is searched for a culprit gets its share of the deadline, but never less than this part.
-const LEAST_SHARE: u32 = 4;
-
 /// Decides batches. Owned by one thread.
 #[derive(Debug)]
 pub struct Decider {
-    normalize: Caller<Normalizer>,
-    route: Caller<Router>,
-    federate: Option<Caller<Federation>>,
+    normalize: Seat<Normalizer>,
+    route: Seat<Router>,
+    federate: Option<Seat<Federation>>,
     streams: Arc<[String]>,
     subjects: Arc<Subjects>,
     retries: u32,
     metrics: Metrics,
 }
 
+/// Events that no guest decided, the guest that was at fault or not called, and why.
+type Undecided = (Range<usize>, Arc<str>, String);
+
 impl Decider {
     /// Decides with `stages`; an event may be put off `retries` times.
     #[must_use]
     pub fn new(stages: &Stages, retries: u32, metrics: Metrics) -> Self {
         Self {
-            normalize: Caller::new(Arc::clone(&stages.normalize)),
-            route: Caller::new(Arc::clone(&stages.route)),
-            federate: stages.federate.clone().map(Caller::new),
+            normalize: Seat::new(Arc::clone(&stages.normalize)),
+            route: Seat::new(Arc::clone(&stages.route)),
+            federate: stages.federate.clone().map(Seat::new),
             streams: Arc::clone(&stages.streams),
             subjects: Arc::clone(&stages.subjects),
             retries,
@@ -78,21 +64,15 @@ impl Decider {
             deliveries,
         };
         self.normalize(&mut decided);
-        let mut dead_letters = Vec::new();
         for index in 0..decided.parts.len() {
             let part = &decided.parts[index];
             let (contexts, context) = contexts(part.origin.iter().map(|&i| &decided.deliveries[i as usize]));
-            let (routes, faults) = self.route(&part.events, &contexts, &context);
-            dead_letters.extend(faults.into_iter().map(|(event, fault)| (Stage::Route, index, event, fault)));
-            let (decisions, faults) = self.federate(&part.events, &contexts, &context);
-            dead_letters.extend(faults.into_iter().map(|(event, fault)| (Stage::Federate, index, event, fault)));
+            let (routes, routed_by, unrouted) = self.route(&part.events, &contexts, &context);
+            let (decisions, decided_by, kept) = self.federate(&part.events, &contexts, &context);
             let part = &mut decided.parts[index];
-            part.routes = routes;
-            part.decisions = decisions;
-        }
-        for (stage, part, event, fault) in dead_letters {
-            let delivery = decided.parts[part].origin[event] as usize;
-            self.bury(&mut decided, stage, delivery, fault.to_string());
+            (part.routes, part.routed_by, part.decisions, part.decided_by) = (routes, routed_by, decisions, decided_by);
+            self.bury_events(&mut decided, Stage::Route, index, unrouted);
+            self.bury_events(&mut decided, Stage::Federate, index, kept);
         }
         decided
     }
@@ -102,51 +82,49 @@ impl Decider {
         for index in 0..decided.deliveries.len() {
             match decided.deliveries[index].unfit.take() {
                 None => fit.push(index),
-                Some(reason) => self.reject(decided, Stage::Source, index, reason),
+                Some(reason) => self.reject(decided, Stage::Source, index, None, reason),
             }
         }
         let clock = self.begin(Stage::Normalize, fit.len());
-        let mut answers = Vec::with_capacity(1);
-        let Self { normalize: caller, .. } = self;
-        let (deadline, all) = (caller.guest().deadline(), fit.len());
-        bisect(
-            0..all,
-            &mut |range| {
-                let part = &fit[range.clone()];
-                let deliveries = || part.iter().map(|&i| &decided.deliveries[i]);
-                let (contexts, context) = contexts(deliveries());
-                let mut received_ms = Vec::with_capacity(part.len());
-                let mut ends = Vec::with_capacity(part.len());
-                let mut payload = Vec::with_capacity(deliveries().map(|delivery| delivery.payload.len()).sum());
-                for delivery in deliveries() {
-                    received_ms.push(delivery.received_ms);
-                    payload.extend_from_slice(&delivery.payload);
-                    ends.push(payload.len() as u32);
-                }
-                let input = RawEvents {
-                    contexts: &contexts,
-                    context: &context,
-                    received_ms: &received_ms,
-                    ends: &ends,
-                    payload: &payload,
-                };
-                let answer = caller.call(&input, share(deadline, range.len(), all))?;
-                checked(caller, Normalized::check(answer, range.len()))
-            },
-            &mut |range, answer| answers.push((range, answer)),
-        );
-        for (range, answer) in answers {
+        let deliveries = &decided.deliveries;
+        let rulings = self.normalize.ask(fit.len(), |caller, range, deadline| {
+            let part = &fit[range];
+            let deliveries = || part.iter().map(|&i| &deliveries[i]);
+            let (contexts, context) = contexts(deliveries());
+            let mut received_ms = Vec::with_capacity(part.len());
+            let mut ends = Vec::with_capacity(part.len());
+            let mut payload = Vec::with_capacity(deliveries().map(|delivery| delivery.payload.len()).sum());
+            for delivery in deliveries() {
+                received_ms.push(delivery.received_ms);
+                payload.extend_from_slice(&delivery.payload);
+                ends.push(payload.len() as u32);
+            }
+            let input = RawEvents {
+                contexts: &contexts,
+                context: &context,
+                received_ms: &received_ms,
+                ends: &ends,
+                payload: &payload,
+            };
+            let answer = caller.call(&input, deadline)?;
+            checked(caller, Normalized::check(answer, part.len()))
+        });
+        for Ruling { range, guest, answer } in rulings {
             match answer {
-                Ok(normalized) => self.take(decided, &fit[range], normalized),
-                Err(fault) => self.reject(decided, Stage::Normalize, fit[range.start], fault.to_string()),
+                Ok(normalized) => self.take(decided, &fit[range], guest, normalized),
+                Err(reason) => {
+                    for &index in &fit[range] {
+                        self.reject(decided, Stage::Normalize, index, Some(&guest), reason.clone());
+                    }
+                }
             }
         }
         let sent = decided.parts.iter().map(|part| part.events.len()).sum();
         self.end(Stage::Normalize, clock, sent);
     }
 
-    /// Enters a checked answer for the deliveries `fit`.
-    fn take(&self, decided: &mut Decided, fit: &[usize], normalized: Normalized) {
+    /// Enters a checked answer of `guest` for the deliveries `fit`.
+    fn take(&self, decided: &mut Decided, fit: &[usize], guest: Arc<str>, normalized: Normalized) {
         let part = decided.parts.len();
         let (mut origin, mut position) = (Vec::with_capacity(fit.len()), Vec::with_capacity(fit.len()));
         let stage = self.metrics.stage(Stage::Normalize);
@@ -166,18 +144,26 @@ impl Decider {
                     decided.deliveries[index].attempts = attempts;
                     if attempts > self.retries {
                         let reason = format!("still put off after {attempts} attempts: {reason}");
-                        self.reject(decided, Stage::Normalize, index, reason);
+                        self.reject(decided, Stage::Normalize, index, Some(&guest), reason);
                     } else {
                         stage.retried.inc();
                         let wait = Duration::from_millis(u64::from(milliseconds));
                         decided.outcomes[index] = Outcome::RetryAfter { wait, reason };
                     }
                 }
-                Verdict::Rejected(reason) => self.reject(decided, Stage::Normalize, index, reason),
+                Verdict::Rejected(reason) => self.reject(decided, Stage::Normalize, index, Some(&guest), reason),
             }
         }
-        let (routes, decisions) = (Routes::default(), Decisions::default());
-        decided.parts.push(Part { events: normalized.events, origin, position, routes, decisions });
+        decided.parts.push(Part {
+            events: normalized.events,
+            guest,
+            origin,
+            position,
+            routes: Routes::default(),
+            routed_by: Makers::default(),
+            decisions: Decisions::default(),
+            decided_by: Makers::default(),
+        });
     }
 
     fn route(
@@ -185,35 +171,32 @@ impl Decider {
         events: &Events,
         contexts: &[sandbox::Context<'_>],
         context: &[u32],
-    ) -> (Routes, Vec<(usize, Fault)>) {
+    ) -> (Routes, Makers, Vec<Undecided>) {
         let clock = self.begin(Stage::Route, events.len());
-        let Self { route: caller, streams, .. } = self;
-        let (mut routes, mut faults) = (None::<Routes>, Vec::new());
-        let deadline = caller.guest().deadline();
-        bisect(
-            0..events.len(),
-            &mut |range| {
-                let answer = of_part(events, contexts, context, range.clone(), |input| {
-                    caller.call(input, share(deadline, range.len(), events.len()))
-                })?;
-                checked(caller, Routes::check(answer, range.len(), streams))
-            },
-            &mut |range, answer| match (answer, &mut routes) {
+        let streams = &self.streams;
+        let check = |answer, events: &Events| Routes::check(answer, events.len(), streams);
+        let rulings = ask_about(&mut self.route, events, contexts, context, check);
+        let (mut routes, mut makers, mut undecided) = (None::<Routes>, Makers::default(), Vec::new());
+        for Ruling { range, guest, answer } in rulings {
+            makers.add(range.end, answer.is_ok().then_some(&guest));
+            match (answer, &mut routes) {
                 (Ok(answer), None) => routes = Some(answer),
                 (Ok(answer), Some(routes)) => routes.append(answer),
-                (Err(fault), _) => {
-                    let stream = default_stream(streams, events.get(range.start).category());
-                    let reason = format!("default route, for the router failed: {fault}");
-                    routes.get_or_insert_default().push(&[stream], reason);
-                    faults.push((range.start, fault));
+                (Err(reason), _) => {
+                    let routes = routes.get_or_insert_default();
+                    for event in range.clone() {
+                        let stream = default_stream(streams, events.get(event).category());
+                        routes.push(&[stream], format!("default route, for the router failed: {reason}"));
+                    }
+                    undecided.push((range, guest, reason));
                 }
-            },
-        );
+            }
+        }
         let routes = routes.unwrap_or_default();
         let unrouted = (0..routes.len()).filter(|&event| routes.streams(event).is_empty()).count();
         self.metrics.stage(Stage::Route).dropped.inc_by(unrouted as u64);
         self.end(Stage::Route, clock, events.len() - unrouted);
-        (routes, faults)
+        (routes, makers, undecided)
     }
 
     fn federate(
@@ -221,51 +204,57 @@ impl Decider {
         events: &Events,
         contexts: &[sandbox::Context<'_>],
         context: &[u32],
-    ) -> (Decisions, Vec<(usize, Fault)>) {
-        let (mut decisions, mut faults) = (Decisions::default(), Vec::new());
+    ) -> (Decisions, Makers, Vec<Undecided>) {
+        let (mut decisions, mut makers, mut undecided) = (Decisions::default(), Makers::default(), Vec::new());
         if self.federate.is_none() {
             (0..events.len()).for_each(|_| decisions.push_kept("nothing leaves: no [nats] is configured".to_owned()));
-            return (decisions, faults);
+            return (decisions, makers, undecided);
         }
         let clock = self.begin(Stage::Federate, events.len());
-        if let Self { federate: Some(caller), subjects, .. } = self {
-            let deadline = caller.guest().deadline();
-            bisect(
-                0..events.len(),
-                &mut |range| {
-                    let answer = of_part(events, contexts, context, range.clone(), |input| {
-                        caller.call(input, share(deadline, range.len(), events.len()))
-                    })?;
-                    let part = (range.len() < events.len()).then(|| events.slice(range));
-                    let events = part.as_ref().unwrap_or(events);
-                    checked(caller, Decisions::check(answer, events, |subject| subjects.allow(subject)))
-                },
-                &mut |range, answer| match answer {
+        if let Self { federate: Some(seat), subjects, .. } = self {
+            let check = |answer, events: &Events| Decisions::check(answer, events, |subject| subjects.allow(subject));
+            for Ruling { range, guest, answer } in ask_about(seat, events, contexts, context, check) {
+                makers.add(range.end, answer.is_ok().then_some(&guest));
+                match answer {
                     Ok(answer) => decisions.append(answer),
-                    Err(fault) => {
-                        decisions.push_kept(format!("kept, for the policy failed: {fault}"));
-                        faults.push((range.start, fault));
+                    Err(reason) => {
+                        let kept = format!("kept, for the policy failed: {reason}");
+                        range.clone().for_each(|_| decisions.push_kept(kept.clone()));
+                        undecided.push((range, guest, reason));
                     }
-                },
-            );
+                }
+            }
         }
         let shared = (0..decisions.len()).filter(|&event| decisions.share(event).is_some()).count();
         self.end(Stage::Federate, clock, shared);
-        (decisions, faults)
+        (decisions, makers, undecided)
     }
 
-    fn reject(&self, decided: &mut Decided, stage: Stage, index: usize, reason: String) {
+    fn reject(&self, decided: &mut Decided, stage: Stage, index: usize, guest: Option<&Arc<str>>, reason: String) {
         decided.outcomes[index] = Outcome::Rejected(reason.clone());
-        self.bury(decided, stage, index, reason);
+        self.bury(decided, stage, index, guest, reason);
     }
 
-    fn bury(&self, decided: &mut Decided, stage: Stage, index: usize, reason: String) {
+    /// Dead letters for the deliveries of the normalized events that `stage` could not decide. One for each delivery,
+    /// however many events it gave: a letter holds the raw bytes.
+    fn bury_events(&self, decided: &mut Decided, stage: Stage, part: usize, undecided: Vec<Undecided>) {
+        let mut last = None;
+        for (range, guest, reason) in undecided {
+            for event in range {
+                let delivery = decided.parts[part].origin[event] as usize;
+                if last.replace(delivery) != Some(delivery) {
+                    self.bury(decided, stage, delivery, Some(&guest), reason.clone());
+                }
+            }
+        }
+    }
+
+    fn bury(&self, decided: &mut Decided, stage: Stage, index: usize, guest: Option<&Arc<str>>, reason: String) {
         self.metrics.stage(stage).dead_lettered.inc();
-        let (guest, effect) = match stage {
-            Stage::Normalize => (Some(self.normalize.guest().digest_text()), Effect::NotPublished),
-            Stage::Route => (Some(self.route.guest().digest_text()), Effect::DefaultRoute),
-            Stage::Federate => (self.federate.as_ref().map(|caller| caller.guest().digest_text()), Effect::NotShared),
-            _ => (None, Effect::NotPublished),
+        let effect = match stage {
+            Stage::Route => Effect::DefaultRoute,
+            Stage::Federate => Effect::NotShared,
+            _ => Effect::NotPublished,
         };
         let delivery = &decided.deliveries[index];
         decided.dead_letters.push(DeadLetter {
@@ -295,11 +284,6 @@ impl Decider {
     }
 }
 
-/// A call's deadline when it is for `part` of `all` events.
-fn share(deadline: Duration, part: usize, all: usize) -> Duration {
-    if part == all { deadline } else { (deadline.mul_f64(part as f64 / all as f64)).max(deadline / LEAST_SHARE) }
-}
-
 fn checked<W: World, T>(caller: &Caller<W>, answer: Result<T, String>) -> Result<T, Fault> {
     answer.map_err(|what| {
         caller.guest().count_garbage();
@@ -307,17 +291,24 @@ fn checked<W: World, T>(caller: &Caller<W>, answer: Result<T, String>) -> Result
     })
 }
 
-/// Hands `range` of `events` to `call`, without a copy where it is all of them.
-fn of_part<T>(
+/// Asks `seat` about normalized events, without a copy where it is about all of them.
+fn ask_about<W, T>(
+    seat: &mut Seat<W>,
     events: &Events,
     contexts: &[sandbox::Context<'_>],
     context: &[u32],
-    range: Range<usize>,
-    call: impl FnOnce(&OriginEvents<'_>) -> T,
-) -> T {
-    let part = (range.len() < events.len()).then(|| events.slice(range.clone()));
-    let events = part.as_ref().unwrap_or(events).param();
-    call(&OriginEvents { contexts, context: &context[range], events })
+    check: impl Fn(W::Answer, &Events) -> Result<T, String>,
+) -> Vec<Ruling<T>>
+where
+    W: for<'a> World<Input<'a> = &'a OriginEvents<'a>>,
+{
+    seat.ask(events.len(), |caller, range, deadline| {
+        let part = (range.len() < events.len()).then(|| events.slice(range.clone()));
+        let part = part.as_ref().unwrap_or(events);
+        let input = OriginEvents { contexts, context: &context[range], events: part.param() };
+        let answer = caller.call(&input, deadline)?;
+        checked(caller, check(answer, part))
+    })
 }
 
 /// The distinct contexts of some deliveries, and for each delivery which of them is its own. Events of one device come

@@ -1,6 +1,6 @@
 //! A batch on which everything is decided, and its events as the stages behind see them.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -53,12 +53,35 @@ pub enum Outcome {
 #[derive(Debug)]
 pub(super) struct Part {
     pub events: Events,
+    /// Digest of the normalizer.
+    pub guest: Arc<str>,
     /// Per event: which delivery it came from.
     pub origin: Vec<u32>,
     /// Per event: its position among those of its delivery.
     pub position: Vec<u32>,
     pub routes: Routes,
+    pub routed_by: Makers,
     pub decisions: Decisions,
+    pub decided_by: Makers,
+}
+
+/// Which guest decided which events. Most often one did all, so it is written down by runs.
+#[derive(Debug, Default)]
+pub(super) struct Makers(Vec<(usize, Option<Arc<str>>)>);
+
+impl Makers {
+    /// The next events, up to `end`, are by `guest`; none where the host decided.
+    pub(super) fn add(&mut self, end: usize, guest: Option<&Arc<str>>) {
+        match self.0.last_mut() {
+            Some((last, known)) if known.as_ref() == guest => *last = end,
+            _ => self.0.push((end, guest.cloned())),
+        }
+    }
+
+    fn of(&self, event: usize) -> Option<&Arc<str>> {
+        let run = self.0.partition_point(|(end, _)| *end <= event);
+        self.0.get(run).and_then(|(_, guest)| guest.as_ref())
+    }
 }
 
 /// A normalized event with everything that was decided on it.
@@ -78,7 +101,7 @@ pub struct DecidedEvent<'a> {
     pub payload: &'a Bytes,
     /// When the host received it.
     pub received_ms: i64,
-    /// Positions of its streams in [`Stages::streams`].
+    /// Positions of its streams in [`Stages::streams`](super::Stages::streams).
     pub streams: &'a [usize],
     /// Why it goes there.
     pub route_reason: &'a str,
@@ -86,6 +109,12 @@ pub struct DecidedEvent<'a> {
     pub share: Option<&'a Share>,
     /// Why it is shared or kept.
     pub share_reason: &'a str,
+    /// Digest of the normalizer that made it.
+    pub normalized_by: &'a Arc<str>,
+    /// Digest of the router that chose its streams; none where the default route did.
+    pub routed_by: Option<&'a Arc<str>>,
+    /// Digest of the policy that shared or kept it; none where the host kept it.
+    pub federated_by: Option<&'a Arc<str>>,
 }
 
 impl<'a> DecidedEvent<'a> {
@@ -140,6 +169,26 @@ impl Decided {
             route_reason: part.routes.reason(index),
             share: part.decisions.share(index),
             share_reason: part.decisions.reason(index),
+            normalized_by: &part.guest,
+            routed_by: part.routed_by.of(index),
+            federated_by: part.decided_by.of(index),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_has_the_guest_of_its_run() {
+        let (old, new): (Arc<str>, Arc<str>) = ("old".into(), "new".into());
+        let mut makers = Makers::default();
+        for (end, guest) in [(2, Some(&new)), (3, Some(&new)), (4, None), (9, Some(&old))] {
+            makers.add(end, guest);
+        }
+        let of: Vec<_> = (0..10).map(|event| makers.of(event).map_or("", |guest| guest)).collect();
+        assert_eq!(of, ["new", "new", "new", "", "old", "old", "old", "old", "old", ""]);
+        assert_eq!(makers.0.len(), 3);
     }
 }

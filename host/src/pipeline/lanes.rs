@@ -13,8 +13,9 @@ use tokio::{
 
 use super::{
     batch::{Chunk, Gather},
-    decide::{Decider, Stages},
+    decide::Decider,
     encode::{Ready, encode},
+    stages::Stages,
     target::Target,
 };
 use crate::{

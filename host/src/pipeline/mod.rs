@@ -5,9 +5,17 @@
 //! a batch in one round trip and only then settles its deliveries. While it waits for Redis the lane decides the next
 //! batch, so batches grow by themselves when Redis is slow; two decided batches wait at the most, then the lane waits,
 //! then sources stop reading.
+//!
+//! The guest of a stage lies in a [`Slot`]; a lane takes it from there batch by batch, so it can be replaced between two.
+//! A poison event is searched for and costs itself. A guest that is itself at fault is no longer called: its breaker
+//! opens, and the last good guest decides, or the stage's fallback does.
 
 mod lanes;
 mod batch;
+mod stages;
+mod slot;
+mod breaker;
+mod seat;
 mod bisect;
 mod decide;
 mod decided;
@@ -24,7 +32,7 @@ mod audit;
 
 pub use audit::{Audit, Trail};
 pub use dead_letter::{DeadLetter, Effect};
-pub use decide::{Decider, Stages};
+pub use decide::Decider;
 pub use decided::{Decided, DecidedEvent, Outcome};
 pub use encode::{Ready, encode};
 pub use identity::Fingerprint;
@@ -33,4 +41,6 @@ pub use publish::{Publisher, Superseded};
 pub use record::{alert_json, attestation_json, event_json, ioc_json};
 pub use relay::Relay;
 pub use replay::Replay;
+pub use slot::{Filling, Slot, Witness};
+pub use stages::Stages;
 pub use target::{Raw, Target};

@@ -291,7 +291,8 @@ fn at<'a, T>(column: &str, table: &'a [T], index: u32) -> Result<&'a T, String> 
     table.get(index as usize).ok_or_else(|| format!("{column} {index} of a table of {}", table.len()))
 }
 
-fn cut(mut reason: String) -> String {
+/// At most [`MAX_REASON`] bytes of a reason.
+pub(super) fn cut(mut reason: String) -> String {
     if reason.len() > MAX_REASON {
         let end = (0..=MAX_REASON).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or_default();
         reason.truncate(end);

@@ -20,7 +20,7 @@ use wasmtime::{Engine, component::Component};
 use super::guest::Digest;
 
 pub(super) struct Cache {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     key: [u8; 64],
 }
 
@@ -32,14 +32,16 @@ pub struct CacheError {
     source: std::io::Error,
 }
 
-const MAC: usize = 32;
+pub(super) const MAC: usize = 32;
+
+/// What failed on `path`.
+pub(super) fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> CacheError {
+    let path = path.to_owned();
+    move |source| CacheError { path, source }
+}
 
 impl Cache {
     pub(super) fn open(folder: &Path) -> Result<Self, CacheError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CacheError { path, source }
-        };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
         let path = folder.join("key");
         let mut key = [0; 64];
@@ -68,7 +70,7 @@ impl Cache {
         }
         let component = Component::from_binary(engine, wasm)?;
         let code = component.serialize()?;
-        let mac = self.mac(&name, &code).finalize().into_bytes();
+        let mac = self.mac(&name, &[&code]).finalize().into_bytes();
         if let Err(error) = write_private(&path, &[&mac, &code]) {
             tracing::warn!(%error, path = %path.display(), "cannot keep a compiled guest, the next start compiles again");
         }
@@ -78,7 +80,7 @@ impl Cache {
     fn read(&self, engine: &Engine, path: &Path, name: &str) -> Option<Component> {
         let file = fs::read(path).ok()?;
         let (mac, code) = file.split_at_checked(MAC)?;
-        if self.mac(name, code).verify_slice(mac).is_err() {
+        if self.mac(name, &[code]).verify_slice(mac).is_err() {
             tracing::warn!(path = %path.display(), "a compiled guest fails its MAC, compiling again");
             return None;
         }
@@ -89,16 +91,17 @@ impl Cache {
         component.ok()
     }
 
-    fn mac(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {
+    /// Of `parts`, one after the other, under `name`.
+    pub(super) fn mac(&self, name: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new(&self.key.into());
         mac.update(name.as_bytes());
-        mac.update(code);
+        parts.iter().for_each(|part| mac.update(part));
         mac
     }
 }
 
 /// Written beside and renamed, so that nobody ever reads half of it.
-fn write_private(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     parts.iter().try_for_each(|part| file.write_all(part))?;

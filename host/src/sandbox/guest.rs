@@ -1,7 +1,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,8 @@ use wasmtime::{
 };
 
 use super::{
+    Kept,
+    answer::cut,
     bindings::aurora::event::types::Failure,
     engine::{Sandbox, TICK},
     fault::Fault,
@@ -60,6 +62,8 @@ pub struct Guest<W: World> {
     settings: Arc<Settings>,
     limits: Limits,
     metrics: GuestMetrics,
+    /// The component, until it is kept as a good one.
+    wasm: Mutex<Option<Vec<u8>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,29 +150,45 @@ impl<W: World> Guest<W> {
     /// # Errors
     /// [`LoadError`] says which of these failed.
     pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &Metrics) -> Result<Self, LoadError> {
-        let path = || config.path.clone();
-        let bytes = std::fs::read(&config.path).map_err(|source| LoadError::Read { path: path(), source })?;
-        let digest = Digest::of(&bytes);
-        let component = match &sandbox.cache {
-            Some(cache) => cache.component(&sandbox.engine, &bytes, digest),
-            None => Component::from_binary(&sandbox.engine, &bytes),
-        }
-        .map_err(|source| LoadError::Compile { path: path(), source })?;
-        let inspection = Inspection::of_component(&component, sandbox, digest, bytes.len());
-        check_world::<W>(&inspection, &config.path)?;
+        let path = &config.path;
+        let wasm = std::fs::read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let settings = config
             .options
             .iter()
             .map(|(key, value)| match serde_json::to_string(value) {
                 Ok(json) => Ok((key.clone(), json)),
-                Err(source) => Err(LoadError::Option { path: path(), key: key.clone(), source }),
+                Err(source) => Err(LoadError::Option { path: path.clone(), key: key.clone(), source }),
             })
             .collect::<Result<_, _>>()?;
-        let start = |source| LoadError::Start { path: path(), source };
+        let name = path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
+        Self::load_kept(sandbox, config, Kept { stage: W::STAGE, name, settings, wasm }, path, metrics)
+    }
+
+    /// The same for one that was kept, with its own settings and the limits of `config`. Errors name `path`.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_kept(
+        sandbox: &Sandbox,
+        config: &config::Guest,
+        kept: Kept,
+        path: &Path,
+        metrics: &Metrics,
+    ) -> Result<Self, LoadError> {
+        let Kept { name, settings, wasm, .. } = kept;
+        let digest = Digest::of(&wasm);
+        let component = match &sandbox.cache {
+            Some(cache) => cache.component(&sandbox.engine, &wasm, digest),
+            None => Component::from_binary(&sandbox.engine, &wasm),
+        }
+        .map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
+        let inspection = Inspection::of_component(&component, sandbox, digest, wasm.len());
+        check_world::<W>(&inspection, path)?;
+        let start = |source| LoadError::Start { path: path.to_owned(), source };
         let pre = sandbox.linker.instantiate_pre(&component).map_err(start)?;
         let indices = W::indices(&pre).map_err(start)?;
         let guest = Self {
-            name: config.path.file_stem().map_or("guest".into(), |stem| stem.to_string_lossy().into()),
+            name: name.into(),
             digest,
             digest_text: digest.to_string().into(),
             pre,
@@ -182,9 +202,22 @@ impl<W: World> Guest<W> {
                 instance: config.instance,
             },
             metrics: metrics.guest(W::STAGE).clone(),
+            wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;
         Ok(guest)
+    }
+
+    /// Whether it is this one, with the same settings.
+    #[must_use]
+    pub fn is(&self, kept: &Kept) -> bool {
+        self.digest == Digest::of(&kept.wasm) && *self.settings == kept.settings
+    }
+
+    /// As it is to be kept. Only once, for the bytes go with it, and only where there is a cache to keep it in.
+    pub(crate) fn take_kept(&self) -> Option<Kept> {
+        let wasm = self.wasm.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Kept { stage: W::STAGE, name: self.name.to_string(), settings: (*self.settings).clone(), wasm })
     }
 
     /// Its file's name without the ending.
@@ -291,8 +324,10 @@ impl<W: World> Caller<W> {
             state.budget = deadline;
             let answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(Failure::InvalidSettings(text))) => Err(Fault::Failure(format!("invalid settings: {text}"))),
-                Ok(Err(Failure::Other(text))) => Err(Fault::Failure(text)),
+                Ok(Err(Failure::InvalidSettings(text))) => {
+                    Err(Fault::Failure(cut(format!("invalid settings: {text}"))))
+                }
+                Ok(Err(Failure::Other(text))) => Err(Fault::Failure(cut(text))),
                 Err(error) => Err(fault(error)),
             };
             let state = store.data_mut();

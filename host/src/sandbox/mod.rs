@@ -8,6 +8,7 @@
 mod bindings;
 mod engine;
 mod cache;
+mod good;
 mod import;
 mod world;
 mod guest;
@@ -22,6 +23,7 @@ pub use bindings::aurora::event::types::{
 };
 pub use engine::{Sandbox, SetupError};
 pub use fault::Fault;
+pub use good::Kept;
 pub use guest::{Caller, Digest, Guest, LoadError};
 pub use inspect::Inspection;
 pub use world::{Federation, Normalizer, Router, World};

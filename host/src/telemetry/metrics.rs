@@ -115,6 +115,12 @@ pub struct GuestMetrics {
     pub memory_high_water: IntGauge,
     /// Log lines beyond the limit, not written.
     pub log_lines_suppressed: IntCounter,
+    /// Its breaker: 0 closed, 1 open, 2 half-open.
+    pub breaker_state: IntGauge,
+    /// How often its breaker opened.
+    pub breaker_opened: IntCounter,
+    /// Events that the last good guest decided in its place.
+    pub last_good_events: IntCounter,
 }
 
 impl GuestMetrics {
@@ -253,6 +259,13 @@ impl Metrics {
         let memory =
             gauges("aurora_guest_memory_high_water_bytes", "Most linear memory of an instance so far", &["stage"]);
         let suppressed = counters("aurora_guest_log_lines_suppressed_total", "Log lines over the limit", &["stage"]);
+        let breaker = gauges("aurora_guest_breaker_state", "Breaker: 0 closed, 1 open, 2 half-open", &["stage"]);
+        let opened = counters("aurora_guest_breaker_opened_total", "Times that the breaker opened", &["stage"]);
+        let last_good = counters(
+            "aurora_guest_last_good_events_total",
+            "Events that the last good guest decided in place of the present one",
+            &["stage"],
+        );
         let guests = [Stage::Normalize, Stage::Route, Stage::Federate].map(|stage| {
             let label = &[stage.as_str()];
             GuestMetrics {
@@ -262,6 +275,9 @@ impl Metrics {
                 seconds: guest_seconds.with_label_values(label),
                 memory_high_water: memory.with_label_values(label),
                 log_lines_suppressed: suppressed.with_label_values(label),
+                breaker_state: breaker.with_label_values(label),
+                breaker_opened: opened.with_label_values(label),
+                last_good_events: last_good.with_label_values(label),
             }
         });
 

@@ -115,10 +115,7 @@ impl Passing<'_> {
             if self.faults.wait_for(flows).await.is_err() {
                 return Ended::Cut;
             }
-            let (delay, rate) = {
-                let faults = self.faults.borrow();
-                (faults.delay, faults.bytes_per_second)
-            };
+            let rate = self.faults.borrow().bytes_per_second;
             // Small bites when throttled, so that a change of mind is soon heard.
             let bite =
                 if rate == 0 { buffer.len() } else { usize::try_from(rate / 20).unwrap_or(1).clamp(1, buffer.len()) };
@@ -139,6 +136,8 @@ impl Passing<'_> {
                 self.shared.answers_lost.fetch_add(1, Ordering::Relaxed);
                 return Ended::Cut;
             }
+            // Asked for only now: the wait for these bytes may have begun long before.
+            let delay = self.faults.borrow().delay;
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }

@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::findings::Findings;
+
+/// `[guests.<stage>.breaker]`: when a guest that keeps failing is no longer called.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    /// It opens when this part of the last `window` events was at fault, above 0 to 1. Without a last good guest that
+    /// part is all of them.
+    pub ratio: f64,
+    /// Number of events that are looked back at, 16 to 65,536.
+    pub window: usize,
+    /// How long it stays open before the guest is tried on one batch. Doubles with each trial that fails.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    /// Longest wait.
+    #[serde(with = "humantime_serde")]
+    pub wait_max: Duration,
+    /// Batches, with at most one fault in a hundred events, after which a guest is a good one: the last good one, once
+    /// another takes its place.
+    pub proven: u32,
+    /// Whether the last good guest decides while it is open. By default it does for normalize and route, and does not
+    /// for federate: an older policy may share what the new one was written to keep.
+    pub last_good: Option<bool>,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            ratio: 0.5,
+            window: 256,
+            wait: Duration::from_secs(5),
+            wait_max: Duration::from_secs(300),
+            proven: 100,
+            last_good: None,
+        }
+    }
+}
+
+impl Breaker {
+    pub(super) fn validate(&self, section: &str, findings: &mut Findings) {
+        let key = |name: &str| format!("{section}.breaker.{name}");
+        // Written so that a NaN is a problem as well.
+        if !(self.ratio > 0.0 && self.ratio <= 1.0) {
+            findings.problem(key("ratio"), "is out of range", "choose more than 0, up to 1");
+        }
+        findings.range(&key("window"), self.window, (16, 1 << 16), ("16", "65536"));
+        let waits = (Duration::from_millis(10), Duration::from_secs(86_400));
+        findings.range(&key("wait"), self.wait, waits, ("\"10ms\"", "\"24h\""));
+        findings.range(&key("wait_max"), self.wait_max, waits, ("\"10ms\"", "\"24h\""));
+        if self.wait_max < self.wait {
+            findings.problem(key("wait_max"), "is shorter than `wait`", "choose at least as much");
+        }
+        findings.range(&key("proven"), self.proven, (1, 1_000_000), ("1", "1000000"));
+    }
+}

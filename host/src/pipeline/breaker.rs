@@ -1,0 +1,352 @@
+//! When a guest is no longer called. A poison event costs itself and says nothing of the guest; a guest that fails on
+//! most of what it is asked, or whose faults cannot be traced to single events in bounded time, is the culprit itself.
+//!
+//! | state | the guest | ends |
+//! |---|---|---|
+//! | closed | decides | too many of the last events at fault, or a search given up: open |
+//! | open | is not called | after a wait, by the next batch: half-open |
+//! | half-open | is tried on that one batch | it copes: closed; else open, for twice as long |
+//!
+//! Knows no guest and no clock: [`Slot`](super::Slot) has both.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::config;
+
+/// How a batch went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Events that were decided or blamed.
+    pub events: usize,
+    /// Those of them that were blamed.
+    pub faults: usize,
+    /// The search for the culprits was given up.
+    pub given_up: bool,
+    /// The last fault, for a person.
+    pub last: String,
+}
+
+/// Where a breaker stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Closed,
+    Open { until: Instant, reason: Arc<str> },
+    HalfOpen { reason: Arc<str> },
+}
+
+impl State {
+    /// As in `aurora_guest_breaker_state`.
+    pub(super) fn number(&self) -> i64 {
+        match self {
+            Self::Closed => 0,
+            Self::Open { .. } => 1,
+            Self::HalfOpen { .. } => 2,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Breaker {
+    config: config::Breaker,
+    window: Window,
+    state: State,
+    /// Grows with every change of state, so that what was found out before one is not held against the guest after it.
+    term: u64,
+    /// The last wait, and when it ended well.
+    last: Option<(Duration, Instant)>,
+}
+
+impl Breaker {
+    pub(super) fn new(config: &config::Breaker) -> Self {
+        Self { config: config.clone(), window: Window::new(config.window), state: State::Closed, term: 0, last: None }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// Lets one batch try the guest, if it is time.
+    pub(super) fn half_open(&mut self, now: Instant) {
+        if let State::Open { until, reason } = &self.state
+            && *until <= now
+        {
+            let reason = Arc::clone(reason);
+            self.enter(State::HalfOpen { reason });
+        }
+    }
+
+    /// Takes in how the guest did on a batch that it was given in `term`. `replaceable`: somebody can stand in for it.
+    /// If nobody can, it has to fail on everything: with an open breaker not even the rest would be decided.
+    pub(super) fn learn(&mut self, term: u64, tally: &Tally, replaceable: bool, now: Instant) {
+        if term != self.term {
+            return;
+        }
+        let ratio = if replaceable { self.config.ratio } else { 1.0 };
+        match self.state {
+            State::Closed => {
+                self.window.add(tally);
+                if tally.given_up || self.window.fails(ratio) {
+                    let reason = self.window.reason(tally);
+                    // What failed again soon after its trial waits on from where it was.
+                    let wait = match self.last {
+                        Some((last, closed)) if now.duration_since(closed) < last => last * 2,
+                        _ => self.config.wait,
+                    };
+                    self.open(wait, reason, now);
+                }
+            }
+            State::HalfOpen { .. } if tally.given_up || tally.faults as f64 >= ratio * tally.events as f64 => {
+                let wait = self.last.map_or(self.config.wait, |(last, _)| last * 2);
+                let reason = format!("its trial failed: {}", batch_reason(tally));
+                self.open(wait, reason, now);
+            }
+            State::HalfOpen { .. } => {
+                self.last = self.last.map(|(wait, _)| (wait, now));
+                self.window = Window::new(self.config.window);
+                self.enter(State::Closed);
+            }
+            State::Open { .. } => {}
+        }
+    }
+
+    /// Another guest, and nothing known of it.
+    pub(super) fn reset(&mut self) {
+        self.window = Window::new(self.config.window);
+        self.last = None;
+        self.enter(State::Closed);
+    }
+
+    fn open(&mut self, wait: Duration, reason: String, now: Instant) {
+        let wait = wait.min(self.config.wait_max);
+        self.last = Some((wait, now));
+        self.enter(State::Open { until: now + wait, reason: reason.into() });
+    }
+
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.term += 1;
+    }
+}
+
+/// The last events: whole batches, at least `size` events if there were so many.
+#[derive(Debug)]
+pub(super) struct Window {
+    size: usize,
+    batches: VecDeque<(usize, usize)>,
+    events: usize,
+    faults: usize,
+}
+
+impl Window {
+    pub(super) fn new(size: usize) -> Self {
+        Self { size, batches: VecDeque::new(), events: 0, faults: 0 }
+    }
+
+    pub(super) fn add(&mut self, tally: &Tally) {
+        self.batches.push_back((tally.events, tally.faults));
+        self.events += tally.events;
+        self.faults += tally.faults;
+        while let Some(&(events, faults)) = self.batches.front()
+            && self.events - events >= self.size
+        {
+            self.batches.pop_front();
+            self.events -= events;
+            self.faults -= faults;
+        }
+    }
+
+    /// Whether this part of it failed. Events that never came count as good ones, so a few cannot condemn a guest.
+    pub(super) fn fails(&self, ratio: f64) -> bool {
+        self.faults as f64 >= ratio * self.events.max(self.size) as f64
+    }
+
+    fn reason(&self, tally: &Tally) -> String {
+        if tally.given_up {
+            return batch_reason(tally);
+        }
+        format!("{} of the last {} events failed, the last one: {}", self.faults, self.events, tally.last)
+    }
+}
+
+fn batch_reason(tally: &Tally) -> String {
+    let Tally { events, faults, given_up, last } = tally;
+    if *given_up {
+        format!(
+            "the search for the culprits of a batch was given up after {faults} of {events} events, the last one: {last}"
+        )
+    } else {
+        format!("{faults} of {events} events failed, the last one: {last}")
+    }
+}
+
+/// Whether a guest has proved itself: this many batches of which at most one event in a hundred was at fault.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    batches: u32,
+    events: usize,
+    faults: usize,
+}
+
+impl Proof {
+    /// Takes in a batch, and says whether that completes the proof. Too many faults, and it begins anew.
+    pub(super) fn add(&mut self, tally: &Tally, needed: u32) -> bool {
+        self.batches += 1;
+        self.events += tally.events;
+        self.faults += tally.faults;
+        let complete = self.batches >= needed;
+        let proven = complete && !tally.given_up && self.faults <= self.events / 100;
+        if complete || tally.given_up {
+            *self = Self::default();
+        }
+        proven
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn tally(events: usize, faults: usize) -> Tally {
+        Tally { events, faults, given_up: false, last: "trap".to_owned() }
+    }
+
+    /// A breaker on a clock that only moves when told to.
+    struct Bench {
+        breaker: Breaker,
+        now: Instant,
+        replaceable: bool,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { breaker: Breaker::new(&config::Breaker::default()), now: Instant::now(), replaceable: true }
+        }
+
+        fn batch(&mut self, events: usize, faults: usize) -> i64 {
+            self.learn(&tally(events, faults))
+        }
+
+        fn learn(&mut self, tally: &Tally) -> i64 {
+            self.breaker.half_open(self.now);
+            self.breaker.learn(self.breaker.term(), tally, self.replaceable, self.now);
+            self.breaker.state().number()
+        }
+
+        fn is_tried_after(&mut self, wait: Duration) -> bool {
+            self.breaker.half_open(self.now + wait - Duration::from_millis(1));
+            let early = self.breaker.state().number() == 2;
+            self.now += wait;
+            self.breaker.half_open(self.now);
+            !early && self.breaker.state().number() == 2
+        }
+    }
+
+    #[test]
+    fn one_poison_event_in_a_thousand_never_opens_it() {
+        for size in [1, 7, 256, 4096] {
+            let mut bench = Bench::new();
+            let mut event = 0;
+            for batch in 0..100_000 / size {
+                let faults = (event..event + size).filter(|event| event % 1000 == 0).count();
+                event += size;
+                assert_eq!(bench.batch(size, faults), 0, "batch {batch} of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_guest_that_fails_on_everything_is_stopped_by_its_first_full_batch() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.batch(256, 0), 0);
+        assert_eq!(bench.batch(256, 256), 1);
+        let State::Open { reason, .. } = bench.breaker.state() else { panic!("not open") };
+        assert_eq!(&**reason, "256 of the last 256 events failed, the last one: trap");
+    }
+
+    #[test]
+    fn a_few_faults_on_a_quiet_site_do_not_condemn_a_guest() {
+        let mut bench = Bench::new();
+        assert!((0..127).all(|_| bench.batch(1, 1) == 0));
+        assert_eq!(bench.batch(1, 1), 1);
+    }
+
+    #[test]
+    fn a_guest_that_nobody_can_replace_has_to_fail_on_everything() {
+        let mut bench = Bench { replaceable: false, ..Bench::new() };
+        assert!((0..100).all(|_| bench.batch(256, 250) == 0));
+        assert_eq!(bench.batch(256, 256), 1);
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.batch(256, 255), 0);
+    }
+
+    #[test]
+    fn a_search_that_is_given_up_opens_it_at_once() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.learn(&Tally { given_up: true, ..tally(14, 14) }), 1);
+    }
+
+    #[test]
+    fn the_wait_doubles_with_each_failed_trial_up_to_its_ceiling() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.batch(256, 256), 1);
+        for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
+            assert!(bench.is_tried_after(seconds * SECOND), "not tried after {seconds} s");
+            assert_eq!(bench.batch(256, 256), 1);
+        }
+    }
+
+    #[test]
+    fn what_fails_again_soon_after_its_trial_waits_on_from_where_it_was() {
+        let mut bench = Bench::new();
+        bench.batch(256, 256);
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.batch(1, 0), 0);
+        bench.now += SECOND;
+        assert_eq!(bench.batch(256, 256), 1);
+        assert!(bench.is_tried_after(10 * SECOND));
+        assert_eq!(bench.batch(1, 0), 0);
+        bench.now += 11 * SECOND;
+        assert_eq!(bench.batch(256, 256), 1);
+        assert!(bench.is_tried_after(5 * SECOND));
+    }
+
+    #[test]
+    fn a_poison_event_in_the_trial_does_not_fail_it() {
+        let mut bench = Bench::new();
+        bench.batch(256, 256);
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.batch(256, 3), 0);
+    }
+
+    #[test]
+    fn what_comes_late_is_not_held_against_the_guest() {
+        let mut bench = Bench::new();
+        let before = bench.breaker.term();
+        bench.batch(256, 256);
+        assert!(bench.is_tried_after(5 * SECOND));
+        bench.breaker.learn(before, &tally(256, 256), true, bench.now);
+        assert_eq!(bench.breaker.state().number(), 2, "a batch of another lane decided the trial");
+        bench.batch(256, 0);
+        bench.breaker.learn(before, &tally(4096, 4096), true, bench.now);
+        assert_eq!(bench.breaker.state().number(), 0);
+    }
+
+    #[test]
+    fn a_proof_bears_one_fault_in_a_hundred_and_no_more() {
+        let mut proof = Proof::default();
+        assert!((0..9).all(|_| !proof.add(&tally(100, 1), 10)));
+        assert!(proof.add(&tally(100, 1), 10));
+        assert!((0..10).all(|batch| !proof.add(&tally(100, if batch == 0 { 11 } else { 0 }), 10)));
+        assert!((0..10).map(|_| proof.add(&tally(1, 0), 10)).eq([false; 9].into_iter().chain([true])));
+    }
+}

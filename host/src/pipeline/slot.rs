@@ -1,0 +1,302 @@
+//! The place of a stage's guest. Every lane takes the guest for its batch from here, so that a swap, an opened breaker
+//! and a trial all take effect between two batches.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Audit,
+    breaker::{Breaker, Proof, State, Tally, Window},
+};
+use crate::{
+    admin::Readiness,
+    config,
+    sandbox::{Guest, Kept, World},
+    telemetry::{GuestMetrics, Metrics, Stage},
+};
+
+/// Who hears of what befalls guests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// Writes it down.
+    pub audit: Audit,
+    /// Shows it.
+    pub readiness: Readiness,
+    /// Keeps the ones that prove themselves.
+    pub proven: mpsc::Sender<Kept>,
+}
+
+/// One stage's guest, the last good one before it, and the breaker between them. Shared by the lanes.
+pub struct Slot<W: World> {
+    inner: Mutex<Inner<W>>,
+    /// None where nothing is ever held against a guest: `aurora pipe` shows what a guest does to each event.
+    watch: Option<Watch>,
+    metrics: GuestMetrics,
+}
+
+struct Watch {
+    config: config::Breaker,
+    witness: Witness,
+}
+
+struct Inner<W: World> {
+    present: Arc<Guest<W>>,
+    /// The present one has proved itself.
+    proven: bool,
+    proof: Proof,
+    /// Another one that has, and may stand in.
+    last_good: Option<Arc<Guest<W>>>,
+    /// How the last good one does while it stands in, and whether it was found to do no better.
+    standing_in: Window,
+    unfit: bool,
+    breaker: Breaker,
+    /// Why the present one is not what the configuration names.
+    note: Option<String>,
+}
+
+/// What a slot is filled with at the start.
+#[derive(Debug)]
+pub struct Filling<W: World> {
+    /// Decides.
+    pub present: Guest<W>,
+    /// It has proved itself before.
+    pub proven: bool,
+    /// Another one that has.
+    pub last_good: Option<Guest<W>>,
+    /// Why the present one is not what the configuration names, if it is not.
+    pub note: Option<String>,
+}
+
+/// Whose turn a batch is.
+pub(super) enum Turn<W: World> {
+    /// The present guest's; to be reported on under this term.
+    Present(Arc<Guest<W>>, u64),
+    /// Not the present guest's.
+    Instead(Instead<W>),
+}
+
+/// What happens in place of a guest that is not called.
+pub(super) struct Instead<W: World> {
+    /// The last good guest decides, if there is one.
+    pub guest: Option<Arc<Guest<W>>>,
+    /// Digest of the one that is not called.
+    pub absent: Arc<str>,
+    /// Why not.
+    pub reason: String,
+}
+
+impl<W: World> Slot<W> {
+    /// A slot whose guest is called whatever it does.
+    #[must_use]
+    pub fn unwatched(guest: Guest<W>, metrics: &Metrics) -> Self {
+        let filling = Filling { present: guest, proven: true, last_good: None, note: None };
+        Self::filled(filling, &config::Breaker::default(), None, metrics)
+    }
+
+    /// A slot that holds a guest's faults against it as `config` says, and tells `witness`.
+    #[must_use]
+    pub fn new(filling: Filling<W>, config: &config::Breaker, witness: Witness, metrics: &Metrics) -> Self {
+        let slot = Self::filled(filling, config, Some(witness), metrics);
+        slot.show(&slot.lock());
+        slot
+    }
+
+    fn filled(filling: Filling<W>, config: &config::Breaker, witness: Option<Witness>, metrics: &Metrics) -> Self {
+        let Filling { present, proven, last_good, note } = filling;
+        if proven {
+            // What is kept, or will never be, needs no second copy of its bytes.
+            drop(present.take_kept());
+        }
+        let inner = Inner {
+            present: Arc::new(present),
+            proven,
+            proof: Proof::default(),
+            last_good: last_good.map(Arc::new),
+            standing_in: Window::new(config.window),
+            unfit: false,
+            breaker: Breaker::new(config),
+            note,
+        };
+        let watch = witness.map(|witness| Watch { config: config.clone(), witness });
+        Self { inner: Mutex::new(inner), watch, metrics: metrics.guest(W::STAGE).clone() }
+    }
+
+    /// The guest that the stage is meant to have.
+    #[must_use]
+    pub fn present(&self) -> Arc<Guest<W>> {
+        Arc::clone(&self.lock().present)
+    }
+
+    /// Puts `guest` in the present one's place, from each lane's next batch on, with a closed breaker. The one that
+    /// goes is the last good one if it has proved itself.
+    pub fn swap(&self, guest: Arc<Guest<W>>) -> Arc<Guest<W>> {
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.present, guest);
+        if std::mem::take(&mut inner.proven) && self.may_stand_in() {
+            inner.last_good = Some(Arc::clone(&before));
+        }
+        inner.proof = Proof::default();
+        inner.note = None;
+        inner.breaker.reset();
+        self.show(&inner);
+        before
+    }
+
+    /// Whether a search may be given up, and a breaker opened.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    /// Whose turn the next batch is.
+    pub(super) fn turn(&self, now: Instant) -> Turn<W> {
+        let mut inner = self.lock();
+        let term = inner.breaker.term();
+        inner.breaker.half_open(now);
+        if inner.breaker.term() != term {
+            self.tell(&mut inner, now);
+            return Turn::Present(Arc::clone(&inner.present), inner.breaker.term());
+        }
+        match inner.instead() {
+            Some(instead) => Turn::Instead(instead),
+            None => Turn::Present(Arc::clone(&inner.present), term),
+        }
+    }
+
+    /// Takes in how a batch of the present guest went. The answer says who decides what it did not, if its breaker is
+    /// open now.
+    pub(super) fn report(&self, term: u64, tally: &Tally, now: Instant) -> Option<Instead<W>> {
+        let watch = self.watch.as_ref()?;
+        let mut inner = self.lock();
+        let known = inner.breaker.term();
+        let replaceable = inner.stand_in().is_some();
+        if term == known {
+            inner.breaker.learn(term, tally, replaceable, now);
+            if !inner.proven && inner.proof.add(tally, watch.config.proven) {
+                self.prove(&mut inner, watch);
+            }
+        }
+        if inner.breaker.term() != known {
+            self.tell(&mut inner, now);
+        }
+        inner.instead()
+    }
+
+    /// Takes in how a batch of the last good guest went.
+    pub(super) fn report_stand_in(&self, guest: &Arc<Guest<W>>, tally: &Tally) {
+        self.metrics.last_good_events.inc_by((tally.events - tally.faults) as u64);
+        let (Some(watch), mut inner) = (&self.watch, self.lock()) else { return };
+        let same = inner.stand_in().is_some_and(|known| Arc::ptr_eq(&known, guest));
+        if !same {
+            return;
+        }
+        inner.standing_in.add(tally);
+        if tally.given_up || inner.standing_in.fails(watch.config.ratio) {
+            inner.unfit = true;
+            let details = format!("{} {} fails as well: {}", W::STAGE, guest.digest_text(), tally.last);
+            watch.witness.audit.record("guest-last-good-unfit", details);
+            self.show(&inner);
+        }
+    }
+
+    fn prove(&self, inner: &mut Inner<W>, watch: &Watch) {
+        inner.proven = true;
+        let kept = inner.present.take_kept();
+        let kept = kept.filter(|_| self.may_stand_in());
+        // Full only if the disk hangs; the guest then proves itself again after the next start.
+        if kept.is_some_and(|kept| watch.witness.proven.try_send(kept).is_err()) {
+            tracing::warn!(stage = %W::STAGE, "a guest that has proved itself cannot be kept now");
+        }
+    }
+
+    /// Tells of a change of the breaker's state. Under the lock, so that changes are told in order; none of it waits.
+    fn tell(&self, inner: &mut Inner<W>, now: Instant) {
+        let Some(Watch { witness, config }) = &self.watch else { return };
+        let (stage, digest) = (W::STAGE, Arc::clone(inner.present.digest_text()));
+        match inner.breaker.state() {
+            State::Closed => {
+                inner.standing_in = Window::new(config.window);
+                inner.unfit = false;
+                witness.audit.record("breaker-close", format!("{stage} {digest} decides again"));
+            }
+            State::Open { until, reason } => {
+                self.metrics.breaker_opened.inc();
+                let wait = until.duration_since(now);
+                let instead = inner.stand_in().map_or_else(|| without(stage).to_owned(), |guest| stood_in_by(&guest));
+                tracing::warn!(%stage, guest = &*digest, ?wait, reason = &**reason, "breaker open");
+                let details = format!("{stage} {digest}: {reason}; {instead}; to be tried again in {wait:?}");
+                witness.audit.record("breaker-open", details);
+            }
+            State::HalfOpen { .. } => {
+                witness.audit.record("breaker-half-open", format!("{stage} {digest} is tried on one batch"));
+            }
+        }
+        self.show(inner);
+    }
+
+    /// Brings metrics and readiness up to date.
+    fn show(&self, inner: &Inner<W>) {
+        self.metrics.breaker_state.set(inner.breaker.state().number());
+        let Some(Watch { witness, .. }) = &self.watch else { return };
+        let breaker = inner.instead().map(|instead| {
+            let who = instead.guest.map_or_else(|| without(W::STAGE).to_owned(), |guest| stood_in_by(&guest));
+            format!("{} is not called, {}; {who}", instead.absent, instead.reason)
+        });
+        let reasons: Vec<_> = inner.note.clone().into_iter().chain(breaker).collect();
+        witness.readiness.degrade(W::STAGE.as_str(), (!reasons.is_empty()).then(|| reasons.join("; ")));
+    }
+
+    fn may_stand_in(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| may_stand_in(W::STAGE, &watch.config))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<W>> {
+        // Nothing below panics half-way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: World> Inner<W> {
+    fn stand_in(&self) -> Option<Arc<Guest<W>>> {
+        self.last_good.clone().filter(|_| !self.unfit)
+    }
+
+    fn instead(&self) -> Option<Instead<W>> {
+        let reason = match self.breaker.state() {
+            State::Closed => return None,
+            State::Open { reason, .. } | State::HalfOpen { reason } => format!("breaker open: {reason}"),
+        };
+        Some(Instead { guest: self.stand_in(), absent: Arc::clone(self.present.digest_text()), reason })
+    }
+}
+
+impl<W: World> fmt::Debug for Slot<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.lock();
+        let state = inner.breaker.state();
+        f.debug_struct("Slot").field("present", &inner.present).field("state", state).finish_non_exhaustive()
+    }
+}
+
+/// Whether a stage's last good guest may stand in for its present one. A policy may not, unless the site says so: an
+/// older one may share what the new one was written to keep.
+pub(super) fn may_stand_in(stage: Stage, config: &config::Breaker) -> bool {
+    config.last_good.unwrap_or(stage != Stage::Federate)
+}
+
+fn stood_in_by<W: World>(guest: &Guest<W>) -> String {
+    format!("the last good guest {} decides", guest.digest_text())
+}
+
+/// What becomes of events when nobody decides.
+fn without(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Route => "events go to the default streams",
+        Stage::Federate => "nothing is shared",
+        _ => "events become dead letters",
+    }
+}
