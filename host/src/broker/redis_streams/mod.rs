@@ -5,15 +5,18 @@ mod layout;
 mod session;
 mod durability;
 mod outbox;
+mod raw;
 mod config;
 mod pool;
 mod probe;
 
 pub use commit::{Commit, CommitError, Guard, Producer, Sealed, Stored};
 pub use config::Config;
+pub(crate) use config::check_name;
 pub use durability::{Durability, Level};
 pub use layout::{Layout, Memory, Stream};
 pub use outbox::{GROUP, Outbox, Waiting, group_is_gone};
 pub use pool::{Connection, Pool, PoolError};
 pub use probe::probe;
+pub use raw::{Claimed, Pending, RawEntry, RawStream, Standing, groups_of};
 pub use session::Session;
