@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Where raw events come from. Shared by all events that came the same way, so that a batch names it once.
@@ -34,6 +35,30 @@ impl Context {
 #[must_use]
 pub fn is_device_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Whether `name` names an origin: `^[A-Za-z0-9_.-]{1,64}$`.
+#[must_use]
+pub fn is_source(name: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(valid)
+}
+
+/// Whether `name` names a format: `^[a-z0-9_-]{1,32}$`. Only the shape: which ones exist is for the normalizer to know.
+#[must_use]
+pub fn is_format(name: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    (1..=32).contains(&name.len()) && name.bytes().all(valid)
+}
+
+/// Level 3 of a topic `aurora/<sensors|attestation|access>/<device id>/<channel>`, not checked.
+#[must_use]
+pub fn device_of(topic: &str) -> Option<&str> {
+    let mut levels = topic.split('/');
+    match (levels.next(), levels.next(), levels.next(), levels.next()) {
+        (Some("aurora"), Some("sensors" | "attestation" | "access"), Some(id), Some(_)) => Some(id),
+        _ => None,
+    }
 }
 
 /// A raw event on its way, with the duty to settle it.
@@ -163,6 +188,15 @@ pub trait Intake: Send + Sync + 'static {
     /// # Errors
     /// [`Closed`] when the lane will never take anything again; the chunk's duties are abandoned.
     fn send(&self, lane: usize, chunk: Vec<Delivery>) -> impl Future<Output = Result<(), Closed>> + Send;
+}
+
+/// How a source that holds a connection ends, in two steps.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// First: hand on no more events. What is in flight goes on to be acknowledged.
+    pub reading: CancellationToken,
+    /// Then: send the last acknowledgements, say goodbye, and return.
+    pub connection: CancellationToken,
 }
 
 /// The lanes have ended.

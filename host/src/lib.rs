@@ -7,7 +7,9 @@
 //! | [`config`] | one TOML file, every problem in it named at once |
 //! | [`event`] | what travels: a delivery, its context, and the duty to settle it |
 //! | [`broker`] | the only place that opens connections to brokers: [`broker::mqtt`], [`broker::redis_streams`], [`broker::jetstream`] |
+//! | `ledger` | what becomes of deliveries, as their source's task hears it |
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
+//! | [`raw`] | events out of a Redis stream |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → publish → settle` |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`sandbox`] | the only place that knows wasmtime |
@@ -20,8 +22,10 @@ pub mod cli;
 pub mod config;
 pub mod supervise;
 pub mod event;
+mod ledger;
 pub mod broker;
 pub mod ingest;
+pub mod raw;
 pub mod pipeline;
 pub mod spool;
 pub mod sandbox;

@@ -20,9 +20,11 @@ use crate::{
         redis_streams::{Pool, Session},
     },
     config::{self, Config},
+    event::Stop,
     ingest::Ingest,
     listen,
     pipeline::{Audit, Lanes, Publisher, Relay, Replay, Stages, Started, Target, Trail, Witness},
+    raw,
     sandbox::{LoadError, Sandbox},
     spool::Spool,
     telemetry::{Broker, Metrics},
@@ -46,7 +48,8 @@ struct Running {
     /// The audit trail and the relay.
     others: JoinSet<Ended>,
     audit: Option<Audit>,
-    mqtt_stop: mqtt::Stop,
+    /// Of the sources that hold a connection.
+    stop: Stop,
     ingest_stop: CancellationToken,
     give_up: CancellationToken,
     relay_stop: CancellationToken,
@@ -213,16 +216,28 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     }
 
     let mut sources = JoinSet::new();
-    let mqtt_stop = mqtt::Stop::default();
+    let stop = Stop::default();
     if let Some(mqtt_config) = &config.mqtt {
-        let session = mqtt::Session::new(
-            mqtt_config.clone(),
-            Arc::clone(&lanes),
-            &metrics,
-            readiness.clone(),
-            mqtt_stop.clone(),
-        )?;
+        let session =
+            mqtt::Session::new(mqtt_config.clone(), Arc::clone(&lanes), &metrics, readiness.clone(), stop.clone())?;
         sources.spawn(async move { ("mqtt", session.run().await) });
+    }
+    if let (Some(raw_config), Some(raw)) = (&config.raw, &shared.raw) {
+        let source = raw::Source::new(
+            raw_config.clone(),
+            shared.layout.key(raw.stream).to_owned(),
+            raw_config.consumer(config),
+            raw::Reach {
+                redis: redis.clone(),
+                timeout: redis_config.timeout,
+                reconnect_max: redis_config.reconnect_max,
+            },
+            Arc::clone(&lanes),
+            metrics.clone(),
+            readiness.clone(),
+            stop.clone(),
+        );
+        sources.spawn(async move { ("raw", source.run().await) });
     }
     let ingest_stop = CancellationToken::new();
     if let (Some(ingest_config), Some(socket)) = (&config.ingest, ingest_socket) {
@@ -235,7 +250,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         lanes: lane_tasks,
         others,
         audit: Some(audit),
-        mqtt_stop,
+        stop,
         ingest_stop,
         give_up,
         relay_stop,
@@ -254,8 +269,9 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
 /// The parts that have to be in order for the daemon to be ready.
 fn parts(config: &Config) -> Vec<Part> {
     let mqtt = config.mqtt.is_some().then_some(Part::Mqtt);
+    let raw = config.raw.is_some().then_some(Part::Raw);
     let nats = config.nats.is_some().then_some(Part::Nats);
-    [Part::Guests, Part::Lanes, Part::Redis].into_iter().chain(mqtt).chain(nats).collect()
+    [Part::Guests, Part::Lanes, Part::Redis].into_iter().chain(mqtt).chain(raw).chain(nats).collect()
 }
 
 /// How often Redis is asked whether it is there. Publishers know while events flow; on a quiet site nobody else would.
@@ -341,17 +357,17 @@ impl Running {
     async fn end(mut self, grace: Duration) -> ExitCode {
         let deadline = Instant::now() + grace;
         self.readiness.drain();
-        self.mqtt_stop.reading.cancel();
+        self.stop.reading.cancel();
         self.ingest_stop.cancel();
-        let mqtt = self.metrics.broker(Broker::Mqtt).in_flight.clone();
+        let (mqtt, raw) = (self.metrics.broker(Broker::Mqtt).in_flight.clone(), self.metrics.raw_in_flight.clone());
         let settled = async {
-            while mqtt.get() > 0 {
+            while mqtt.get() > 0 || raw.get() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         // What happens in time is seen below, by what is left.
         let _ = timeout_at(deadline, settled).await;
-        self.mqtt_stop.connection.cancel();
+        self.stop.connection.cancel();
         let mut left = 0;
         let sources = async {
             while let Some(ended) = self.sources.join_next().await {

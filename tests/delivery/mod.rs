@@ -2,6 +2,7 @@
 
 mod crossing;
 mod http;
+mod raw;
 mod outside;
 mod bad_input;
 mod order;

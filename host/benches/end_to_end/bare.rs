@@ -8,8 +8,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aurora::{
     admin::Readiness,
-    broker::mqtt::{Config, Session, Stop, Subscription},
-    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
+    broker::mqtt::{Config, Session, Subscription},
+    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement, Stop},
     telemetry::{Broker, Metrics},
 };
 use tokio::sync::mpsc;

@@ -13,6 +13,8 @@ pub enum Part {
     Lanes,
     /// Connected to the MQTT broker, and subscribed.
     Mqtt,
+    /// Reading the stream of raw events.
+    Raw,
     /// Connected to Redis.
     Redis,
     /// Connected to NATS, and the stream is there.

@@ -4,6 +4,7 @@ use super::check::Trial;
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
     config::{Config, Problems},
+    raw,
     sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
     telemetry::{Chain, Metrics},
 };
@@ -16,6 +17,9 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
         if let Some(redis) = &config.redis {
             trials.push(Trial::broker("redis", redis_streams::probe(redis).await));
+        }
+        if let (Some(raw), Some(redis)) = (&config.raw, &config.redis) {
+            trials.push(Trial::new("raw", raw::probe(raw, redis).await));
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));

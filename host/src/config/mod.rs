@@ -32,6 +32,7 @@ use crate::{
     broker::{jetstream, mqtt, redis_streams},
     pipeline::dedup,
     spool,
+    raw,
 };
 
 /// Everything that the daemon is told. Each module documents its own section.
@@ -46,6 +47,8 @@ pub struct Config {
     pub mqtt: Option<mqtt::Config>,
     /// Raw events from collectors.
     pub ingest: Option<Ingest>,
+    /// Raw events out of a Redis stream.
+    pub raw: Option<raw::Config>,
     /// How events are spread over threads.
     pub lanes: Lanes,
     /// Who decides what events mean.
@@ -164,6 +167,9 @@ impl Config {
             ingest.validate(findings);
             self.admin.validate_beside(ingest, findings);
         }
+        if let Some(raw) = &self.raw {
+            raw.validate(self.redis.as_ref(), findings);
+        }
         self.lanes.validate(findings);
         self.guests.validate(findings);
         if let Some(redis) = &self.redis {
@@ -181,8 +187,10 @@ impl Config {
             if self.redis.is_none() {
                 findings.problem("redis.url", "is missing", "add a [redis] section with url = \"redis://host:6379\"");
             }
-            if self.mqtt.is_none() && self.ingest.is_none() && !findings.is_misfit("ingest") {
-                let remedy = "add a [mqtt] section with url = \"mqtt://host:1883\", or an [ingest] section";
+            let others =
+                [self.ingest.is_some(), self.raw.is_some(), findings.is_misfit("ingest"), findings.is_misfit("raw")];
+            if self.mqtt.is_none() && !others.contains(&true) {
+                let remedy = "add a [mqtt] section with url = \"mqtt://host:1883\", or an [ingest] or [raw] section";
                 findings.problem("mqtt.url", "is missing, and no other source is configured", remedy);
             }
         }

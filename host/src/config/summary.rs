@@ -21,6 +21,10 @@ impl fmt::Display for Config {
         if let Some(ingest) = &self.ingest {
             write!(f, "\ningest     http://{}", ingest.listen)?;
         }
+        if let Some(raw) = &self.raw {
+            let consumer = raw.consumer(self);
+            write!(f, "\nraw        {}, group {}, consumer {consumer}", raw.stream, raw.group)?;
+        }
         match self.lanes.count {
             0 => write!(f, "\nlanes      one a core")?,
             count => write!(f, "\nlanes      {count}")?,

@@ -196,6 +196,16 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[ingest]\ntoken = 'a'\nlisten = '127.0.0.1:9464'", "aurora.toml:19: ingest.listen: 127.0.0.1:9464 is also"),
         ("[ingest]\ntoken = 'a'\nlisten = '0.0.0.0:9464'", "aurora.toml:19: ingest.listen: 0.0.0.0:9464 is also"),
         ("[ingest]\ntoken = 'a'\nmax_in_flight = 0", "ingest.max_in_flight: is out of range"),
+        ("[raw]\nstream = 'aurora:alerts'", "aurora.toml:18: raw.stream: is also in `redis.streams`"),
+        ("[raw]\nstream = 'aurora:outbox'", "raw.stream: is the same stream as `redis.outbox`"),
+        ("[raw]\nstream = 'a b'", "raw.stream: \"a b\" is no stream name"),
+        ("[raw]\ngroup = ''", "raw.group: \"\" is no stream name"),
+        ("[raw]\nconsumer = ''", "raw.consumer: \"\" is no stream name"),
+        ("[raw]\nstale = '10ms'", "raw.stale: is out of range; choose \"1s\" to \"24h\""),
+        ("[raw]\nmax_deliveries = 1", "raw.max_deliveries: is out of range; choose 2 to 1000"),
+        ("[raw]\nmax_in_flight = 0", "raw.max_in_flight: is out of range"),
+        ("[raw]\nmax_in_flight_bytes = 1", "raw.max_in_flight_bytes: is out of range"),
+        ("[raw]\nmax_payload = 0", "raw.max_payload: is out of range"),
         ("[lanes]\nbatch = 0", "aurora.toml:18: lanes.batch: is out of range; choose 1 to 4096"),
         ("[lanes]\nbatch = 4097", "aurora.toml:18: lanes.batch: is out of range; choose 1 to 4096"),
         ("[lanes]\nbatch = '8'", "lanes.batch: is the string \"8\", expected a whole number, not negative; write the"),
@@ -317,6 +327,11 @@ fn a_daemon_needs_a_site_a_source_redis_and_guests_and_a_pipe_needs_nothing() {
     let keys: Vec<_> = found.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
     let guests = ["guests.federate.path", "guests.normalize.path", "guests.route.path"];
     assert_eq!(keys, [&guests[..], &["mqtt.url", "redis.url", "site.id"]].concat());
+    let others = ["[raw]", "[ingest]\ntoken = 't'"];
+    for other in others {
+        let sound = SOUND.replace("[mqtt]\nurl = \"mqtt://127.0.0.1\"\n", other);
+        assert!(!sound.contains("mqtt://") && site.load(&sound, &[], Purpose::Run).is_ok(), "{other}");
+    }
     assert!(site.load("", &[], Purpose::Pipe).is_ok());
     assert!(Config::load(None, std::iter::empty(), Purpose::Pipe).is_ok());
     // Its guests are its business, the broker's secrets are not.
@@ -490,6 +505,7 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
         nats: Some(jetstream::Config { url: "nats://127.0.0.1:4222".to_owned(), ..jetstream::Config::default() }),
         ingest: Some(Ingest { token_file: ingest.token_file, ..Ingest::default() }),
         spool: Some(spool::Config { path: "/var/lib/aurora/spool".into(), ..spool::Config::default() }),
+        raw: Some(raw::Config::default()),
         ..minimal
     };
     assert_eq!(format!("{full:#?}"), format!("{expected:#?}"));
@@ -526,6 +542,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "mqtt",
         "mqtt.subscriptions[0]",
         "ingest",
+        "raw",
         "lanes",
         "guests",
         "guests.normalize",

@@ -7,7 +7,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{cut::Framing, refusal::Refusal};
-use crate::event::{Context, is_device_id};
+use crate::event::{Context, is_device_id, is_format, is_source};
 
 const MEDIA_TYPES: &str =
     "send `Content-Type: application/json`, `application/x-ndjson` or `text/plain`, in UTF-8 and uncompressed";
@@ -110,17 +110,6 @@ fn checked(
         Some(value) if !valid(&value) => Err(Refusal::Malformed(format!("`{name}` does not match {pattern}"))),
         value => Ok(value),
     }
-}
-
-/// Only the shape: which formats exist is for the normalizer to know.
-fn is_format(name: &str) -> bool {
-    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    (1..=32).contains(&name.len()) && name.bytes().all(valid)
-}
-
-fn is_source(name: &str) -> bool {
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    (1..=64).contains(&name.len()) && name.bytes().all(valid)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {

@@ -61,6 +61,8 @@ impl Target {
         }
         // Never trimmed: an entry goes when JetStream has acknowledged it.
         names.push((redis.outbox.clone(), 0));
+        // Never trimmed by us: only what is stored goes.
+        names.extend(config.raw.as_ref().map(|raw| (raw.stream.clone(), 0)));
         let layout = Layout::new(&redis, session_name(config), names, &memory(config));
         let stream = |name: &str| layout.stream(name).expect("it is among the names above");
         Self {
@@ -68,7 +70,11 @@ impl Target {
             dead_letter: stream(&redis.dead_letter),
             audit: stream(&redis.audit),
             outbox: config.nats.is_some().then(|| stream(&redis.outbox)),
-            raw: None,
+            raw: config.raw.as_ref().map(|raw| Raw {
+                stream: stream(&raw.stream),
+                group: raw.group.clone(),
+                remove: raw.remove,
+            }),
             dedup: config.dedup.clone(),
             site: config.site.id.clone(),
             layout,

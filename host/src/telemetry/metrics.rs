@@ -13,7 +13,7 @@ use crate::spool;
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Taking raw events from MQTT and HTTP.
+    /// Taking raw events from MQTT, HTTP and Redis.
     Source,
     /// Raw to normalized.
     Normalize,
@@ -193,6 +193,16 @@ pub struct Metrics {
     pub outbox_oldest: Gauge,
     /// Entries of the outbox that JetStream turned out to have already, when the stream was read for them.
     pub outbox_recognised: IntCounter,
+    /// Entries of the raw stream taken and not yet stored.
+    pub raw_in_flight: IntGauge,
+    /// Entries delivered to any host of the group and not yet stored.
+    pub raw_pending: IntGauge,
+    /// Entries that no host of the group has read yet.
+    pub raw_lag: IntGauge,
+    /// Entries delivered again: left by an earlier run, by another host, or given up.
+    pub raw_redelivered: IntCounter,
+    /// Entries that were deleted from the raw stream before anybody had stored them.
+    pub raw_deleted: IntCounter,
     ingest_answers: IntCounterVec,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: [GuestMetrics; 3],
@@ -227,6 +237,7 @@ impl Metrics {
         let histograms = |name: &str, help: &str, buckets: &[f64], labels: &[&str]| {
             register(&registry, HistogramVec::new(histogram_opts!(name, help, buckets.to_vec()), labels))
         };
+
 
         let received = counters("aurora_stage_in_total", "Events that came into the stage", &["stage"]);
         let sent = counters("aurora_stage_out_total", "Events that went on from the stage", &["stage"]);
@@ -336,6 +347,17 @@ impl Metrics {
             outbox_recognised: counter(
                 "aurora_outbox_recognised_total",
                 "Entries of the outbox that were found in the JetStream stream and not sent again",
+            ),
+            raw_in_flight: gauge("aurora_raw_in_flight", "Entries of the raw stream taken and not yet stored"),
+            raw_pending: gauge("aurora_raw_pending", "Entries delivered to any host of the group and not yet stored"),
+            raw_lag: gauge("aurora_raw_lag", "Entries that no host of the group has read yet"),
+            raw_redelivered: counter(
+                "aurora_raw_redelivered_total",
+                "Entries delivered again: left by an earlier run, by another host, or given up",
+            ),
+            raw_deleted: counter(
+                "aurora_raw_deleted_total",
+                "Entries that were deleted from the raw stream before anybody had stored them",
             ),
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,

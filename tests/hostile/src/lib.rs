@@ -34,6 +34,7 @@ pub fn normalize(input: &RawEvents) -> Result<Normalized, Failure> {
             "drop" => out.drop_event("told to"),
             "reject" => out.reject("told to"),
             "retry" => out.retry_after(20, "told to"),
+            "wait" => out.retry_after(3_600_000, "told to"),
             "many" => {
                 for _ in 0..3 {
                     write(&mut out, line, raw.received_ms, "");

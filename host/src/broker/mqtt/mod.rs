@@ -18,7 +18,6 @@
 //! | `handshake`, `subscribing` | CONNECT and SUBSCRIBE, and what the broker thinks of them |
 //! | `topics` | from a topic to a context |
 //! | `window` | what was taken and is not yet acknowledged, over reconnects; no input or output |
-//! | `ledger` | what lanes and publishers say became of deliveries |
 //! | `session`, `standing`, `connection` | the task: reconnect; what outlives a connection; one connection |
 //! | `probe` | `aurora check --connect` |
 //!
@@ -42,7 +41,6 @@ mod wire;
 mod handshake;
 mod subscribing;
 mod topics;
-mod ledger;
 mod window;
 mod standing;
 mod connection;
@@ -55,4 +53,4 @@ mod tests;
 pub use config::*;
 pub use error::Error;
 pub use probe::probe;
-pub use session::{Session, Stop};
+pub use session::Session;

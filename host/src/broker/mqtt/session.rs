@@ -6,7 +6,6 @@ use tokio::{
     sync::mpsc::{Receiver, Sender, channel},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -17,16 +16,12 @@ use super::{
     standing::{Chunks, Standing},
     wire::Wire,
 };
-use crate::{admin::Readiness, broker::backoff, event::Intake, telemetry::Metrics};
-
-/// How the session ends, in two steps.
-#[derive(Clone, Debug, Default)]
-pub struct Stop {
-    /// First: hand on no more events. What is in flight goes on to be acknowledged.
-    pub reading: CancellationToken,
-    /// Then: send the last acknowledgements, say goodbye, and return.
-    pub connection: CancellationToken,
-}
+use crate::{
+    admin::Readiness,
+    broker::backoff,
+    event::{Intake, Stop},
+    telemetry::Metrics,
+};
 
 /// The session at the broker. [`Session::run`] is the task; it owns the socket.
 pub struct Session<I> {

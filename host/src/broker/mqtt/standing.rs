@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Config, Error,
-    ledger::{Entry, Ledger},
     packet::{Packet, Publish},
     subscribing::Subscribing,
     topics::Topics,
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     admin::{Part, PartState, Readiness},
     event::{Delivery, Duty, Identity, Intake, Settle},
+    ledger::{Entry, Ledger},
     telemetry::{Broker, Stage},
     telemetry::{BrokerMetrics, Metrics, StageMetrics},
 };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 
 use super::Subscription;
-use crate::event::{Context, is_device_id};
+use crate::event::{Context, device_of, is_device_id};
 
 /// Topics remembered. Beyond it all are forgotten and learnt again: topics come from devices, so their number is not
 /// ours to trust.
@@ -52,7 +52,7 @@ impl Topics {
             let unfit = format!("topic `{}` is not UTF-8", name.escape_debug());
             return (self.context(&name, None), Some(unfit));
         };
-        match device(name) {
+        match device_of(name) {
             Some(id) if !is_device_id(id) => {
                 let unfit = format!(
                     "device id `{}` in topic `{}` does not match [A-Za-z0-9_-]{{1,64}}",
@@ -77,15 +77,6 @@ impl Topics {
             channel: topic.rsplit('/').next().map(ToOwned::to_owned),
             source_ip: None,
         }
-    }
-}
-
-/// Level 3 of `aurora/<sensors|attestation|access>/<device id>/<channel>`.
-fn device(topic: &str) -> Option<&str> {
-    let mut levels = topic.split('/');
-    match (levels.next(), levels.next(), levels.next(), levels.next()) {
-        (Some("aurora"), Some("sensors" | "attestation" | "access"), Some(id), Some(_)) => Some(id),
-        _ => None,
     }
 }
 

@@ -193,7 +193,7 @@ impl Config {
     }
 }
 
-fn check_name(findings: &mut Findings, key: String, name: &str) {
+pub(crate) fn check_name(findings: &mut Findings, key: String, name: &str) {
     if name.is_empty() || name.len() > 512 || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         let what = format!("{name:?} is no stream name");
         findings.problem(key, what, "choose 1 to 512 bytes without spaces, like \"aurora:alerts\"");

@@ -7,13 +7,10 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-use super::{
-    super::{Session, Stop},
-    Config,
-};
+use super::{super::Session, Config};
 use crate::{
     admin::Readiness,
-    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement},
+    event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement, Stop},
     telemetry::{Broker, Metrics},
 };
 

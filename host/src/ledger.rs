@@ -1,4 +1,4 @@
-//! What lanes and publishers say became of deliveries, gathered for the session's task.
+//! What lanes and publishers say became of deliveries, gathered for the task of their source.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,17 +8,17 @@ use crate::event::{Settle, Settlement};
 
 /// What became of the delivery with this ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// Stored: acknowledge it.
     Settled(u64),
     /// Given up: have it delivered again.
     Abandoned(u64),
 }
 
-/// Written from any thread, read by the session's task. The lock is held for a push or a swap, so settling never
+/// Written from any thread, read by the source's task. The lock is held for a push or a swap, so settling never
 /// waits. No longer than the deliveries in flight.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     entries: Mutex<Vec<Entry>>,
     written: Notify,
 }
@@ -48,7 +48,7 @@ impl Ledger {
 }
 
 impl Settle for Ledger {
-    /// Whatever the settlement is, it was stored, and MQTT has but one answer.
+    /// Whatever the settlement is, it was stored, and a broker has but one answer.
     fn settle(&self, ticket: u64, _: Settlement) {
         self.write(Entry::Settled(ticket));
     }

@@ -1,0 +1,132 @@
+//! Which pending entries are in whose hands: what the source does beside reading.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    probe::other_groups,
+    source::{Error, LOOKS, Source},
+};
+use crate::{
+    broker::redis_streams::{Pending, RawEntry, RawStream},
+    event::{EntryId, Intake},
+};
+
+/// Pending entries looked at in one step.
+const PAGE: usize = 1000;
+
+/// How long a suspect is alone. One that ends the host does so at once; one that a guest puts off must not hold up the
+/// others.
+const ALONE: Duration = Duration::from_secs(1);
+
+impl<I: Intake> Source<I> {
+    /// Looks at all that is pending: says what is in good hands, takes over what is in nobody's, and begins to take what
+    /// is ours and not in hand.
+    pub(super) async fn look(&mut self, stream: &mut RawStream) -> Result<(), Error> {
+        let every = (self.config.stale / 4).clamp(LOOKS.0, LOOKS.1);
+        self.look_at = Instant::now() + every;
+        let (mut after, mut held) = (None, Vec::new());
+        self.window.begin_look();
+        loop {
+            let page = stream.mine(after, PAGE).await?;
+            // What settled meanwhile is on the page and not pending any more.
+            self.enter();
+            for pending in &page {
+                if !self.window.see(pending.id) {
+                    self.sweep = self.sweep.or(Some(None));
+                } else if pending.idle >= every {
+                    held.push(pending.id);
+                }
+            }
+            after = page.last().map(|pending| pending.id);
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        self.window.end_look();
+        for held in held.chunks(PAGE) {
+            stream.hold(held, every).await?;
+        }
+        self.take_over(stream).await?;
+        let standing = stream.standing().await?;
+        self.metrics.raw_pending.set(standing.pending as i64);
+        let lag = match standing.lag {
+            // Redis does not always know. What is not pending is not read yet, where nothing else stays.
+            None if self.config.remove && standing.others.is_empty() => {
+                Some(stream.len().await?.saturating_sub(standing.pending))
+            }
+            lag => lag,
+        };
+        if let Some(lag) = lag {
+            self.metrics.raw_lag.set(lag as i64);
+        }
+        if self.config.remove && !standing.others.is_empty() && !std::mem::replace(&mut self.told_of_groups, true) {
+            let others: Vec<_> = standing.others.iter().map(String::as_str).collect();
+            tracing::warn!(stream = self.key, "{}", other_groups(&others));
+        }
+        Ok(())
+    }
+
+    /// Takes over stale entries, as many as there is room for: other hosts may have more.
+    async fn take_over(&mut self, stream: &mut RawStream) -> Result<(), Error> {
+        let (mut from, mut claimed, mut deleted) = (None, 0, 0);
+        while claimed < self.room().unwrap_or(0) {
+            let found = stream.take_over(self.config.stale, from).await?;
+            claimed += found.entries.iter().filter(|entry| !self.window.knows(**entry)).count();
+            deleted += found.deleted;
+            from = found.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        if claimed > 0 {
+            tracing::info!(entries = claimed, "took over entries that nobody has settled for raw.stale");
+            self.sweep = Some(None);
+        }
+        if deleted > 0 {
+            self.metrics.raw_deleted.inc_by(deleted as u64);
+            tracing::error!(
+                entries = deleted,
+                stream = self.key,
+                "entries were deleted before they were stored: who trims this stream?"
+            );
+        }
+        Ok(())
+    }
+
+    /// Takes some of the entries behind `after` that are pending with us and not in hand. Returns where to go on.
+    pub(super) async fn take_left(
+        &mut self,
+        stream: &mut RawStream,
+        after: Option<EntryId>,
+        room: usize,
+    ) -> Result<Option<Option<EntryId>>, Error> {
+        let page = stream.mine(after, PAGE).await?;
+        self.enter();
+        let end = page.last().filter(|_| page.len() == PAGE).map(|last| Some(last.id));
+        let left: Vec<Pending> = page.into_iter().filter(|pending| !self.window.knows(pending.id)).collect();
+        let Some(first) = left.first() else { return Ok(end) };
+        let is_suspect = |pending: &Pending| pending.deliveries >= self.config.max_deliveries.saturating_sub(1).min(2);
+        let (alone, run) = match is_suspect(first) {
+            true => (true, &left[..1]),
+            false => {
+                let length = left.iter().take(room).take_while(|pending| !is_suspect(pending)).count();
+                (false, &left[..length])
+            }
+        };
+        let counts: HashMap<EntryId, u64> = run.iter().map(|pending| (pending.id, pending.deliveries)).collect();
+        let ids: Vec<EntryId> = run.iter().map(|pending| pending.id).collect();
+        let entries = stream.take(&ids).await?;
+        self.metrics.raw_redelivered.inc_by(entries.len() as u64);
+        let counted = |entry: RawEntry| {
+            let before = counts.get(&entry.id).copied().unwrap_or_default();
+            (entry, before)
+        };
+        self.hand_on(stream, entries.into_iter().map(counted).collect()).await?;
+        if alone {
+            self.pause(Instant::now() + ALONE, |source| !source.window.is_flying(ids[0])).await;
+        }
+        Ok(Some(ids.last().copied()))
+    }
+}

@@ -1,0 +1,39 @@
+use super::Config;
+use crate::{
+    broker::redis_streams::{self, Pool},
+    telemetry::Chain,
+};
+
+/// Looks at the stream once and changes nothing, for `aurora check --connect`.
+///
+/// # Errors
+/// What failed and what to do.
+pub async fn probe(config: &Config, redis: &redis_streams::Config) -> Result<String, String> {
+    let pool = Pool::new(redis).map_err(|error| Chain(&error).to_string())?;
+    let key = redis.key(&config.stream);
+    let groups = redis_streams::groups_of(&pool, &key)
+        .await
+        .map_err(|error| format!("{}; the user of redis.url needs the right to read {key}", Chain(&error)))?;
+    let Some(groups) = groups else {
+        return Ok(format!("{key} is not there yet and will be made"));
+    };
+    let mut said = match groups.iter().find(|group| group.name == config.group) {
+        Some(ours) => format!("{key}, group {}: {} entries pending", ours.name, ours.pending),
+        None => format!("{key}, group {} is not there yet and will be made", config.group),
+    };
+    let others: Vec<_> = groups.iter().map(|group| group.name.as_str()).filter(|name| *name != config.group).collect();
+    if config.remove && !others.is_empty() {
+        said.push_str("; warning: ");
+        said.push_str(&other_groups(&others));
+    }
+    Ok(said)
+}
+
+/// What removing does to other groups.
+pub(super) fn other_groups(others: &[&str]) -> String {
+    format!(
+        "other groups read this stream too ({}), and entries go from it when we have stored them; set raw.remove = false \
+         and trim the stream by other means",
+        others.join(", ")
+    )
+}
