@@ -23,7 +23,7 @@ use crate::{
     event::Stop,
     ingest::Ingest,
     listen,
-    pipeline::{Audit, Lanes, Publisher, Relay, Replay, Stages, Started, Target, Trail, Witness},
+    pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Target, Trail, Unspool, Witness},
     raw,
     sandbox::{LoadError, Sandbox},
     spool::Spool,
@@ -191,7 +191,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
 
     let replay_stop = CancellationToken::new();
     if let Some((spool, _)) = spool {
-        let replay = Replay {
+        let replay = Unspool {
             spool,
             redis: redis.clone(),
             session: Arc::clone(&session),

@@ -31,8 +31,7 @@ use outline::Outline;
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
     pipeline::dedup,
-    spool,
-    raw,
+    raw, spool,
 };
 
 /// Everything that the daemon is told. Each module documents its own section.

@@ -26,7 +26,7 @@ mod dead_letter;
 mod target;
 mod encode;
 mod publish;
-mod replay;
+mod unspool;
 mod relay;
 mod audit;
 
@@ -40,7 +40,7 @@ pub use lanes::{Lanes, Started};
 pub use publish::{Publisher, Superseded};
 pub use record::{alert_json, attestation_json, event_json, ioc_json};
 pub use relay::Relay;
-pub use replay::Replay;
 pub use slot::{Filling, Slot, Witness};
 pub use stages::Stages;
 pub use target::{Raw, Target};
+pub use unspool::Unspool;

@@ -3,7 +3,7 @@
 //! came.
 //!
 //! Where there is a spool, a batch that Redis does not take for a while goes there, and everything behind it as well,
-//! until [`Replay`](super::Replay) has emptied it: so order holds. What is in the spool is settled: it survives us.
+//! until [`Unspool`](super::Unspool) has emptied it: so order holds. What is in the spool is settled: it survives us.
 //!
 //! What leaves the site goes into the outbox in the same commit: an event is never in a stream here and missing in the
 //! outbox, and NATS being away never keeps Redis waiting. Why nothing is stored twice is said where the commit lives,

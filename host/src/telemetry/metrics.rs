@@ -238,7 +238,6 @@ impl Metrics {
             register(&registry, HistogramVec::new(histogram_opts!(name, help, buckets.to_vec()), labels))
         };
 
-
         let received = counters("aurora_stage_in_total", "Events that came into the stage", &["stage"]);
         let sent = counters("aurora_stage_out_total", "Events that went on from the stage", &["stage"]);
         let dropped = counters("aurora_stage_dropped_total", "Events dropped on purpose", &["stage"]);

@@ -14,8 +14,8 @@ mod pool;
 mod probe;
 
 pub use commit::{Commit, CommitError, Guard, Producer, Sealed, Stored};
-pub use config::{Config, Step};
 pub(crate) use config::check_name;
+pub use config::{Config, Step};
 pub use durability::{Durability, Level};
 pub use layout::{Layout, Memory, Stream};
 pub use outbox::{Backlog, Outbox, group_is_gone};

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Stores what waits in the spool.
-pub struct Replay {
+pub struct Unspool {
     /// Where it waits.
     pub spool: Spool,
     /// Connections to Redis.
@@ -41,7 +41,7 @@ pub struct Replay {
 /// How often progress is said while much is replayed.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-impl Replay {
+impl Unspool {
     /// Runs until `stop`.
     ///
     /// # Errors
