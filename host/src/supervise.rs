@@ -16,7 +16,7 @@ use crate::{
     broker::{
         jetstream::{self, Connection, Subjects},
         mqtt,
-        redis_streams::{Pool, Session},
+        redis_streams::{Letters, Pool, Session},
     },
     config::{self, Config},
     ingest::Ingest,
@@ -185,9 +185,10 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     }
     readiness.set(Part::Lanes, PartState::Ready);
     let redis_stop = CancellationToken::new();
+    let letters = Letters::new(&redis, &shared.layout, shared.dead_letter);
     others.spawn(named(
         "redis watch",
-        watch_redis(redis.clone(), readiness.clone(), metrics.clone(), redis_stop.clone()),
+        watch_redis(redis.clone(), letters, readiness.clone(), metrics.clone(), redis_stop.clone()),
     ));
 
     let relay_stop = CancellationToken::new();
@@ -262,12 +263,19 @@ fn parts(config: &Config) -> Vec<Part> {
 /// How often Redis is asked whether it is there. Publishers know while events flow; on a quiet site nobody else would.
 const WATCH: Duration = Duration::from_secs(2);
 
-async fn watch_redis(redis: Pool, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
+async fn watch_redis(redis: Pool, letters: Letters, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
     let broker = metrics.broker(Broker::Redis).clone();
     let watch = async {
         let mut told = false;
         loop {
-            match redis.ping().await {
+            let answer = redis.ping().await;
+            // A stream that does not say is told of where a letter is to be stored.
+            if answer.is_ok()
+                && let Ok(length) = letters.count().await
+            {
+                metrics.dead_letters.set(i64::try_from(length).unwrap_or(i64::MAX));
+            }
+            match answer {
                 // A batch that cannot be stored knows better: it says so itself, and says so again when it is stored.
                 Ok(()) if broker.in_flight.get() == 0 || broker.connected.get() == 1 => {
                     broker.connected.set(1);
@@ -404,7 +412,7 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> Ended {
 }
 
 /// One error that names all of several.
-fn all(errors: Vec<LoadError>) -> anyhow::Error {
+pub(crate) fn all(errors: Vec<LoadError>) -> anyhow::Error {
     let lines: Vec<_> = errors.iter().map(|error| crate::telemetry::Chain(error).to_string()).collect();
     anyhow::anyhow!(lines.join("\n        "))
 }

@@ -91,8 +91,7 @@ impl Decider {
             part.decisions = decisions;
         }
         for (stage, part, event, fault) in dead_letters {
-            let delivery = decided.parts[part].origin[event] as usize;
-            self.bury(&mut decided, stage, delivery, fault.to_string());
+            self.bury_event(&mut decided, stage, part, event, fault.to_string());
         }
         decided
     }
@@ -259,6 +258,22 @@ impl Decider {
         self.bury(decided, stage, index, reason);
     }
 
+    /// A dead letter for the delivery of a normalized event that `stage` could not decide. One for each delivery,
+    /// however many of its events there are: a letter holds the raw bytes.
+    fn bury_event(&self, decided: &mut Decided, stage: Stage, part: usize, event: usize, reason: String) {
+        let from = &decided.parts[part];
+        let (delivery, position) = (from.origin[event] as usize, from.position[event]);
+        let stands_in = from.routes.streams(event).iter().map(|&stream| self.streams[stream].clone());
+        let stands_in: Vec<String> = if stage == Stage::Route { stands_in.collect() } else { Vec::new() };
+        if !matches!(decided.dead_letters.last(), Some(last) if (last.stage, last.delivery) == (stage, delivery)) {
+            self.bury(decided, stage, delivery, reason);
+        }
+        if let Some(letter) = decided.dead_letters.last_mut() {
+            letter.positions.push(position);
+            letter.streams.extend(stands_in);
+        }
+    }
+
     fn bury(&self, decided: &mut Decided, stage: Stage, index: usize, reason: String) {
         self.metrics.stage(stage).dead_lettered.inc();
         let (guest, effect) = match stage {
@@ -267,12 +282,16 @@ impl Decider {
             Stage::Federate => (self.federate.as_ref().map(|caller| caller.guest().digest_text()), Effect::NotShared),
             _ => (None, Effect::NotPublished),
         };
+        let fingerprint = decided.fingerprint(index);
         let delivery = &decided.deliveries[index];
         decided.dead_letters.push(DeadLetter {
             stage,
             reason,
             guest: guest.cloned(),
             effect,
+            positions: Vec::new(),
+            streams: Vec::new(),
+            fingerprint,
             delivery: index,
             context: Arc::clone(&delivery.context),
             received_ms: delivery.received_ms,

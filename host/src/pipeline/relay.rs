@@ -200,7 +200,7 @@ impl Relay {
         let mut commit = producer.begin(message.data.len() + 1024);
         commit.delivery(Guard::Entry { stream: outbox, group: GROUP, id: &message.entry, remove: true });
         let time = chrono::Utc::now().to_rfc3339();
-        let fields: [(&str, &[u8]); 8] = [
+        let fields: [(&str, &[u8]); 11] = [
             ("stage", Stage::Relay.as_str().as_bytes()),
             ("reason", reason.as_bytes()),
             ("guest", b""),
@@ -208,7 +208,11 @@ impl Relay {
             ("source", b"outbox"),
             ("topic", message.subject.as_bytes()),
             ("time", time.as_bytes()),
+            ("attempts", b"1"),
             ("effect", Effect::NotShared.as_str().as_bytes()),
+            // With these it can be sent again.
+            ("id", message.id.as_bytes()),
+            ("kind", message.kind.as_bytes()),
         ];
         commit.entry(self.target.dead_letter, &fields);
         if let Some(mut commit) = producer.seal(commit) {
