@@ -11,6 +11,7 @@ mod refusal;
 mod refused;
 mod repeats;
 mod dedup;
+mod dispositions;
 
 use std::collections::BTreeSet;
 
