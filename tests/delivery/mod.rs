@@ -12,6 +12,8 @@ mod refused;
 mod repeats;
 mod dedup;
 mod dispositions;
+mod dead_letters;
+mod replays;
 
 use std::collections::BTreeSet;
 

@@ -56,3 +56,4 @@ pub use config::*;
 pub use error::Error;
 pub use probe::probe;
 pub use session::{Session, Stop};
+pub(crate) use topics::matches as topic_matches;
