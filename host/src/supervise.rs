@@ -17,7 +17,7 @@ use crate::{
     broker::{
         jetstream::{self, Dial},
         mqtt,
-        redis_streams::{Pool, Session},
+        redis_streams::{Letters, Pool, Session},
     },
     config::{self, Config},
     event::Stop,
@@ -184,9 +184,10 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     }
     readiness.set(Part::Lanes, PartState::Ready);
     let redis_stop = CancellationToken::new();
+    let letters = Letters::new(&redis, &shared.layout, shared.dead_letter);
     others.spawn(named(
         "redis watch",
-        watch_redis(redis.clone(), readiness.clone(), metrics.clone(), redis_stop.clone()),
+        watch_redis(redis.clone(), letters, readiness.clone(), metrics.clone(), redis_stop.clone()),
     ));
 
     let replay_stop = CancellationToken::new();
@@ -277,12 +278,19 @@ fn parts(config: &Config) -> Vec<Part> {
 /// How often Redis is asked whether it is there. Publishers know while events flow; on a quiet site nobody else would.
 const WATCH: Duration = Duration::from_secs(2);
 
-async fn watch_redis(redis: Pool, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
+async fn watch_redis(redis: Pool, letters: Letters, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
     let broker = metrics.broker(Broker::Redis).clone();
     let watch = async {
         let mut told = false;
         loop {
-            match redis.ping().await {
+            let answer = redis.ping().await;
+            // A stream that does not say is told of where a letter is to be stored.
+            if answer.is_ok()
+                && let Ok(length) = letters.count().await
+            {
+                metrics.dead_letters.set(i64::try_from(length).unwrap_or(i64::MAX));
+            }
+            match answer {
                 // A batch that cannot be stored knows better: it says so itself, and says so again when it is stored.
                 Ok(()) if broker.in_flight.get() == 0 || broker.connected.get() == 1 => {
                     broker.connected.set(1);

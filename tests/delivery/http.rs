@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Status and body of the answer to a POST.
-async fn post(address: SocketAddr, token: &str, content_type: &str, body: &str) -> Result<(u16, String)> {
+pub(super) async fn post(address: SocketAddr, token: &str, content_type: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.context("nobody listens")?;
     let request = format!(
         "POST /v1/events HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: {content_type}\r\n\

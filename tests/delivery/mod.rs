@@ -14,6 +14,9 @@ mod repeats;
 mod spool;
 mod dedup;
 mod relay;
+mod dispositions;
+mod dead_letters;
+mod replays;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,9 @@
 //! The commands.
 
 pub mod check;
+mod dead_letter;
 pub mod demo;
+mod entry;
 mod guest;
 mod pipe;
 mod run;
@@ -28,6 +30,9 @@ enum Command {
     Check(check::Args),
     /// Run raw events from standard input through the guests and print what they decide; needs no broker.
     Pipe(pipe::Args),
+    /// Look at what could not be processed, run it again, or throw it away.
+    #[command(subcommand, visible_alias = "dead-letters")]
+    DeadLetter(dead_letter::Command),
     /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
     Demo(demo::Args),
     /// Build and look at guests.
@@ -42,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, trials::attempt),
         Command::Pipe(args) => pipe::run(args),
+        Command::DeadLetter(command) => dead_letter::run(command),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),
     };

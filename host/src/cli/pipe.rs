@@ -10,12 +10,12 @@ use std::{
 use anyhow::Context as _;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
-use serde_json::value::RawValue;
 
+use super::entry::entry;
 use crate::{
     config::{self, Config, Purpose},
     event::{Context, Delivery, Duty, Identity, is_device_id},
-    pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, event_json},
+    pipeline::{Decided, Decider, Outcome, Stages},
     sandbox::Sandbox,
     supervise,
     telemetry::Metrics,
@@ -115,7 +115,7 @@ fn load(args: &Args) -> anyhow::Result<Config> {
 
 /// Where a user's programs keep what they can make again (XDG Base Directory Specification). Compiling a large guest
 /// takes a second, and an author runs this all day.
-fn user_cache() -> Option<PathBuf> {
+pub(super) fn user_cache() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("aurora").join("guests"))
@@ -217,48 +217,4 @@ impl Serialize for Events<'_> {
         }
         list.end()
     }
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    event: Box<RawValue>,
-    streams: Vec<&'a str>,
-    route_reason: &'a str,
-    share: Option<Share<'a>>,
-    keep_reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Share<'a> {
-    subject: &'a str,
-    tlp: &'a str,
-    observables: Vec<Observable<'a>>,
-    reason: &'a str,
-}
-
-#[derive(Serialize)]
-struct Observable<'a> {
-    r#type: &'a str,
-    value: &'a str,
-}
-
-fn entry<'a>(event: &DecidedEvent<'a>, stages: &'a Stages) -> anyhow::Result<Entry<'a>> {
-    let share = event.share.map(|share| Share {
-        subject: &share.subject,
-        tlp: share.tlp.as_str(),
-        observables: share
-            .observables
-            .iter()
-            .map(|&position| event.event.observable(position as usize))
-            .map(|(kind, _, value)| Observable { r#type: kind.as_str(), value })
-            .collect(),
-        reason: event.share_reason,
-    });
-    Ok(Entry {
-        event: RawValue::from_string(String::from_utf8(event_json(event))?)?,
-        streams: event.streams.iter().map(|&stream| stages.streams[stream].as_str()).collect(),
-        route_reason: event.route_reason,
-        keep_reason: share.is_none().then_some(event.share_reason),
-        share,
-    })
 }

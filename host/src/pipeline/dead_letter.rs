@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::identity::Fingerprint;
 use crate::{
     broker::redis_streams::{Commit, Stream},
     event::Context,
@@ -21,6 +22,13 @@ pub struct DeadLetter {
     pub guest: Option<Arc<str>>,
     /// What became of the event nonetheless.
     pub effect: Effect,
+    /// Which of the delivery's events it concerns, by position; none: all of them.
+    pub positions: Vec<u32>,
+    /// The streams that it concerns: for [`Effect::DefaultRoute`] the one that each of those events went to, for
+    /// [`Stage::Publish`] the one that refused it.
+    pub streams: Vec<String>,
+    /// What the ids of its events are made of, so that a replay gives them the same.
+    pub fingerprint: Fingerprint,
     /// Where it came from.
     pub context: Arc<Context>,
     /// When the host received it, milliseconds since 1970-01-01 UTC.
@@ -59,6 +67,9 @@ pub(super) fn add_letter(commit: &mut Commit, stream: Stream, letter: &DeadLette
     let time = chrono::DateTime::from_timestamp_millis(letter.received_ms).unwrap_or_default().to_rfc3339();
     let context = &letter.context;
     let attempts = letter.attempts.to_string();
+    let positions: Vec<_> = letter.positions.iter().map(u32::to_string).collect();
+    // Neither numbers nor names of streams have spaces in them.
+    let (positions, streams, delivery) = (positions.join(" "), letter.streams.join(" "), letter.fingerprint.delivery());
     let text = |text: &'static str, value: &Option<String>| (text, value.as_deref().unwrap_or_default().to_owned());
     let of_context = [
         text("topic", &context.topic),
@@ -76,6 +87,9 @@ pub(super) fn add_letter(commit: &mut Commit, stream: Stream, letter: &DeadLette
         ("time", time.as_bytes()),
         ("attempts", attempts.as_bytes()),
         ("effect", letter.effect.as_str().as_bytes()),
+        ("events", positions.as_bytes()),
+        ("streams", streams.as_bytes()),
+        ("delivery", delivery.as_bytes()),
     ];
     fields.extend(of_context.iter().map(|(name, value)| (*name, value.as_bytes())));
     commit.entry(stream, &fields);

@@ -236,14 +236,20 @@ impl Decider {
     }
 
     /// Dead letters for the deliveries of the normalized events that `stage` could not decide. One for each delivery,
-    /// however many events it gave: a letter holds the raw bytes.
+    /// however many of its events there are: a letter holds the raw bytes.
     fn bury_events(&self, decided: &mut Decided, stage: Stage, part: usize, undecided: Vec<Undecided>) {
-        let mut last = None;
         for (range, guest, reason) in undecided {
             for event in range {
-                let delivery = decided.parts[part].origin[event] as usize;
-                if last.replace(delivery) != Some(delivery) {
+                let from = &decided.parts[part];
+                let (delivery, position) = (from.origin[event] as usize, from.position[event]);
+                let stands_in = from.routes.streams(event).iter().map(|&stream| self.streams[stream].clone());
+                let stands_in: Vec<String> = if stage == Stage::Route { stands_in.collect() } else { Vec::new() };
+                if !matches!(decided.dead_letters.last(), Some(last) if (last.stage, last.delivery) == (stage, delivery)) {
                     self.bury(decided, stage, delivery, Some(&guest), reason.clone());
+                }
+                if let Some(letter) = decided.dead_letters.last_mut() {
+                    letter.positions.push(position);
+                    letter.streams.extend(stands_in);
                 }
             }
         }
@@ -256,12 +262,16 @@ impl Decider {
             Stage::Federate => Effect::NotShared,
             _ => Effect::NotPublished,
         };
+        let fingerprint = decided.fingerprint(index);
         let delivery = &decided.deliveries[index];
         decided.dead_letters.push(DeadLetter {
             stage,
             reason,
             guest: guest.cloned(),
             effect,
+            positions: Vec::new(),
+            streams: Vec::new(),
+            fingerprint,
             delivery: index,
             context: Arc::clone(&delivery.context),
             received_ms: delivery.received_ms,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     broker::redis_streams::{Commit, Guard, Producer, Sealed},
-    event::{Context, Delivery, Duty, Identity, Settlement},
+    event::{Context, Delivery, Duty, EntryId, Identity, Settlement},
 };
 
 /// A batch, encoded and not yet stored.
@@ -44,6 +44,7 @@ pub(super) struct Delivered {
     pub duty: Duty,
     /// What its source hears, unless Redis knows better.
     pub settlement: Settlement,
+    pub identity: Identity,
     pub context: Arc<Context>,
     pub received_ms: i64,
     pub payload: Bytes,
@@ -66,12 +67,7 @@ pub(super) enum Entry {
 pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) -> (Ready, Vec<(Duration, Delivery)>) {
     let all = decided.deliveries.len();
     let bytes: usize = decided.deliveries.iter().map(|delivery| delivery.payload.len()).sum();
-    let mut batch = Batch {
-        commit: producer.begin(3 * bytes + 256 * all),
-        target,
-        events: Vec::with_capacity(all),
-        entries: Vec::with_capacity(all),
-    };
+    let mut batch = Batch::new(producer.begin(3 * bytes + 256 * all), target, all);
     let mut letters = std::mem::take(&mut decided.dead_letters);
     letters.sort_by_key(|letter| letter.delivery);
     let mut next_letter = 0;
@@ -103,8 +99,8 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
     for (delivery, settlement) in decided.deliveries.into_iter().zip(settlements) {
         match settlement {
             Ok(settlement) => {
-                let Delivery { context, received_ms, payload, attempts, duty, .. } = delivery;
-                delivered.push(Delivered { duty, settlement, context, received_ms, payload, attempts });
+                let Delivery { context, received_ms, payload, attempts, identity, duty, .. } = delivery;
+                delivered.push(Delivered { duty, settlement, identity, context, received_ms, payload, attempts });
             }
             Err(wait) => put_off.push((wait, delivery)),
         }
@@ -112,14 +108,20 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
     (Ready { commit: producer.seal(commit), delivered, events, entries, letters }, put_off)
 }
 
-struct Batch<'a> {
-    commit: Commit,
+/// A commit while it is put together, with what its parts are.
+pub(super) struct Batch<'a> {
+    pub commit: Commit,
     target: &'a Target,
-    events: Vec<usize>,
-    entries: Vec<Entry>,
+    pub events: Vec<usize>,
+    pub entries: Vec<Entry>,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// Into `commit`, with room for `deliveries`.
+    pub fn new(commit: Commit, target: &'a Target, deliveries: usize) -> Self {
+        Self { commit, target, events: Vec::with_capacity(deliveries), entries: Vec::with_capacity(deliveries) }
+    }
+
     /// Adds the delivery at `index`, which is the commit's at `position`. Returns the number of its events.
     fn add(&mut self, position: usize, index: usize, decided: &Decided) -> u32 {
         let identity = decided.deliveries[index].identity;
@@ -127,10 +129,15 @@ impl Batch<'_> {
         self.begin(identity, &fingerprint);
         let mut count = 0;
         for event in decided.events_of(index, fingerprint) {
-            self.add_event(position, &event);
+            self.add_event(position, &event, self.target.dedup.key(&event));
             count += 1;
         }
         count
+    }
+
+    /// Begins a dead letter, which goes from its stream with this commit.
+    pub fn begin_letter(&mut self, id: EntryId) {
+        self.commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
     }
 
     fn begin(&mut self, identity: Identity, fingerprint: &Fingerprint) {
@@ -148,18 +155,17 @@ impl Batch<'_> {
                 }
                 None => self.commit.delivery(Guard::None),
             },
-            Identity::Letter(id) => {
-                self.commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
-            }
+            Identity::Letter(id) => self.begin_letter(id),
             Identity::Once(_) => self.commit.delivery(Guard::None),
         }
     }
 
-    fn add_event(&mut self, position: usize, event: &DecidedEvent<'_>) {
+    /// Adds an event of the delivery at `position`, which is one with others of the same `key`.
+    pub fn add_event(&mut self, position: usize, event: &DecidedEvent<'_>, key: Option<[u8; 16]>) {
         if event.streams.is_empty() && event.share.is_none() {
             return;
         }
-        self.commit.event(self.target.dedup.key(event), event.id);
+        self.commit.event(key, event.id);
         self.events.push(position);
         if !event.streams.is_empty() {
             let data = event_json(event);

@@ -46,6 +46,25 @@ impl Fingerprint {
         Self { payload, delivery: hash.finalize().into() }
     }
 
+    /// Of a delivery that became a dead letter, out of what the letter keeps: see [`delivery`](Self::delivery).
+    #[must_use]
+    pub fn recall(delivery: &str, payload: &[u8]) -> Option<Self> {
+        let mut digest = [0; 32];
+        if delivery.len() != 2 * digest.len() {
+            return None;
+        }
+        for (byte, pair) in digest.iter_mut().zip(delivery.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self { payload: Sha256::digest(payload).into(), delivery: digest })
+    }
+
+    /// The digest of the delivery, in hexadecimal.
+    #[must_use]
+    pub fn delivery(&self) -> String {
+        self.delivery.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Id of the event at `position` of those that the delivery gave: a UUID of version 8 (RFC 9562, section 5.8).
     #[must_use]
     pub fn event_id(&self, position: u32) -> Uuid {
@@ -120,6 +139,17 @@ mod tests {
         for (index, id) in all.iter().enumerate() {
             assert!(!all[..index].contains(id), "{index}");
             assert_eq!(id.get_version_num(), 8);
+        }
+    }
+
+    #[test]
+    fn a_letter_recalls_the_ids_and_the_key_of_its_delivery() {
+        let first = of(PACKET, b"p");
+        let again = Fingerprint::recall(&first.delivery(), b"p").unwrap();
+        assert_eq!((first.event_id(0), first.event_id(1)), (again.event_id(0), again.event_id(1)));
+        assert_eq!(first.dedup_key("", "s", "d", "alert", 0), again.dedup_key("", "s", "d", "alert", 0));
+        for broken in ["", "00", &"x".repeat(64), &"é".repeat(32)] {
+            assert!(Fingerprint::recall(broken, b"p").is_none(), "{broken}");
         }
     }
 

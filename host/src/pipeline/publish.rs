@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     dead_letter::{DeadLetter, Effect, add_letter},
     encode::{Delivered, Entry, Ready},
+    identity::Fingerprint,
     target::Target,
 };
 use crate::{
@@ -178,7 +179,7 @@ impl Publisher {
         self.bury(ready, commit, &stored.refused).await
     }
 
-    /// Keeps each event that Redis refused an entry of as a dead letter with its raw bytes, once. A dead letter that was
+    /// Keeps each event that Redis refused an entry of as a dead letter with its raw bytes, once for each stream. A dead letter that was
     /// refused itself has nowhere else to go, so we try it until its stream is mended.
     async fn bury(
         &mut self,
@@ -204,8 +205,8 @@ impl Publisher {
             if effect == Effect::NotPublished {
                 delivered.settlement = Settlement::DeadLettered(reason.clone());
             }
-            if buried.insert((delivery, effect)) {
-                letters.push(delivered.letter(reason, effect, delivery));
+            if buried.insert((delivery, stream)) {
+                letters.push(delivered.letter(reason, effect, stream, delivery));
             }
         }
         tracing::error!(
@@ -265,13 +266,16 @@ pub(super) fn report_loss(metrics: &Metrics, lost: u64) {
 }
 
 impl Delivered {
-    fn letter(&self, reason: String, effect: Effect, delivery: usize) -> DeadLetter {
+    fn letter(&self, reason: String, effect: Effect, stream: &str, delivery: usize) -> DeadLetter {
         DeadLetter {
             delivery,
             stage: Stage::Publish,
             reason,
             guest: None,
             effect,
+            positions: Vec::new(),
+            streams: vec![stream.to_owned()],
+            fingerprint: Fingerprint::of(&self.context, self.identity, &self.payload),
             context: Arc::clone(&self.context),
             received_ms: self.received_ms,
             attempts: self.attempts.max(1),

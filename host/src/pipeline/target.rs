@@ -52,6 +52,17 @@ impl Target {
     /// Of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
+        Self::of(config, session_name(config), &memory(config))
+    }
+
+    /// For a command that stores something beside the daemon, of which there may be one or none: under a name that
+    /// nobody else has and that is soon forgotten.
+    #[must_use]
+    pub fn for_command(config: &Config) -> Self {
+        Self::of(config, unique(&config.site.id), &Memory { session: COMMAND, ..memory(config) })
+    }
+
+    fn of(config: &Config, session: String, memory: &Memory) -> Self {
         let redis = config.redis.clone().unwrap_or_default();
         let length = |name: &str| redis.streams.get(name).copied().unwrap_or(LENGTH);
         let mut names: Vec<(String, u64)> = redis.routable().map(|(name, length)| (name.clone(), length)).collect();
@@ -63,7 +74,7 @@ impl Target {
         names.push((redis.outbox.clone(), 0));
         // Never trimmed by us: only what is stored goes.
         names.extend(config.raw.as_ref().map(|raw| (raw.stream.clone(), 0)));
-        let layout = Layout::new(&redis, session_name(config), names, &memory(config));
+        let layout = Layout::new(&redis, session, names, memory);
         let stream = |name: &str| layout.stream(name).expect("it is among the names above");
         Self {
             streams: redis.routable().take(routable).map(|(name, _)| stream(name)).collect(),
@@ -87,10 +98,17 @@ impl Target {
 fn session_name(config: &Config) -> String {
     match &config.mqtt {
         Some(mqtt) => mqtt.client_id.clone(),
-        // `RandomState` is the standard library's only source of chance.
-        None => format!("{}:{:016x}", config.site.id, RandomState::new().build_hasher().finish()),
+        None => unique(&config.site.id),
     }
 }
+
+fn unique(site: &str) -> String {
+    // `RandomState` is the standard library's only source of chance.
+    format!("{site}:{:016x}", RandomState::new().build_hasher().finish())
+}
+
+/// How long what a command has stored is known to be its own. It gives up long before.
+const COMMAND: Duration = Duration::from_hours(1);
 
 /// What a broker of MQTT 3.1.1 says nothing of.
 const SESSION: Duration = Duration::from_hours(24 * 90);

@@ -181,6 +181,8 @@ pub struct Metrics {
     pub events_repeated: IntCounter,
     /// Batches that Redis had stored and lost: it came back with an older state.
     pub redis_lost_batches: IntCounter,
+    /// Entries in the stream of dead letters.
+    pub dead_letters: IntGauge,
     /// From the source's receipt to the stored entry, seconds.
     pub event_seconds: Histogram,
     /// The spool.
@@ -324,6 +326,10 @@ impl Metrics {
             redis_lost_batches: counter(
                 "aurora_redis_lost_batches_total",
                 "Batches that Redis had stored and lost, by coming back with an older state",
+            ),
+            dead_letters: register(
+                &registry,
+                IntGauge::new("aurora_dead_letters", "Entries in the stream of dead letters, asked for every 2 s"),
             ),
             event_seconds: register(
                 &registry,

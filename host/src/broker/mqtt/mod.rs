@@ -54,3 +54,4 @@ pub use config::*;
 pub use error::Error;
 pub use probe::probe;
 pub use session::Session;
+pub(crate) use topics::matches as topic_matches;

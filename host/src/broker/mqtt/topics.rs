@@ -89,7 +89,7 @@ pub(super) fn filter(subscription: &str) -> &str {
 }
 
 /// Whether a topic filter matches a topic. Our own: the codec's cuts a topic in the middle of a character.
-fn matches(filter: &str, topic: &str) -> bool {
+pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }

@@ -301,6 +301,13 @@ impl Commit {
         }
     }
 
+    /// How many entries it has.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a batch without entries may still have something to store")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     fn add_plain(&mut self, stream: Stream, fields: &[(&str, &[u8])]) {
         self.entries.push(stream);
         self.is_empty = false;

@@ -82,6 +82,11 @@ impl Layout {
         self.streams.iter().position(|(stream, _)| stream == name).map(Stream)
     }
 
+    /// All of its streams.
+    pub(super) fn streams(&self) -> impl Iterator<Item = Stream> {
+        (0..self.streams.len()).map(Stream)
+    }
+
     /// Name of a stream.
     #[must_use]
     pub fn name(&self, stream: Stream) -> &str {

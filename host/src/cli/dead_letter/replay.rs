@@ -1,0 +1,253 @@
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::ensure;
+
+use super::{
+    super::pipe::user_cache,
+    choice::{Choice, Chosen, letters},
+    open::{Opened, Place},
+    plain::{plain, say},
+    trial,
+};
+use crate::{
+    config::Config,
+    event::EntryId,
+    pipeline::{Fate, Letter, Replay, Stages},
+    sandbox::Sandbox,
+    supervise,
+    telemetry::Metrics,
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  aurora dead-letter replay --config aurora.toml 1763780000000-0
+  aurora dead-letter replay --config aurora.toml --stage normalize --since 2d --dry-run
+  aurora dead-letter replay --config aurora.toml --all --yes --with normalize=mended.wasm
+
+The exit code is 1 if any letter failed again.";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// A guest in the place of the configured one: normalize=PATH, route=PATH, federate=PATH.
+    #[arg(long, value_name = "STAGE=PATH", value_parser = named)]
+    with: Vec<(Stage, PathBuf)>,
+    /// Print what would be stored, as `aurora pipe` prints it, and store nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Also replay what its source refused (a wrong device id, too large), and what does not go any more where it is
+    /// missing.
+    #[arg(long)]
+    force: bool,
+    /// Publish events of equal content as often as there are letters.
+    #[arg(long)]
+    no_dedup: bool,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Normalize,
+    Route,
+    Federate,
+}
+
+fn named(text: &str) -> Result<(Stage, PathBuf), String> {
+    let (stage, path) = text.split_once('=').ok_or("write it like normalize=path/to/guest.wasm")?;
+    let stage = match stage {
+        "normalize" => Stage::Normalize,
+        "route" => Stage::Route,
+        "federate" => Stage::Federate,
+        _ => return Err(format!("{stage} has no guest; write normalize, route or federate")),
+    };
+    Ok((stage, path.into()))
+}
+
+/// Most letters of a step, and most bytes of their payloads; a larger one is a step of its own.
+const STEP: usize = 256;
+const STEP_BYTES: usize = 4 << 20;
+
+/// Failures that are told one by one.
+const TOLD: usize = 20;
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut opened = args.place.open()?;
+    let chosen = args.choice.letters(&opened.letters).await?;
+    if chosen.is_empty() {
+        say("no dead letter is like that, nothing is replayed");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let asked = args.dry_run || args.choice.is_by_id();
+    if !asked && !args.choice.confirm(&format!("Replay {}?", letters(chosen.len())))? {
+        say("nothing is replayed");
+        return Ok(ExitCode::FAILURE);
+    }
+    let stages = guests(&mut opened.config, &args.with)?;
+    let mut replay = Replay::new(&stages, opened.aside.target(), args.force, !args.no_dedup);
+    let mut tally = Tally::default();
+    let done = match args.dry_run {
+        true => rehearse(&opened, &mut replay, &stages, &chosen, &mut tally).await,
+        false => store(&mut opened, &mut replay, &chosen, &args.choice.describe(), &mut tally).await,
+    };
+    // Also after an error: what is done is done.
+    if !args.dry_run {
+        tally.tell();
+    }
+    done?;
+    Ok(if tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn guests(config: &mut Config, with: &[(Stage, PathBuf)]) -> anyhow::Result<Stages> {
+    for (stage, path) in with {
+        let guest = match stage {
+            Stage::Normalize => &mut config.guests.normalize,
+            Stage::Route => &mut config.guests.route,
+            Stage::Federate => &mut config.guests.federate,
+        };
+        guest.path.clone_from(path);
+    }
+    let guests = &config.guests;
+    let named = [("normalize", &guests.normalize), ("route", &guests.route), ("federate", &guests.federate)];
+    for (stage, guest) in named {
+        let missing = guest.path.as_os_str().is_empty();
+        ensure!(!missing, "no guests.{stage}.path is configured; set it, or name a guest with --with {stage}=PATH");
+    }
+    if config.guests.cache.is_none() {
+        config.guests.cache = user_cache();
+    }
+    let sandbox = Sandbox::new(&config.guests, 1)?;
+    let mut stages = Stages::load(config, &sandbox, &Metrics::new(), None).map_err(supervise::all)?;
+    // As in the daemon: nothing leaves without [nats].
+    if config.nats.is_none() {
+        stages.federate = None;
+    }
+    Ok(stages)
+}
+
+async fn rehearse(
+    opened: &Opened,
+    replay: &mut Replay,
+    stages: &Stages,
+    chosen: &[Chosen],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let (mut out, mut line) = (BufWriter::new(io::stdout().lock()), 0);
+    for step in steps(chosen) {
+        let trial = replay.decide(read(opened, step).await?);
+        tally.failed += trial::write(&mut out, &trial, stages, &mut line)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+async fn store(
+    opened: &mut Opened,
+    replay: &mut Replay,
+    chosen: &[Chosen],
+    described: &str,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    opened.aside.look().await?;
+    for step in steps(chosen) {
+        let read = read(opened, step).await?;
+        tally.gone += step.len() - read.len();
+        let ids: Vec<EntryId> = read.iter().map(|letter| letter.id).collect();
+        let trial = replay.decide(read);
+        let fates = replay.store(&trial, &mut opened.aside, described).await?;
+        ids.into_iter().zip(fates).for_each(|(id, fate)| tally.add(id, fate));
+    }
+    Ok(())
+}
+
+async fn read(opened: &Opened, step: &[Chosen]) -> anyhow::Result<Vec<Letter>> {
+    let ids: Vec<EntryId> = step.iter().map(|letter| letter.id).collect();
+    let found = opened.letters.get(&ids).await?;
+    Ok(found.into_iter().map(|(id, fields)| Letter::new(id, fields)).collect())
+}
+
+/// Cuts `chosen` into steps.
+fn steps(chosen: &[Chosen]) -> impl Iterator<Item = &[Chosen]> {
+    let mut rest = chosen;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(STEP).take_while(|letter| {
+            bytes += letter.size;
+            bytes <= STEP_BYTES
+        });
+        let (step, others) = rest.split_at(fits.count().max(1).min(rest.len()));
+        rest = others;
+        (!step.is_empty()).then_some(step)
+    })
+}
+
+/// What became of the letters.
+#[derive(Debug, Default)]
+struct Tally {
+    stored: usize,
+    suppressed: usize,
+    dropped: usize,
+    gone: usize,
+    failed: usize,
+}
+
+impl Tally {
+    fn add(&mut self, id: EntryId, fate: Fate) {
+        match fate {
+            Fate::Stored => self.stored += 1,
+            Fate::Suppressed(_) => self.suppressed += 1,
+            Fate::Dropped(_) => self.dropped += 1,
+            Fate::Gone => self.gone += 1,
+            Fate::Failed(reason) => {
+                self.failed += 1;
+                if self.failed <= TOLD {
+                    eprintln!("{id} stays: {}", plain(&reason));
+                } else if self.failed == TOLD + 1 {
+                    eprintln!("… and others; `--dry-run` tells of all, `aurora dead-letter list` shows them");
+                }
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let numbers = [
+            (self.stored, "replayed"),
+            (self.dropped, "dropped by the guest"),
+            (self.suppressed, "of equal content as other events, and counted towards them"),
+            (self.gone, "not there any more: replayed, discarded or trimmed"),
+            (self.failed, "failed again and stay"),
+        ];
+        let told = numbers.iter().filter(|(number, what)| *number > 0 || *what == "replayed");
+        let told: Vec<_> = told.map(|(number, what)| format!("{number} {what}")).collect();
+        say(&told.join("\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_steps_by_number_and_by_bytes_and_loses_none() {
+        let of = |sizes: &[usize]| -> Vec<Chosen> {
+            let chosen = |(ms, &size)| Chosen { id: EntryId { ms: ms as u64, sequence: 0 }, size };
+            sizes.iter().enumerate().map(chosen).collect()
+        };
+        let lengths = |sizes: &[usize]| steps(&of(sizes)).map(<[Chosen]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&[]), [0; 0]);
+        assert_eq!(lengths(&[1; 600]), [256, 256, 88]);
+        assert_eq!(lengths(&[STEP_BYTES + 1, 1, STEP_BYTES, 1]), [1, 1, 1, 1]);
+        assert_eq!(lengths(&[3 << 20, 1 << 20, 1]), [2, 1]);
+    }
+
+    #[test]
+    fn a_guest_is_named_with_its_stage() {
+        assert_eq!(named("route=a=b.wasm"), Ok((Stage::Route, "a=b.wasm".into())));
+        assert!(named("publish=x.wasm").is_err() && named("x.wasm").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::target::Target;
+use crate::{
+    broker::{
+        backoff,
+        redis_streams::{
+            Commit, CommitError, Guard, KindError, Letters, Pool, PoolError, Producer, Session, Stored, misfits,
+        },
+    },
+    config::Config,
+    event::EntryId,
+    telemetry::Chain,
+};
+
+/// What a command stores beside a daemon that may be running: under a session of its own, so that neither supersedes
+/// the other, and each step with its audit entry in it, so that there is none without the other.
+pub struct Aside {
+    redis: Pool,
+    target: Arc<Target>,
+    session: Session,
+    producer: Producer,
+    reconnect_max: Duration,
+    patience: Duration,
+}
+
+/// A command cannot store something.
+#[derive(Debug, thiserror::Error)]
+pub enum AsideError {
+    /// No way to Redis.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// See [`KindError`].
+    #[error(transparent)]
+    Kind(#[from] KindError),
+    /// A key that holds no stream.
+    #[error(
+        "the key {stream} holds a {kind} and no stream; move it away first (redis-cli RENAME), then run this again"
+    )]
+    NoStream {
+        /// Name of the stream.
+        stream: String,
+        /// What it holds.
+        kind: String,
+    },
+    /// See [`CommitError`].
+    #[error(
+        "the last step may or may not be stored; run the same again, letters that are done are gone from the stream"
+    )]
+    Commit(#[source] CommitError),
+}
+
+/// Who acts, in the field `agent` of the audit trail.
+const AGENT: &str = "aurora-cli";
+
+/// Attempts go on for this many times of `redis.timeout`.
+const TIMEOUTS: u32 = 4;
+
+impl Aside {
+    /// Of a configuration that has `[redis]`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// If the url or the certificate authority is unusable.
+    pub fn new(config: &Config) -> Result<Self, PoolError> {
+        let redis = config.redis.clone().unwrap_or_default();
+        let target = Arc::new(Target::for_command(config));
+        let session = Session::new(&target.layout, redis.durability(), false);
+        Ok(Self {
+            producer: session.producer("command"),
+            session,
+            target,
+            patience: redis.timeout * TIMEOUTS,
+            reconnect_max: redis.reconnect_max,
+            redis: Pool::new(&redis)?,
+        })
+    }
+
+    /// Where it stores.
+    #[must_use]
+    pub fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// The dead letters.
+    #[must_use]
+    pub fn letters(&self) -> Letters {
+        Letters::new(&self.redis, &self.target.layout, self.target.dead_letter)
+    }
+
+    /// Refuses to begin where a stream's key holds something else: what a step takes out of one stream could not be
+    /// put into the other.
+    ///
+    /// # Errors
+    /// Which key it is, or why it cannot be told.
+    pub async fn look(&self) -> Result<(), AsideError> {
+        match misfits(&self.redis, &self.target.layout).await?.into_iter().next() {
+            None => Ok(()),
+            Some((stream, kind)) => Err(AsideError::NoStream { stream, kind }),
+        }
+    }
+
+    /// Begins a step of about `bytes` bytes. Its first entry is that of the audit trail.
+    pub(super) fn begin(&self, bytes: usize, action: &str, details: &str) -> Commit {
+        let mut commit = self.producer.begin(bytes + details.len());
+        let timestamp = chrono::Utc::now().to_rfc3339();
+        let details = format!("who=cli uid={} {details}", rustix::process::getuid().as_raw());
+        commit.entry(
+            self.target.audit,
+            &[
+                ("agent", AGENT.as_bytes()),
+                ("action", action.as_bytes()),
+                ("details", details.as_bytes()),
+                ("timestamp", timestamp.as_bytes()),
+            ],
+        );
+        commit
+    }
+
+    /// Stores a step, trying for a while.
+    ///
+    /// # Errors
+    /// [`AsideError::Commit`].
+    pub(super) async fn store(&mut self, commit: Commit) -> Result<(Stored, Vec<String>), AsideError> {
+        let Some(mut commit) = self.producer.seal(commit) else { return Ok(Default::default()) };
+        let (begun, mut waits) = (Instant::now(), backoff(self.reconnect_max));
+        loop {
+            let error = match commit.store(&self.redis, &self.session).await {
+                Ok(stored) => {
+                    let name = |&(entry, _): &(usize, String)| commit.stream_of(entry).unwrap_or_default().to_owned();
+                    let refused_by = stored.refused.iter().map(name).collect();
+                    return Ok((stored, refused_by));
+                }
+                Err(error) => error,
+            };
+            let wait = waits.next().unwrap_or(self.reconnect_max);
+            if matches!(error, CommitError::Superseded { .. }) || begun.elapsed() + wait > self.patience {
+                return Err(AsideError::Commit(error));
+            }
+            tracing::warn!(error = %Chain(&error), "cannot store a step, will try again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Takes `letters` out of their stream for good. Returns how many of them were there.
+    ///
+    /// # Errors
+    /// [`AsideError::Commit`].
+    pub async fn discard(&mut self, letters: &[EntryId], chosen: &str) -> Result<usize, AsideError> {
+        let (Some(first), Some(last)) = (letters.first(), letters.last()) else { return Ok(0) };
+        let details = format!("letters={} first={first} last={last} chosen={chosen}", letters.len());
+        let mut commit = self.begin(64 * letters.len(), "dead-letter-discard", &details);
+        for id in letters {
+            commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
+        }
+        let (stored, _) = self.store(commit).await?;
+        Ok(letters.len() - stored.repeats.len())
+    }
+}
