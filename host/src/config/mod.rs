@@ -175,6 +175,10 @@ impl Config {
             redis.validate(findings);
         }
         self.dedup.validate(findings);
+        if self.raw.is_some() && self.redis.as_ref().is_some_and(|redis| redis.step == redis_streams::Step::Plain) {
+            let what = "is set, but `redis.step` is \"plain\", which acknowledges no entries";
+            findings.problem("raw", what, "leave `redis.step` out");
+        }
         if let Some(spool) = &self.spool {
             spool.validate(findings);
         }

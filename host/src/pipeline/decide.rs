@@ -244,7 +244,8 @@ impl Decider {
                 let (delivery, position) = (from.origin[event] as usize, from.position[event]);
                 let stands_in = from.routes.streams(event).iter().map(|&stream| self.streams[stream].clone());
                 let stands_in: Vec<String> = if stage == Stage::Route { stands_in.collect() } else { Vec::new() };
-                if !matches!(decided.dead_letters.last(), Some(last) if (last.stage, last.delivery) == (stage, delivery)) {
+                if !matches!(decided.dead_letters.last(), Some(last) if (last.stage, last.delivery) == (stage, delivery))
+                {
                     self.bury(decided, stage, delivery, Some(&guest), reason.clone());
                 }
                 if let Some(letter) = decided.dead_letters.last_mut() {

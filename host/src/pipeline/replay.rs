@@ -13,11 +13,11 @@ use super::{
     aside::{Aside, AsideError},
     dead_letter::Effect,
     decide::Decider,
-    stages::Stages,
     decided::{Decided, DecidedEvent},
     encode::{Batch, Entry},
     letter::{Letter, Missing},
     missing::{Plan, Rules, message, plan},
+    stages::Stages,
     target::Target,
 };
 use crate::{

@@ -67,9 +67,9 @@ impl Target {
         let length = |name: &str| redis.streams.get(name).copied().unwrap_or(LENGTH);
         let mut names: Vec<(String, u64)> = redis.routable().map(|(name, length)| (name.clone(), length)).collect();
         let routable = names.len();
-        for own in [&redis.dead_letter, &redis.audit] {
-            names.push((own.clone(), length(own)));
-        }
+        // Dead letters are not trimmed unless somebody wants it: they would be lost.
+        names.push((redis.dead_letter.clone(), redis.streams.get(&redis.dead_letter).copied().unwrap_or(0)));
+        names.push((redis.audit.clone(), length(&redis.audit)));
         // Never trimmed: an entry goes when JetStream has acknowledged it.
         names.push((redis.outbox.clone(), 0));
         // Never trimmed by us: only what is stored goes.

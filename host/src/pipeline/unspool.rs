@@ -128,10 +128,10 @@ impl Unspool {
     }
 
     fn account(&self, record: &Record, stored: &Stored) {
-        report_loss(&self.metrics, stored.lost);
         if stored.before {
             return;
         }
+        report_loss(&self.metrics, stored.lost);
         self.metrics.events_repeated.inc_by(stored.repeats.len() as u64);
         self.metrics.stage(Stage::Dedup).dropped.inc_by(stored.suppressed.len() as u64);
         // How many of a repeated delivery's events there were, the record does not say.

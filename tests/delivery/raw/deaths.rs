@@ -51,7 +51,7 @@ async fn another_daemon_takes_over_what_a_dead_one_had_taken() -> Result<()> {
     let mut first = plan().proxied(Place::Redis).set("lanes.batch", 16).set("raw.stale", "2s").start().await?;
     slow(&first)?;
     let shared = plan().set("redis.url", first.redis.url()).set("mqtt.client_id", "second").set("raw.stale", "2s");
-    let second = shared.start().await?;
+    let mut second = shared.brokers().await?;
     let mut collector = Collector::of(&first).await?;
     collector.add_many(COUNT, READING).await?;
     first
@@ -67,6 +67,7 @@ async fn another_daemon_takes_over_what_a_dead_one_had_taken() -> Result<()> {
         pending.iter().any(|(consumer, _)| consumer == "aurora-rust-core"),
         "it left nothing, so this showed nothing"
     );
+    second.start_daemon().await?;
     exactly(&first, &mut collector, COUNT).await?;
     assert!(second.scrape().await?.get("aurora_raw_redelivered_total")? > 0.0);
     assert!(second.log().contains("took over"), "{}", second.log());

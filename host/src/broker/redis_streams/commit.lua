@@ -21,7 +21,8 @@
 --       then how many packets, keys and forms; number of the batch among its producer's; epoch
 -- Answer: { 0 stored | 1 was stored before | 2 superseded, number of the producer's batch before this one or the epoch
 --       that supersedes, { deliveries that are repeats }, { events suppressed }, { ids of the first of them },
---       { entries refused }, { why } }; positions count from 0
+--       { entries refused }, { why } }; positions count from 0. Of a batch that was stored before only the last two are
+--       known.
 
 local session, producers, marks, dedup, requests, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local STREAMS = 6
@@ -47,7 +48,13 @@ local before = tonumber(call('HGET', producers, producer) or '0')
 if number <= before then
   -- Written again as it is, so that WAIT on this connection waits for it.
   call('HSET', producers, producer, before)
-  return { 1, before }
+  -- What it refused then, it has to say again: nobody may have heard it.
+  local kept = number == before and call('HGET', producers, producer .. ':refused')
+  if kept then
+    local answer = cjson.decode(kept)
+    return { 1, before, {}, {}, {}, answer.entries, answer.reasons }
+  end
+  return { 1, before, {}, {}, {}, {}, {} }
 end
 
 local lengths = {}
@@ -288,6 +295,11 @@ if packets > repeated_packets then
 end
 call('HSET', session, 'epoch', math.max(epoch, registered), 'count', count)
 call('HSET', producers, producer, number)
+if #refused > 0 then
+  call('HSET', producers, producer .. ':refused', cjson.encode({ entries = refused, reasons = reasons }))
+elseif before > 0 then
+  call('HDEL', producers, producer .. ':refused')
+end
 call('EXPIRE', session, argv[5])
 call('EXPIRE', producers, argv[5])
 return { 0, before, repeats, suppressed, firsts, refused, reasons }

@@ -358,7 +358,7 @@ pub struct Sealed {
 /// What became of a batch. All of its positions count from 0, in the order in which things were added to the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// It had been stored before. What follows is unknown then, and empty.
+    /// It had been stored before. Which deliveries were repeats and which events were suppressed is unknown then.
     pub before: bool,
     /// Batches of this producer that Redis had stored and has no more.
     pub lost: u64,
@@ -489,16 +489,14 @@ impl Stored {
     fn of(answer: Value, number: u64, session: &Session) -> Result<Self, CommitError> {
         let odd = |answer: &Value| CommitError::Answer(format!("{answer:.200?}"));
         let Value::Array(parts) = &answer else { return Err(odd(&answer)) };
-        match parts.first() {
-            Some(Value::Int(1)) => return Ok(Self { before: true, ..Self::default() }),
-            Some(Value::Int(2)) => return Err(CommitError::Superseded { name: session.name().to_owned() }),
-            _ => {}
+        if let Some(Value::Int(2)) = parts.first() {
+            return Err(CommitError::Superseded { name: session.name().to_owned() });
         }
-        let (_, before, repeats, suppressed, firsts, refused, reasons): Answer =
+        let (known, before, repeats, suppressed, firsts, refused, reasons): Answer =
             from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
         let firsts: Result<Vec<_>, _> = firsts.iter().map(|first| Uuid::from_slice(first)).collect();
         Ok(Self {
-            before: false,
+            before: known == 1,
             lost: number.saturating_sub(before + 1),
             repeats,
             suppressed: suppressed.into_iter().zip(firsts.map_err(|_| odd(&answer))?).collect(),

@@ -22,7 +22,7 @@ const BOTH: [Version; 2] = [Version::V3_1_1, Version::V5];
 
 /// Looks until `look` finds something; fails with what it saw last.
 async fn wait_until<T, S: Debug>(mut look: impl FnMut() -> Result<T, S>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         match look() {
             Ok(found) => return found,

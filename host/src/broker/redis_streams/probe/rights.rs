@@ -14,12 +14,13 @@ use crate::broker::{
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
 /// key of what the host remembers. The ACL rule in deploy/README.md says the same.
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 34] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
     "EVAL return 1 STATE",
     "SCRIPT LOAD return",
     "TIME",
     "XADD STREAM * field value",
+    "XTRIM STREAM MAXLEN ~ 1000000000",
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
     "XREVRANGE STREAM + - COUNT 1",
@@ -36,8 +37,14 @@ const COMMANDS: [&str; 27] = [
     "HSET STATE field value",
     "HSETNX STATE field value",
     "HINCRBY STATE field 1",
+    "HDEL STATE field",
+    "RPUSH STATE mark",
+    "LPOP STATE",
+    "LINDEX STATE 0",
+    "LRANGE STATE 0 0",
     "INCR STATE",
     "GET STATE",
+    "TYPE STREAM",
     "DEL STATE",
     "EXPIRE STATE 1",
     "PEXPIRE STATE 1",
