@@ -179,8 +179,8 @@ impl Publisher {
         self.bury(ready, commit, &stored.refused).await
     }
 
-    /// Keeps each event that Redis refused an entry of as a dead letter with its raw bytes, once for each stream. A dead letter that was
-    /// refused itself has nowhere else to go, so we try it until its stream is mended.
+    /// Keeps each event that Redis refused an entry of as a dead letter with its raw bytes, once for each stream. A dead
+    /// letter that was refused itself has nowhere else to go, so we try it until its stream is mended.
     async fn bury(
         &mut self,
         ready: &mut Ready,

@@ -1,9 +1,4 @@
-use std::{
-    convert::Infallible,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -270,7 +265,7 @@ impl<I: Intake> Source<I> {
         let settle: Arc<dyn Settle> = self.ledger.clone();
         let mut lanes: Vec<Vec<Delivery>> = Vec::new();
         lanes.resize_with(self.intake.lanes().max(1), Vec::new);
-        let now = now_ms();
+        let now = chrono::Utc::now().timestamp_millis();
         let source = self.metrics.stage(Stage::Source).clone();
         source.received.inc_by(entries.len() as u64);
         for (entry, before) in entries {
@@ -341,9 +336,4 @@ impl<I: Intake> Source<I> {
 
 fn as_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -48,6 +48,14 @@ async fn lose_the_clearing(site: &Site, jetstream: &jetstream::Context) -> Resul
     Ok(())
 }
 
+/// Everything is in the stream once and in order, and so many entries were not sent because they were found there.
+async fn all_sent_once(site: &Site, recognised: f64) -> Result<()> {
+    emptied(site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, 150);
+    assert_eq!(site.scrape().await?.get(RECOGNISED)?, recognised);
+    Ok(())
+}
+
 #[tokio::test]
 async fn lost_acks_are_found_in_the_stream_beyond_its_duplicate_window() -> Result<()> {
     let site = plan().start().await?;
@@ -56,10 +64,7 @@ async fn lost_acks_are_found_in_the_stream_beyond_its_duplicate_window() -> Resu
     forgotten(&site, &jetstream).await?;
     fill(&site, FIRST..150).await?;
     site.proxy(Place::Nats)?.heal();
-    emptied(&site).await?;
-    assert_exactly_once_in_order(&site.jetstream().await?, 150);
-    assert_eq!(site.scrape().await?.get(RECOGNISED)?, f64::from(FIRST));
-    Ok(())
+    all_sent_once(&site, f64::from(FIRST)).await
 }
 
 #[tokio::test]
@@ -72,10 +77,7 @@ async fn a_crash_with_lost_acks_sends_nothing_twice_beyond_the_duplicate_window(
     fill(&site, FIRST..150).await?;
     site.proxy(Place::Nats)?.heal();
     site.start_daemon().await?;
-    emptied(&site).await?;
-    assert_exactly_once_in_order(&site.jetstream().await?, 150);
-    assert_eq!(site.scrape().await?.get(RECOGNISED)?, f64::from(FIRST));
-    Ok(())
+    all_sent_once(&site, f64::from(FIRST)).await
 }
 
 #[tokio::test]
@@ -88,10 +90,7 @@ async fn a_crash_between_ack_and_clearing_sends_nothing_twice() -> Result<()> {
     fill(&site, FIRST..150).await?;
     site.proxy(Place::Redis)?.heal();
     site.start_daemon().await?;
-    emptied(&site).await?;
-    assert_exactly_once_in_order(&site.jetstream().await?, 150);
-    assert_eq!(site.scrape().await?.get(RECOGNISED)?, f64::from(FIRST));
-    Ok(())
+    all_sent_once(&site, f64::from(FIRST)).await
 }
 
 #[tokio::test]
@@ -102,10 +101,7 @@ async fn what_was_acknowledged_while_redis_was_away_is_cleared_and_not_looked_fo
     forgotten(&site, &jetstream).await?;
     fill(&site, FIRST..150).await?;
     site.proxy(Place::Redis)?.heal();
-    emptied(&site).await?;
-    assert_exactly_once_in_order(&site.jetstream().await?, 150);
-    assert_eq!(site.scrape().await?.get(RECOGNISED)?, 0.0);
-    Ok(())
+    all_sent_once(&site, 0.0).await
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
-    time::SystemTime,
 };
 
 use sha2::{Digest, Sha256};
@@ -120,7 +119,7 @@ impl<I: Intake> Standing<I> {
         let mut lanes: Vec<Vec<Delivery>> = Vec::new();
         lanes.resize_with(self.intake.lanes().max(1), Vec::new);
         let stopping = self.stop_reading.is_cancelled();
-        let now = now_ms();
+        let now = chrono::Utc::now().timestamp_millis();
         let mut all = true;
         loop {
             if !stopping && !self.has_room() {
@@ -205,11 +204,6 @@ impl Identities {
         self.next = self.next.wrapping_add(1);
         Identity::Once(self.next)
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -39,12 +39,12 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use redis::{Arg, Cmd, Pipeline, RedisError, Script, Value, from_redis_value};
+use redis::{Cmd, Pipeline, Script};
 use uuid::Uuid;
 
-use super::{Connection, Layout, Pool, PoolError, Session, Stream};
+use super::{Layout, Sealed, Stream, sealed::Shape};
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
 /// Layout of the script's arguments, first of them. A spool may hold batches of an older version.
 const LAYOUT: &str = "1";
@@ -100,6 +100,7 @@ pub struct Commit {
     /// The entries alone, where the step is [`Step::Plain`](super::Step::Plain).
     plain: Option<Pipeline>,
     deliveries: usize,
+    events: usize,
     /// Whether the delivery before could be a repeat.
     guarded: bool,
     /// Marks of packets, as the script takes them.
@@ -156,6 +157,7 @@ impl Producer {
             command,
             plain: self.layout.is_plain.then(Pipeline::new),
             deliveries: 0,
+            events: 0,
             guarded: false,
             packets: Vec::new(),
             keys: HashMap::new(),
@@ -169,10 +171,11 @@ impl Producer {
 
     /// Ends a batch; it is this producer's next. None if there is nothing to store.
     pub fn seal(&mut self, commit: Commit) -> Option<Sealed> {
-        let Commit { mut command, plain, layout, packets, keys, key_ids, forms, entries, is_empty, .. } = commit;
-        if is_empty {
+        if commit.is_empty {
             return None;
         }
+        let Commit { mut command, plain, layout, deliveries, events, packets, keys, key_ids, forms, entries, .. } =
+            commit;
         self.number += 1;
         for form in &forms {
             match form {
@@ -188,7 +191,8 @@ impl Producer {
             command.arg(&key_id[..16]);
         }
         command.arg(&key_ids).arg(&packets).arg(packets.len() / 8).arg(keys.len()).arg(forms.len()).arg(self.number);
-        Some(Sealed { command, plain, layout, entries, number: self.number, is_foreign: false, epoch: None })
+        let shape = Shape { deliveries, events, entries: entries.len() };
+        Some(Sealed::new(command, plain, layout, entries, shape, self.number))
     }
 }
 
@@ -229,6 +233,7 @@ impl Commit {
     /// Begins an event of the delivery, which must have an entry. Events of the same `key` are one, within the window;
     /// none: it is never.
     pub fn event(&mut self, key: Option<[u8; 16]>, id: Uuid) {
+        self.events += 1;
         let Some(key) = key else {
             self.begun = Begun::WithoutKey;
             return;
@@ -338,178 +343,6 @@ impl Commit {
         };
         self.command.arg(format!("{begins}{}", form + 1))
     }
-}
-
-/// A batch with its number, to be stored until it is.
-#[derive(Debug)]
-pub struct Sealed {
-    command: Cmd,
-    plain: Option<Pipeline>,
-    layout: Arc<Layout>,
-    entries: Vec<Stream>,
-    /// Its number among its producer's.
-    number: u64,
-    /// Whether it is of a session of another name, whose epoch is not ours.
-    is_foreign: bool,
-    /// The epoch that is its last argument, once there is one.
-    epoch: Option<u64>,
-}
-
-/// What became of a batch. All of its positions count from 0, in the order in which things were added to the batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stored {
-    /// It had been stored before. Which deliveries were repeats and which events were suppressed is unknown then.
-    pub before: bool,
-    /// Batches of this producer that Redis had stored and has no more.
-    pub lost: u64,
-    /// Deliveries of which nothing was stored, for they had been before.
-    pub repeats: Vec<usize>,
-    /// Events that were not stored, for their content had been; with the id of the first.
-    pub suppressed: Vec<(usize, Uuid)>,
-    /// Entries that Redis refused, and what it says: their key holds something that is no stream.
-    pub refused: Vec<(usize, String)>,
-}
-
-/// A batch is not known to be stored.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// No connection.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// Redis refused, or the connection broke: send the same batch again. After a break it may have been stored.
-    #[error("Redis did not store the batch")]
-    Again(#[source] RedisError),
-    /// It is stored, and not yet as surely as `redis.durability` wants it: send it again.
-    #[error("the batch is stored, but redis.durability wants more: {0}")]
-    NotSure(String),
-    /// Another process has registered under this session. Nothing of this one will be stored any more.
-    #[error(
-        "another daemon has registered at this Redis as {name:?}; give each its own mqtt.client_id, or end the other one"
-    )]
-    Superseded {
-        /// The session's name.
-        name: String,
-    },
-    /// An answer that the script does not give.
-    #[error("Redis answered something else than the script does: {0}")]
-    Answer(String),
-}
-
-impl Sealed {
-    /// Stream of an entry; none for a batch out of a record.
-    #[must_use]
-    pub fn stream_of(&self, entry: usize) -> Option<&str> {
-        self.entries.get(entry).map(|&stream| self.layout.name(stream))
-    }
-
-    /// As it is kept on disk: the command, in the Redis protocol (RESP2), without its last argument, the epoch.
-    #[must_use]
-    pub fn record(&self) -> Vec<u8> {
-        match self.epoch {
-            None => self.command.get_packed_command(),
-            Some(_) => {
-                let mut command = Cmd::new();
-                let all = self.command.args_iter().len();
-                self.command.args_iter().take(all - 1).for_each(|arg| push(&mut command, arg));
-                command.get_packed_command()
-            }
-        }
-    }
-
-    /// Out of [`record`](Self::record).
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn of_record(record: &[u8], layout: &Arc<Layout>) -> Result<Self, RedisError> {
-        let arguments: Vec<Vec<u8>> = from_redis_value(redis::parse_redis_value(record)?)?;
-        let mut command = Cmd::with_capacity(arguments.len(), record.len());
-        for (index, argument) in arguments.iter().enumerate() {
-            match index {
-                // The script of this version knows the layouts of older ones.
-                1 => command.arg(SCRIPT.get_hash()),
-                _ => command.arg(argument),
-            };
-        }
-        let number = arguments.last().and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
-        // The name of the command, the script, the number of keys, and then the first key.
-        let is_foreign = arguments.get(3).is_none_or(|session| session != layout.session().as_bytes());
-        let number = number.ok_or((redis::ErrorKind::Parse, "the record does not end with a number"))?;
-        Ok(Self {
-            command,
-            plain: None,
-            layout: Arc::clone(layout),
-            entries: Vec::new(),
-            number,
-            is_foreign,
-            epoch: None,
-        })
-    }
-
-    /// Stores it, as surely as `session` wants it.
-    ///
-    /// # Errors
-    /// [`CommitError`] says whether to try again.
-    pub async fn store(&mut self, pool: &Pool, session: &Session) -> Result<Stored, CommitError> {
-        let mut connection = pool.get().await?;
-        let stored = self.store_on(&mut connection, session).await;
-        if matches!(stored, Err(CommitError::Again(_) | CommitError::Answer(_))) {
-            pool.discard(connection);
-        }
-        stored
-    }
-
-    async fn store_on(&mut self, connection: &mut Connection, session: &Session) -> Result<Stored, CommitError> {
-        if let Some(pipeline) = &self.plain {
-            pipeline.query_async::<Value>(&mut **connection).await.map_err(CommitError::Again)?;
-            return Ok(Stored::default());
-        }
-        let epoch = session.epoch(connection).await.map_err(CommitError::Again)?;
-        if self.epoch.is_none() {
-            let epoch = if self.is_foreign { 0 } else { epoch };
-            self.command.arg(epoch);
-            self.epoch = Some(epoch);
-        }
-        let answer = match self.command.query_async::<Value>(&mut **connection).await {
-            Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
-                SCRIPT.load_async(&mut **connection).await.map_err(CommitError::Again)?;
-                self.command.query_async(&mut **connection).await
-            }
-            answer => answer,
-        };
-        let stored = Stored::of(answer.map_err(CommitError::Again)?, self.number, session)?;
-        session.durability.wait(connection).await?;
-        Ok(stored)
-    }
-}
-
-/// The script's answer to a batch that it has stored: the numbers of [`Stored`], and the texts that belong to them.
-type Answer = (u8, u64, Vec<usize>, Vec<usize>, Vec<Vec<u8>>, Vec<usize>, Vec<String>);
-
-impl Stored {
-    fn of(answer: Value, number: u64, session: &Session) -> Result<Self, CommitError> {
-        let odd = |answer: &Value| CommitError::Answer(format!("{answer:.200?}"));
-        let Value::Array(parts) = &answer else { return Err(odd(&answer)) };
-        if let Some(Value::Int(2)) = parts.first() {
-            return Err(CommitError::Superseded { name: session.name().to_owned() });
-        }
-        let (known, before, repeats, suppressed, firsts, refused, reasons): Answer =
-            from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
-        let firsts: Result<Vec<_>, _> = firsts.iter().map(|first| Uuid::from_slice(first)).collect();
-        Ok(Self {
-            before: known == 1,
-            lost: number.saturating_sub(before + 1),
-            repeats,
-            suppressed: suppressed.into_iter().zip(firsts.map_err(|_| odd(&answer))?).collect(),
-            refused: refused.into_iter().zip(reasons).collect(),
-        })
-    }
-}
-
-fn push(command: &mut Cmd, argument: Arg<&[u8]>) {
-    match argument {
-        Arg::Simple(bytes) => command.arg(bytes),
-        _ => command,
-    };
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! Redis Streams: the pool of connections, and batches that are stored whole, once, or not at all.
 
 mod commit;
+mod sealed;
 mod layout;
 mod session;
 mod durability;
@@ -15,7 +16,7 @@ mod cluster;
 mod pool;
 mod probe;
 
-pub use commit::{Commit, CommitError, Guard, Producer, Sealed, Stored};
+pub use commit::{Commit, Guard, Producer};
 pub(crate) use config::check_name;
 pub use config::{Config, Step};
 pub use durability::{Durability, Level};
@@ -26,5 +27,6 @@ pub use outbox::{Backlog, Outbox, group_is_gone};
 pub use pool::{Connection, Pool, PoolError};
 pub use probe::probe;
 pub use raw::{Claimed, Pending, RawEntry, RawStream, Standing, groups_of};
+pub use sealed::{CommitError, Sealed, Stored};
 pub use session::Session;
 pub use waiting::Waiting;

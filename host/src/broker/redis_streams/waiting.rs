@@ -1,5 +1,7 @@
 use bytes::Bytes;
 
+use crate::event::EntryId;
+
 /// What waits to be sent to other sites.
 #[derive(Clone, Debug)]
 pub struct Waiting {
@@ -52,7 +54,7 @@ impl Waiting {
 
 /// The time in the id of an entry.
 pub(super) fn milliseconds(entry: &str) -> i64 {
-    entry.split('-').next().and_then(|time| time.parse().ok()).unwrap_or_default()
+    entry.parse::<EntryId>().ok().and_then(|id| i64::try_from(id.ms).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
