@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::publish::{Superseded, report_loss};
@@ -68,42 +69,59 @@ impl Unspool {
     }
 
     /// Stores all that waits. Returns how many events that were.
+    ///
+    /// One record is stored after the other, for a lane's numbers must come in order; but while one is under way to Redis
+    /// the next is read, and the file of the one before is removed. Freeing a file takes milliseconds.
     async fn drain(&self) -> Result<u64, Superseded> {
         let (mut waits, mut told, mut replayed) = (backoff(self.reconnect_max), Instant::now(), 0);
+        let mut removals = Removals::default();
+        let mut next = self.read_after(0).await;
         loop {
-            let record = match self.spool.oldest().await {
-                Ok(Some(record)) => record,
-                Ok(None) => return Ok(replayed),
-                Err(error) => {
-                    tracing::error!(error = %Chain(&error), "cannot read the spool, will try again");
+            let Some(record) = next else {
+                // What was appended meanwhile is behind; what could not be removed is still there.
+                if !removals.end().await {
                     tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
-                    continue;
                 }
+                next = self.read_after(0).await;
+                if next.is_none() {
+                    return Ok(replayed);
+                }
+                continue;
             };
-            waits = backoff(self.reconnect_max);
-            let done = match Sealed::of_record(&record.bytes, self.session.layout()) {
-                Err(error) => self.spool.set_aside(record.number, format!("it is no batch: {error}")).await,
+            let bad = match Sealed::of_record(&record.bytes, self.session.layout()) {
+                Err(error) => {
+                    next = self.read_after(record.number).await;
+                    Some(format!("it is no batch: {error}"))
+                }
                 Ok(mut commit) => {
-                    let stored = self.store(&mut commit).await?;
+                    let (stored, behind) = tokio::join!(self.store(&mut commit), self.read_after(record.number));
+                    let stored = stored?;
                     self.account(&record, &stored);
-                    match stored.refused.first() {
-                        None => self.spool.remove(record.number).await,
-                        Some((_, reason)) => {
-                            let refused = stored.refused.len();
-                            let reason = format!("Redis refused {refused} entries of it, and took the rest: {reason}");
-                            self.spool.set_aside(record.number, reason).await
-                        }
-                    }
+                    next = behind;
+                    stored.refused.first().map(|(_, reason)| {
+                        let refused = stored.refused.len();
+                        format!("Redis refused {refused} entries of it, and took the rest: {reason}")
+                    })
                 }
             };
-            if let Err(error) = done {
-                tracing::warn!(error = %Chain(&error), record = record.number, "a record of the spool stays on disk");
-            }
             replayed += u64::from(record.events);
+            removals.begin(&self.spool, record.number, bad).await;
             if told.elapsed() > PROGRESS {
                 told = Instant::now();
                 tracing::info!(replayed, left = self.spool.depth().events, "replaying the spool");
             }
+        }
+    }
+
+    /// The first record behind `number`, however long it takes to read it.
+    async fn read_after(&self, number: u64) -> Option<Record> {
+        let mut waits = backoff(self.reconnect_max);
+        loop {
+            match self.spool.after(number).await {
+                Ok(record) => return record,
+                Err(error) => tracing::error!(error = %Chain(&error), "cannot read the spool, will try again"),
+            }
+            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
         }
     }
 
@@ -141,5 +159,49 @@ impl Unspool {
         let waited = (chrono::Utc::now().timestamp_millis() - record.written_ms).max(0) as f64 / 1000.0;
         (0..kept).for_each(|_| seconds.observe(waited));
         seconds.flush();
+    }
+}
+
+/// Records that are being taken out of the spool.
+#[derive(Default)]
+struct Removals {
+    tasks: JoinSet<bool>,
+    /// One of them could not be.
+    failed: bool,
+}
+
+impl Removals {
+    /// Most at a time.
+    const MOST: usize = 16;
+
+    /// Takes a record out; a `bad` one is set aside for that reason.
+    async fn begin(&mut self, spool: &Spool, number: u64, bad: Option<String>) {
+        if self.tasks.len() >= Self::MOST {
+            let removed = self.tasks.join_next().await;
+            self.heed(removed);
+        }
+        let spool = spool.clone();
+        self.tasks.spawn(async move {
+            let done = match bad {
+                None => spool.remove(number).await,
+                Some(reason) => spool.set_aside(number, reason).await,
+            };
+            if let Err(error) = &done {
+                tracing::warn!(error = %Chain(error), record = number, "a record of the spool stays on disk");
+            }
+            done.is_ok()
+        });
+    }
+
+    /// Waits for all. Returns whether all were taken out, since the last time that this was asked.
+    async fn end(&mut self) -> bool {
+        while let removed @ Some(_) = self.tasks.join_next().await {
+            self.heed(removed);
+        }
+        !std::mem::take(&mut self.failed)
+    }
+
+    fn heed(&mut self, removed: Option<Result<bool, JoinError>>) {
+        self.failed |= !matches!(removed, Some(Ok(true)));
     }
 }
