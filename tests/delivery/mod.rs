@@ -13,6 +13,7 @@ mod refused;
 mod repeats;
 mod spool;
 mod dedup;
+mod step;
 mod relay;
 mod dispositions;
 mod dead_letters;

@@ -119,24 +119,23 @@ impl Aside {
         commit
     }
 
-    /// Stores a step, trying for a while.
+    /// Stores a step whole, trying for a while.
     ///
     /// # Errors
     /// [`AsideError::Commit`].
-    pub(super) async fn store(&mut self, commit: Commit) -> Result<(Stored, Vec<String>), AsideError> {
-        let Some(mut commit) = self.producer.seal(commit) else { return Ok(Default::default()) };
+    pub(super) async fn store(&mut self, commit: Commit) -> Result<Stored, AsideError> {
+        let Some(commit) = self.producer.seal(commit) else { return Ok(Default::default()) };
+        let mut commit = commit.whole();
         let (begun, mut waits) = (Instant::now(), backoff(self.reconnect_max));
         loop {
             let error = match commit.store(&self.redis, &self.session).await {
-                Ok(stored) => {
-                    let name = |&(entry, _): &(usize, String)| commit.stream_of(entry).unwrap_or_default().to_owned();
-                    let refused_by = stored.refused.iter().map(name).collect();
-                    return Ok((stored, refused_by));
-                }
+                Ok(stored) => return Ok(stored),
                 Err(error) => error,
             };
             let wait = waits.next().unwrap_or(self.reconnect_max);
-            if matches!(error, CommitError::Superseded { .. }) || begun.elapsed() + wait > self.patience {
+            if matches!(error, CommitError::Superseded { .. } | CommitError::Unwritable(_))
+                || begun.elapsed() + wait > self.patience
+            {
                 return Err(AsideError::Commit(error));
             }
             tracing::warn!(error = %Chain(&error), "cannot store a step, will try again");
@@ -155,7 +154,7 @@ impl Aside {
         for id in letters {
             commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
         }
-        let (stored, _) = self.store(commit).await?;
+        let stored = self.store(commit).await?;
         Ok(letters.len() - stored.repeats.len())
     }
 }

@@ -3,11 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::identity::Fingerprint;
-use crate::{
-    broker::redis_streams::{Commit, Stream},
-    event::Context,
-    telemetry::Stage,
-};
+use crate::{event::Context, telemetry::Stage};
 
 /// What could not be processed, kept with its reason: an entry of the stream `aurora:dead_letter`.
 #[derive(Clone, Debug)]
@@ -62,35 +58,39 @@ impl Effect {
     }
 }
 
-/// Adds `letter` to `commit`, as an entry of `stream`.
-pub(super) fn add_letter(commit: &mut Commit, stream: Stream, letter: &DeadLetter) {
-    let time = chrono::DateTime::from_timestamp_millis(letter.received_ms).unwrap_or_default().to_rfc3339();
-    let context = &letter.context;
-    let attempts = letter.attempts.to_string();
-    let positions: Vec<_> = letter.positions.iter().map(u32::to_string).collect();
-    // Neither numbers nor names of streams have spaces in them.
-    let (positions, streams, delivery) = (positions.join(" "), letter.streams.join(" "), letter.fingerprint.delivery());
-    let text = |text: &'static str, value: &Option<String>| (text, value.as_deref().unwrap_or_default().to_owned());
-    let of_context = [
-        text("topic", &context.topic),
-        text("device_id", &context.device_id),
-        text("channel", &context.channel),
-        text("source_ip", &context.source_ip),
-    ];
-    let mut fields: Vec<(&str, &[u8])> = vec![
-        ("stage", letter.stage.as_str().as_bytes()),
-        ("reason", letter.reason.as_bytes()),
-        ("guest", letter.guest.as_deref().unwrap_or_default().as_bytes()),
-        ("payload", &letter.payload),
-        ("source", context.source.as_bytes()),
-        ("format", context.format.as_bytes()),
-        ("time", time.as_bytes()),
-        ("attempts", attempts.as_bytes()),
-        ("effect", letter.effect.as_str().as_bytes()),
-        ("events", positions.as_bytes()),
-        ("streams", streams.as_bytes()),
-        ("delivery", delivery.as_bytes()),
-    ];
-    fields.extend(of_context.iter().map(|(name, value)| (*name, value.as_bytes())));
-    commit.entry(stream, &fields);
+impl DeadLetter {
+    /// Hands its fields to `store`.
+    pub(super) fn with_fields<T>(&self, store: impl FnOnce(&[(&str, &[u8])]) -> T) -> T {
+        let letter = self;
+        let time = chrono::DateTime::from_timestamp_millis(letter.received_ms).unwrap_or_default().to_rfc3339();
+        let context = &letter.context;
+        let attempts = letter.attempts.to_string();
+        let positions: Vec<_> = letter.positions.iter().map(u32::to_string).collect();
+        // Neither numbers nor names of streams have spaces in them.
+        let (positions, streams, delivery) =
+            (positions.join(" "), letter.streams.join(" "), letter.fingerprint.delivery());
+        let text = |text: &'static str, value: &Option<String>| (text, value.as_deref().unwrap_or_default().to_owned());
+        let of_context = [
+            text("topic", &context.topic),
+            text("device_id", &context.device_id),
+            text("channel", &context.channel),
+            text("source_ip", &context.source_ip),
+        ];
+        let mut fields: Vec<(&str, &[u8])> = vec![
+            ("stage", letter.stage.as_str().as_bytes()),
+            ("reason", letter.reason.as_bytes()),
+            ("guest", letter.guest.as_deref().unwrap_or_default().as_bytes()),
+            ("payload", &letter.payload),
+            ("source", context.source.as_bytes()),
+            ("format", context.format.as_bytes()),
+            ("time", time.as_bytes()),
+            ("attempts", attempts.as_bytes()),
+            ("effect", letter.effect.as_str().as_bytes()),
+            ("events", positions.as_bytes()),
+            ("streams", streams.as_bytes()),
+            ("delivery", delivery.as_bytes()),
+        ];
+        fields.extend(of_context.iter().map(|(name, value)| (*name, value.as_bytes())));
+        store(&fields)
+    }
 }

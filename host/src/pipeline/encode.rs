@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    dead_letter::{DeadLetter, add_letter},
     decided::{Decided, DecidedEvent, Outcome},
     identity::Fingerprint,
     record::{alert_json, attestation_json, event_json, ioc_json},
@@ -23,18 +22,16 @@ pub struct Ready {
     pub(super) commit: Option<Sealed>,
     /// Its deliveries, in the order of the commit.
     pub(super) delivered: Vec<Delivered>,
-    /// Of each event of the commit: its delivery.
-    pub(super) events: Vec<usize>,
+    /// Of each event of the commit: its delivery, and its position among that one's events.
+    pub(super) events: Vec<(usize, u32)>,
     /// Of each entry of the commit: what it is.
     pub(super) entries: Vec<Entry>,
-    /// The dead letters of the batch.
-    pub(super) letters: Vec<DeadLetter>,
 }
 
 impl Ready {
     /// How many entries of normalized events it has.
     pub(super) fn published(&self) -> u32 {
-        self.entries.iter().filter(|entry| matches!(entry, Entry::Event(_))).count() as u32
+        self.entries.iter().filter(|entry| matches!(entry, Entry::Event { .. })).count() as u32
     }
 }
 
@@ -54,12 +51,12 @@ pub(super) struct Delivered {
 /// What an entry of a commit is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entry {
-    /// A normalized event, of the delivery at this position.
+    /// A normalized event: the one at this position of the commit.
     Event(usize),
-    /// Something for other sites, of the delivery at this position.
+    /// Something for other sites, of the event at this position.
     Shared(usize),
-    /// The dead letter at this position.
-    DeadLetter(usize),
+    /// A dead letter.
+    DeadLetter,
 }
 
 /// Encodes a batch, as the next of `producer`, and gives back what a guest has put off.
@@ -85,8 +82,9 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
             Ok(settlement) => {
                 let count = batch.add(position, index, &decided);
                 while let Some(letter) = letters.get(next_letter).filter(|letter| letter.delivery == index) {
-                    add_letter(&mut batch.commit, target.dead_letter, letter);
-                    batch.entries.push(Entry::DeadLetter(next_letter));
+                    let events = batch.events_of(position, &letter.positions);
+                    letter.with_fields(|fields| batch.commit.letter(target.dead_letter, position, &events, fields));
+                    batch.entries.push(Entry::DeadLetter);
                     next_letter += 1;
                 }
                 position += 1;
@@ -105,14 +103,14 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
             Err(wait) => put_off.push((wait, delivery)),
         }
     }
-    (Ready { commit: producer.seal(commit), delivered, events, entries, letters }, put_off)
+    (Ready { commit: producer.seal(commit).map(Sealed::whole), delivered, events, entries }, put_off)
 }
 
 /// A commit while it is put together, with what its parts are.
 pub(super) struct Batch<'a> {
     pub commit: Commit,
     target: &'a Target,
-    pub events: Vec<usize>,
+    pub events: Vec<(usize, u32)>,
     pub entries: Vec<Entry>,
 }
 
@@ -133,6 +131,14 @@ impl<'a> Batch<'a> {
             count += 1;
         }
         count
+    }
+
+    /// The places in the commit of the events at `positions` of the last delivery; none if one of them is not in it, for
+    /// nobody wants it.
+    fn events_of(&self, delivery: usize, positions: &[u32]) -> Vec<usize> {
+        let own = self.events.iter().enumerate().rev().take_while(|(_, (of, _))| *of == delivery);
+        let place = |&wanted: &u32| own.clone().find(|(_, (_, position))| *position == wanted).map(|(place, _)| place);
+        positions.iter().map(place).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Begins a dead letter, which goes from its stream with this commit.
@@ -166,20 +172,21 @@ impl<'a> Batch<'a> {
             return;
         }
         self.commit.event(key, event.id);
-        self.events.push(position);
+        let index = self.events.len();
+        self.events.push((position, event.position));
         if !event.streams.is_empty() {
             let data = event_json(event);
             let (severity, category) = (event.event.severity().as_str(), event.event.category().as_str());
             for &stream in event.streams {
                 let stream = self.target.streams[stream];
                 self.commit.normalized(stream, &data, severity, event.source(), category);
-                self.entries.push(Entry::Event(position));
+                self.entries.push(Entry::Event(index));
             }
         }
-        self.add_share(position, event);
+        self.add_share(index, event);
     }
 
-    fn add_share(&mut self, position: usize, event: &DecidedEvent<'_>) {
+    fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>) {
         let (Some(outbox), Some(share)) = (self.target.outbox, event.share) else { return };
         let (id, site) = (event.id.to_string(), &self.target.site);
         let (kind, data) = if event.event.kind().is_attestation() {
@@ -188,13 +195,13 @@ impl<'a> Batch<'a> {
             ("alert", alert_json(event, site))
         };
         self.commit.outbox(outbox, &share.subject, &id, kind, &data);
-        self.entries.push(Entry::Shared(position));
+        self.entries.push(Entry::Shared(index));
         for &observable in &share.observables {
             let data = ioc_json(event, observable as usize, site, share.tlp);
             let (kind, ..) = event.event.observable(observable as usize);
             let subject = format!("aurora.intel.ioc.{}", kind.as_str());
             self.commit.outbox(outbox, &subject, &format!("{id}:ioc:{observable}"), "ioc", &data);
-            self.entries.push(Entry::Shared(position));
+            self.entries.push(Entry::Shared(index));
         }
     }
 }

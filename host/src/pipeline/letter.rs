@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{dead_letter::Effect, identity::Fingerprint};
 use crate::{
-    broker::redis_streams::{Commit, Fields, Listed, Stream},
+    broker::redis_streams::{Fields, Listed},
     event::{Context, EntryId},
     telemetry::Stage,
 };
@@ -104,41 +104,6 @@ impl Letter {
             size,
             payload: Bytes::new(),
         }
-    }
-
-    /// Writes it again into `commit`, for the part of it that `refused` refused for `reason`.
-    pub(super) fn write_again(&self, commit: &mut Commit, stream: Stream, reason: &str, effect: Effect, refused: &str) {
-        // A message for other sites is all that there is of its letter.
-        let is_message = self.missing() == Ok(Missing::Message);
-        let stage = if is_message { &self.stage } else { Stage::Publish.as_str() };
-        let positions: Vec<_> = self.positions.iter().map(u32::to_string).collect();
-        let positions = positions.join(" ");
-        let context = &self.context;
-        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-        let [topic, device_id, channel, source_ip] =
-            [&context.topic, &context.device_id, &context.channel, &context.source_ip].map(or_empty);
-        let fields = [
-            ("stage", stage),
-            ("reason", reason),
-            ("guest", &self.guest),
-            ("source", &context.source),
-            ("format", &context.format),
-            ("time", &self.time),
-            ("attempts", &self.attempts),
-            ("effect", effect.as_str()),
-            ("events", &positions),
-            ("streams", refused),
-            ("delivery", &self.delivery),
-            ("topic", &topic),
-            ("device_id", &device_id),
-            ("channel", &channel),
-            ("source_ip", &source_ip),
-            ("id", &self.message_id),
-            ("kind", &self.message_kind),
-        ];
-        let mut fields: Vec<(&str, &[u8])> = fields.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
-        fields.push(("payload", &self.payload));
-        commit.entry(stream, &fields);
     }
 
     /// What its events' ids are made of; none where only the letter itself can say.

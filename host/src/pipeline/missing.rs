@@ -123,7 +123,7 @@ pub(super) fn plan(
         }
         Missing::Refused => {
             let to = |stream: &usize| letter.streams.contains(&streams[*stream]);
-            let meant = events.iter().filter(|event| event.streams.iter().any(to));
+            let meant = concerned.filter(|event| event.streams.iter().any(to));
             let pieces: Vec<_> =
                 meant.map(|event| piece(event, event.streams.iter().copied().filter(to).collect(), false)).collect();
             match (pieces.is_empty(), rules.force) {

@@ -10,7 +10,7 @@
 //! in [`redis_streams`](crate::broker::redis_streams).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dead_letter::{DeadLetter, Effect, add_letter},
+    dead_letter::{DeadLetter, Effect},
     encode::{Delivered, Entry, Ready},
     identity::Fingerprint,
     target::Target,
@@ -59,6 +59,16 @@ pub struct Publisher {
     pub give_up: CancellationToken,
 }
 
+/// Where a batch has gone.
+enum Way {
+    /// Into Redis.
+    Stored(Stored),
+    /// Into the spool.
+    Spooled,
+    /// Nowhere yet: these streams cannot be written, for these causes.
+    Unwritable(Vec<(String, String)>),
+}
+
 /// Another process has registered under our name: nothing of ours will be stored any more.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -94,10 +104,10 @@ impl Publisher {
         stage.batch.observe(entries as f64);
         if let Some(mut commit) = ready.commit.take() {
             broker.in_flight.inc();
-            let stored = self.store_commit(&mut commit, ready.published()).await;
+            let stored = self.store_whole(&mut ready, &mut commit).await;
             broker.in_flight.dec();
             if let Some(stored) = stored? {
-                self.account(&mut ready, &commit, stored).await?;
+                self.account(&mut ready, &stored);
                 self.count(&ready);
             }
         }
@@ -109,8 +119,35 @@ impl Publisher {
         Ok(())
     }
 
-    /// Stores `commit`, which publishes so many `events`, however long it takes: in Redis, or in the spool (none).
-    async fn store_commit(&self, commit: &mut Sealed, events: u32) -> Result<Option<Stored>, Superseded> {
+    /// Stores the batch: in Redis, or in the spool (none). What cannot be written there becomes dead letters in the same
+    /// step, so that a delivery is never marked as stored before what became of it is.
+    async fn store_whole(&mut self, ready: &mut Ready, commit: &mut Sealed) -> Result<Option<Stored>, Superseded> {
+        let (mut waits, published) = (backoff(self.reconnect_max), ready.published());
+        loop {
+            let unwritable = match self.store_commit(commit, published).await? {
+                Way::Stored(stored) => {
+                    self.bury_late(ready, commit, &stored).await?;
+                    return Ok(Some(stored));
+                }
+                Way::Spooled => return Ok(None),
+                Way::Unwritable(streams) => streams,
+            };
+            let letters = self.target.layout.name(self.target.dead_letter);
+            match unwritable.iter().find(|(stream, _)| stream == letters) {
+                None => self.bury(ready, commit, &unwritable),
+                // They have nowhere else to go. Nothing of the batch is stored before its letters are.
+                Some((stream, cause)) => {
+                    let error = format!("the stream of dead letters, {stream}, cannot be written, mend it: {cause}");
+                    tracing::error!(error, "cannot keep dead letters");
+                    self.readiness.set(Part::Redis, PartState::NotReady(error));
+                    tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+                }
+            }
+        }
+    }
+
+    /// Stores `commit`, which publishes so many `events`, however long Redis is away.
+    async fn store_commit(&self, commit: &mut Sealed, events: u32) -> Result<Way, Superseded> {
         let mut waits = backoff(self.reconnect_max);
         let (mut failing, mut refused) = (None::<Instant>, false);
         loop {
@@ -119,7 +156,11 @@ impl Publisher {
                 let error = match commit.store(&self.redis, &self.session).await {
                     Ok(stored) => {
                         self.back(failing.is_some());
-                        return Ok(Some(stored));
+                        return Ok(Way::Stored(stored));
+                    }
+                    Err(CommitError::Unwritable(streams)) => {
+                        self.back(failing.is_some());
+                        return Ok(Way::Unwritable(streams));
                     }
                     Err(error @ CommitError::Superseded { .. }) => return Err(Superseded::by(error)),
                     Err(error) => Chain(&error).to_string(),
@@ -135,7 +176,7 @@ impl Publisher {
                 && (waiting || failing.is_some_and(|since| since.elapsed() >= *after))
             {
                 match spool.append(events, commit.record().into()).await {
-                    Ok(_) => return Ok(None),
+                    Ok(_) => return Ok(Way::Spooled),
                     Err(error) if !std::mem::replace(&mut refused, true) => {
                         tracing::warn!(error = %Chain(&error), "the spool does not take a batch, the sources wait");
                     }
@@ -156,15 +197,16 @@ impl Publisher {
         self.readiness.set(Part::Redis, PartState::Ready);
     }
 
-    /// Writes down what Redis says of a batch, and keeps what it refused as dead letters.
-    async fn account(&mut self, ready: &mut Ready, commit: &Sealed, stored: Stored) -> Result<(), Superseded> {
+    /// Writes down what Redis says of a batch.
+    fn account(&self, ready: &mut Ready, stored: &Stored) {
         report_loss(&self.metrics, stored.lost);
         for &delivery in &stored.repeats {
             ready.delivered[delivery].settlement = Settlement::Repeated;
         }
         self.metrics.events_repeated.inc_by(stored.repeats.len() as u64);
         for &(event, first) in &stored.suppressed {
-            let settlement = &mut ready.delivered[ready.events[event]].settlement;
+            let (delivery, _) = ready.events[event];
+            let settlement = &mut ready.delivered[delivery].settlement;
             if let Settlement::Published(count) = settlement {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -173,63 +215,78 @@ impl Publisher {
             }
         }
         self.metrics.stage(Stage::Dedup).dropped.inc_by(stored.suppressed.len() as u64);
+    }
+
+    /// Has the batch stored without the entries of the streams that cannot be written, and with dead letters instead.
+    fn bury(&self, ready: &mut Ready, commit: &mut Sealed, unwritable: &[(String, String)]) {
+        let buried = self.letters(ready, |entry| {
+            let of = commit.stream_of(entry)?;
+            unwritable.iter().find(|(stream, _)| stream == of).map(|(stream, cause)| (stream.clone(), cause.clone()))
+        });
+        commit.leave_out(unwritable.iter().map(|(stream, _)| stream.as_str()), self.target.dead_letter, |add| {
+            for (letter, events) in &buried {
+                letter.with_fields(|fields| add(letter.delivery, events, fields));
+            }
+        });
+    }
+
+    /// Keeps what Redis refused although its stream could be written, as one whose last id is used up does: in a batch of
+    /// its own, for that is known only afterwards.
+    async fn bury_late(&mut self, ready: &mut Ready, commit: &Sealed, stored: &Stored) -> Result<(), Superseded> {
         if stored.refused.is_empty() {
             return Ok(());
         }
-        self.bury(ready, commit, &stored.refused).await
+        let reasons: BTreeMap<usize, &String> = stored.refused.iter().map(|(entry, reason)| (*entry, reason)).collect();
+        let buried =
+            self.letters(ready, |entry| Some((commit.stream_of(entry)?.to_owned(), (*reasons.get(&entry)?).clone())));
+        let mut late = self.producer.begin(0);
+        for (letter, _) in &buried {
+            letter.with_fields(|fields| late.entry(self.target.dead_letter, fields));
+        }
+        let mut waits = backoff(self.reconnect_max);
+        let Some(late) = self.producer.seal(late) else { return Ok(()) };
+        let mut late = late.whole();
+        while let Way::Unwritable(streams) = self.store_commit(&mut late, 0).await? {
+            tracing::error!(?streams, "cannot keep dead letters");
+            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+        }
+        Ok(())
     }
 
-    /// Keeps each event that Redis refused an entry of as a dead letter with its raw bytes, once for each stream. A dead
-    /// letter that was refused itself has nowhere else to go, so we try it until its stream is mended.
-    async fn bury(
-        &mut self,
+    /// Dead letters with the raw bytes for the events of which an entry is `refused`, by which stream and why; one for each
+    /// event and stream, with the event's place in the batch.
+    fn letters(
+        &self,
         ready: &mut Ready,
-        commit: &Sealed,
-        refused: &[(usize, String)],
-    ) -> Result<(), Superseded> {
-        let mut letters = Vec::new();
-        let mut buried = BTreeSet::new();
-        for (entry, reason) in refused {
-            let stream = commit.stream_of(*entry).unwrap_or_default();
-            let (delivery, effect) = match ready.entries.get(*entry) {
-                Some(&Entry::Event(delivery)) => (delivery, Effect::NotPublished),
-                Some(&Entry::Shared(delivery)) => (delivery, Effect::NotShared),
-                Some(Entry::DeadLetter(letter)) => {
-                    letters.push(ready.letters[*letter].clone());
-                    continue;
-                }
-                None => continue,
+        refused: impl Fn(usize) -> Option<(String, String)>,
+    ) -> Vec<(DeadLetter, Vec<usize>)> {
+        let (mut letters, mut buried) = (Vec::new(), BTreeSet::new());
+        for (place, entry) in ready.entries.iter().enumerate() {
+            let (event, effect) = match *entry {
+                Entry::Event(event) => (event, Effect::NotPublished),
+                Entry::Shared(event) => (event, Effect::NotShared),
+                Entry::DeadLetter => continue,
             };
+            let Some((stream, cause)) = refused(place) else { continue };
+            let (delivery, position) = ready.events[event];
             let delivered = &mut ready.delivered[delivery];
-            let reason = format!("stream {stream}: {reason}");
+            let reason = format!("stream {stream}: {cause}");
             if effect == Effect::NotPublished {
                 delivered.settlement = Settlement::DeadLettered(reason.clone());
             }
-            if buried.insert((delivery, stream)) {
-                letters.push(delivered.letter(reason, effect, stream, delivery));
+            if buried.insert((event, stream.clone())) {
+                letters.push((delivered.letter(reason, effect, &stream, (delivery, position)), vec![event]));
             }
         }
-        tracing::error!(
-            reason = refused[0].1,
-            entries = refused.len(),
-            "Redis refused entries, they become dead letters"
-        );
-        self.metrics.stage(Stage::Publish).dead_lettered.inc_by(buried.len() as u64);
-        let mut waits = backoff(self.reconnect_max);
-        loop {
-            let mut commit = self.producer.begin(0);
-            letters.iter().for_each(|letter| add_letter(&mut commit, self.target.dead_letter, letter));
-            let Some(mut commit) = self.producer.seal(commit) else { return Ok(()) };
-            let Some(stored) = self.store_commit(&mut commit, 0).await? else { return Ok(()) };
-            let Some((_, reason)) = stored.refused.first() else { return Ok(()) };
-            let stream = commit.stream_of(0).unwrap_or_default();
-            let error = format!("the stream of dead letters, {stream}, is refused, mend it: {reason}");
-            tracing::error!(error, "cannot keep dead letters");
-            self.readiness.set(Part::Redis, PartState::NotReady(error));
-            let refused: BTreeSet<usize> = stored.refused.iter().map(|(entry, _)| *entry).collect();
-            letters = letters.into_iter().enumerate().filter(|(i, _)| refused.contains(i)).map(|(_, l)| l).collect();
-            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+        if let Some((letter, _)) = letters.first() {
+            tracing::error!(
+                reason = letter.reason,
+                letters = letters.len(),
+                "entries are refused, they become dead letters"
+            );
         }
+        self.metrics.stage(Stage::Publish).dead_lettered.inc_by(letters.len() as u64);
+        letters
     }
 
     fn count(&self, ready: &Ready) {
@@ -238,8 +295,8 @@ impl Publisher {
         // Counted here and entered at once: lanes would contend for it event by event.
         let seconds = self.metrics.event_seconds.local();
         for entry in &ready.entries {
-            let (Entry::Event(delivery) | Entry::Shared(delivery)) = *entry else { continue };
-            let delivered = &ready.delivered[delivery];
+            let (Entry::Event(event) | Entry::Shared(event)) = *entry else { continue };
+            let delivered = &ready.delivered[ready.events[event].0];
             if let Settlement::Published(_) = delivered.settlement {
                 sent += 1;
                 if let Entry::Event(_) = entry {
@@ -266,14 +323,14 @@ pub(super) fn report_loss(metrics: &Metrics, lost: u64) {
 }
 
 impl Delivered {
-    fn letter(&self, reason: String, effect: Effect, stream: &str, delivery: usize) -> DeadLetter {
+    fn letter(&self, reason: String, effect: Effect, stream: &str, (delivery, position): (usize, u32)) -> DeadLetter {
         DeadLetter {
             delivery,
             stage: Stage::Publish,
             reason,
             guest: None,
             effect,
-            positions: Vec::new(),
+            positions: vec![position],
             streams: vec![stream.to_owned()],
             fingerprint: Fingerprint::of(&self.context, self.identity, &self.payload),
             context: Arc::clone(&self.context),

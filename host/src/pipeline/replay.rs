@@ -11,10 +11,9 @@ use uuid::Uuid;
 
 use super::{
     aside::{Aside, AsideError},
-    dead_letter::Effect,
     decide::Decider,
     decided::{Decided, DecidedEvent},
-    encode::{Batch, Entry},
+    encode::Batch,
     letter::{Letter, Missing},
     missing::{Plan, Rules, message, plan},
     stages::Stages,
@@ -105,15 +104,13 @@ impl Replay {
         let (first, last) = (letters[first].id, letters[last].id);
         let details = format!("letters={} first={first} last={last} chosen={chosen}", planned.len());
         let commit = aside.begin(3 * bytes + 256 * planned.len(), "dead-letter-replay", &details);
-        let audited = commit.len();
         let mut batch = Batch::new(commit, &self.target, planned.len());
         for (position, &index) in planned.iter().enumerate() {
             self.add(&mut batch, position, trial, index);
         }
-        let Batch { commit, events, entries, .. } = batch;
-        let (stored, refused_by) = aside.store(commit).await?;
+        let Batch { commit, events, .. } = batch;
+        let stored = aside.store(commit).await?;
         tell_repetitions(&stored, &events, &planned, &mut fates);
-        self.keep_refused(trial, &stored, &refused_by, (audited, &entries, &planned), aside, &mut fates).await?;
         Ok(fates)
     }
 
@@ -125,7 +122,6 @@ impl Replay {
                 if let Some(outbox) = self.target.outbox {
                     let subject = letter.context.topic.as_deref().unwrap_or_default();
                     batch.commit.outbox(outbox, subject, &letter.message_id, &letter.message_kind, &letter.payload);
-                    batch.entries.push(Entry::Shared(position));
                 }
             }
             (_, Some(_)) => {
@@ -136,35 +132,6 @@ impl Replay {
                 });
             }
             (_, None) => {}
-        }
-    }
-
-    /// Writes letters again for what Redis refused of them. [`Aside::look`] has seen to it that this is next to impossible.
-    async fn keep_refused(
-        &self,
-        trial: &Trial,
-        stored: &Stored,
-        refused_by: &[String],
-        (audited, entries, planned): (usize, &[Entry], &[usize]),
-        aside: &mut Aside,
-        fates: &mut [Fate],
-    ) -> Result<(), AsideError> {
-        let mut commit = None;
-        for ((entry, why), stream) in stored.refused.iter().zip(refused_by) {
-            let (position, effect) = match entry.checked_sub(audited).and_then(|entry| entries.get(entry)) {
-                Some(&Entry::Event(position)) => (position, Effect::NotPublished),
-                Some(&Entry::Shared(position)) => (position, Effect::NotShared),
-                _ => continue,
-            };
-            let index = planned[position];
-            let reason = format!("stream {stream}: {why}");
-            let commit = commit.get_or_insert_with(|| aside.begin(0, "dead-letter-refused", &reason));
-            trial.letters[index].write_again(commit, self.target.dead_letter, &reason, effect, stream);
-            fates[index] = Fate::Failed(reason);
-        }
-        match commit {
-            Some(commit) => aside.store(commit).await.map(drop),
-            None => Ok(()),
         }
     }
 }
@@ -212,15 +179,15 @@ fn delivery(letter: &Letter) -> Delivery {
 }
 
 /// Enters what Redis found to be stored already. A letter whose events are all repetitions is one.
-fn tell_repetitions(stored: &Stored, events: &[usize], planned: &[usize], fates: &mut [Fate]) {
+fn tell_repetitions(stored: &Stored, events: &[(usize, u32)], planned: &[usize], fates: &mut [Fate]) {
     for &position in &stored.repeats {
         fates[planned[position]] = Fate::Gone;
     }
     for &(event, first) in &stored.suppressed {
-        let position = events[event];
-        let of_letter = |&&(event, _): &&(usize, Uuid)| events[event] == position;
+        let (position, _) = events[event];
+        let of_letter = |&&(event, _): &&(usize, Uuid)| events[event].0 == position;
         let suppressed = stored.suppressed.iter().filter(of_letter).count();
-        if suppressed == events.iter().filter(|&&other| other == position).count() {
+        if suppressed == events.iter().filter(|(other, _)| *other == position).count() {
             fates[planned[position]] = Fate::Suppressed(first);
         }
     }

@@ -2,9 +2,11 @@
 -- Stores one batch. See commit.rs for why this is exactly once; this file is the step that Redis runs as one.
 --
 -- With the shebang Redis refuses the script before its first command where a write would fail (out of memory, a replica,
--- a disk that cannot be written), so that a batch is never stored in part. What remains is a key of the wrong type:
--- that entry is left out and reported, the rest is stored. The script's own keys are read before anything is written, so
--- one of the wrong type ends it early; what may fail later is called by pcall.
+-- a disk that cannot be written), so that a batch is never stored in part. What remains is a stream that cannot be
+-- written, for its key holds something else or the user may not: that is asked before anything is written, and unless the
+-- batch says what becomes of those entries, nothing is stored and the answer names the streams. The script's own keys
+-- are read before anything is written, so one of the wrong type ends it early. The first write is the batch's number,
+-- and whatever follows it is called by pcall: a batch that has begun is never stored again.
 --
 -- Redis has one core, and each argument and each call costs it: so what is alike in many entries is said once, the marks
 -- of all packets are one string, and nothing is done for a delivery or an event that only a repeat would need.
@@ -18,11 +20,13 @@
 --       then dedup keys
 --       then dedup keys again, each with its event's id, 16 and 16 bytes, in one string
 --       then marks of the batch's packets, each: packet id (2 bytes), digest (6 bytes), in one string
---       then how many packets, keys and forms; number of the batch among its producer's; epoch
--- Answer: { 0 stored | 1 was stored before | 2 superseded, number of the producer's batch before this one or the epoch
---       that supersedes, { deliveries that are repeats }, { events suppressed }, { ids of the first of them },
---       { entries refused }, { why } }; positions count from 0. Of a batch that was stored before only the last two are
---       known.
+--       then the streams of entries without a form, by commas; how many packets, keys and forms; number of the batch among its producer's;
+--       streams whose entries are left out, each between two commas, or * for all that cannot be written; epoch
+-- Answer: { 0 stored | 1 was stored before, number of the producer's batch before this one, { deliveries that are
+--       repeats }, { events suppressed }, { ids of the first of them }, { entries refused }, { why } };
+--       of a batch that was stored before only the last two are known.
+--       { 2, epoch that supersedes }. { 3, { streams that cannot be written }, { why } }: nothing is stored.
+--       Positions of deliveries, events and entries count from 0, streams from 1.
 
 local session, producers, marks, dedup, requests, counts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local STREAMS = 6
@@ -38,12 +42,13 @@ end
 -- given to the newer one. No epoch, or an older one: Redis lost the registration; it stands again with this commit.
 -- Epoch 0: a batch out of the spool, of a session that nobody holds any more.
 local epoch = tonumber(argv[last])
-local registered = tonumber(call('HGET', session, 'epoch') or '0')
+local of_session = call('HMGET', session, 'epoch', 'count', 'horizon')
+local registered = tonumber(of_session[1] or '0')
 if epoch > 0 and epoch < registered then
   return { 2, registered }
 end
 
-local producer, number = argv[2], tonumber(argv[last - 1])
+local producer, number, left_out = argv[2], tonumber(argv[last - 2]), argv[last - 1]
 local before = tonumber(call('HGET', producers, producer) or '0')
 if number <= before then
   -- Written again as it is, so that WAIT on this connection waits for it.
@@ -61,9 +66,9 @@ local lengths = {}
 for length in string.gmatch(argv[8], '%d+') do
   lengths[#lengths + 1] = length
 end
-local forms_count, keys_count, packets = tonumber(argv[last - 2]), tonumber(argv[last - 3]), tonumber(argv[last - 4])
-local packet_marks, key_ids = argv[last - 5], argv[last - 6]
-local first_key = last - 6 - keys_count
+local forms_count, keys_count, packets = tonumber(argv[last - 3]), tonumber(argv[last - 4]), tonumber(argv[last - 5])
+local packet_marks, key_ids = argv[last - 7], argv[last - 8]
+local first_key = last - 8 - keys_count
 local last_key = first_key + keys_count - 1
 local first_form = first_key - 5 * forms_count
 
@@ -78,6 +83,41 @@ for form = 1, forms_count do
   end
 end
 
+-- Streams that cannot be written. An entry of a stream that is asked for here may still be left out for nothing of its
+-- own is new; better asked in vain.
+local asked, is_left_out, unwritable, causes = {}, {}, {}, {}
+local function ask(stream)
+  if asked[stream] then
+    return
+  end
+  asked[stream] = true
+  is_left_out[stream] = string.find(left_out, ',' .. stream .. ',', 1, true)
+  if is_left_out[stream] or left_out == '*' then
+    return
+  end
+  local name = KEYS[STREAMS + stream]
+  local kind = call('TYPE', name).ok
+  local cause
+  if kind ~= 'stream' and kind ~= 'none' then
+    cause = 'WRONGTYPE the key holds a ' .. kind
+  elseif not redis.acl_check_cmd('XADD', name, '*', 'data', '') then
+    cause = 'NOPERM the user may not write it'
+  end
+  if cause then
+    unwritable[#unwritable + 1] = stream
+    causes[#causes + 1] = cause
+  end
+end
+for form = 1, forms_count do
+  ask(tonumber(argv[first_form + 5 * (form - 1) + 1]))
+end
+for stream in string.gmatch(argv[last - 6], '%d+') do
+  ask(tonumber(stream))
+end
+if #unwritable > 0 then
+  return { 3, unwritable, causes }
+end
+
 -- Events seen within the window: two buckets, each as long as the window, looked up at once. A key leads to the stamp of
 -- its batch, and the stamp to when that was, by the clock of Redis, which all hosts of a site share, and to the ids.
 local window = tonumber(argv[3])
@@ -85,6 +125,29 @@ local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local bucket
 local first_of, some_seen = {}, false
+-- An event storm has most of its keys in few batches: each is fetched once.
+local batches = {}
+local function batch_of(name, stamp)
+  local batch = batches[stamp]
+  if not batch then
+    batch = call('HGET', name, stamp) or '0'
+    local at = tonumber(sub(batch, 1, 15))
+    -- From the future: a clock was set back. Better twice than never.
+    if at <= now - window or at > now then
+      batch = ''
+    end
+    batches[stamp] = batch
+  end
+  return batch
+end
+-- The id that belongs to a key in a batch: 15 bytes, then 16 of a key and 16 of an id by turns.
+local function id_of(batch, key)
+  local place = string.find(batch, key, 16, true)
+  while place and (place - 16) % 32 ~= 0 do
+    place = string.find(batch, key, place + 1, true)
+  end
+  return place and sub(batch, place + 16, place + 31)
+end
 if keys_count > 0 then
   local period = math.floor(now / window)
   bucket = dedup .. ':' .. argv[3] .. ':' .. period
@@ -94,18 +157,10 @@ if keys_count > 0 then
       for i = 1, #found do
         local stamp = found[i]
         if stamp then
-          local batch = call('HGET', name, stamp) or '0'
-          local at = tonumber(sub(batch, 1, 15))
-          -- From the future: a clock was set back. Better twice than never.
-          if at > now - window and at <= now then
-            local key = argv[from + i - 1]
-            for place = 16, #batch, 32 do
-              if sub(batch, place, place + 15) == key then
-                first_of[from - first_key + i] = sub(batch, place + 16, place + 31)
-                some_seen = true
-                break
-              end
-            end
+          local first = id_of(batch_of(name, stamp), argv[from + i - 1])
+          if first then
+            first_of[from - first_key + i] = first
+            some_seen = true
           end
         end
       end
@@ -114,8 +169,9 @@ if keys_count > 0 then
 end
 
 -- Marks of packets, newest first, as far as the horizon: only looked at when a broker says that it delivers again.
-local horizon = tonumber(argv[4])
-local count = tonumber(call('HGET', session, 'count') or '0')
+-- The farthest horizon that the session has had: what is unacknowledged was taken under it.
+local horizon = math.max(tonumber(argv[4]), tonumber(of_session[3] or '0'))
+local count = tonumber(of_session[2] or '0')
 local oldest = call('LINDEX', marks, 0)
 local known_packets
 local function is_known(packet)
@@ -140,6 +196,7 @@ local repeats, suppressed, firsts, refused, reasons = {}, {}, {}, {}, {}
 local event, key, entry = -1, 0, -1
 local skip, is_repeat = false, false
 local touched, repeated_packets, repeated_keys = {}, 0, nil
+local is_repeated, is_suppressed = {}, {}
 
 local function add(answer)
   if type(answer) == 'table' and answer.err then
@@ -152,20 +209,45 @@ local function begin(delivery, known)
   is_repeat, skip = known, known
   if known then
     repeats[#repeats + 1] = tonumber(delivery)
+    is_repeated[delivery] = true
   end
 end
 
 local function suppress(first)
   skip = true
   suppressed[#suppressed + 1] = event
+  is_suppressed[event] = true
   firsts[#firsts + 1] = first
   -- As consumers read it.
   local hex = string.gsub(first, '.', function(byte) return string.format('%02x', string.byte(byte)) end)
   local id = { sub(hex, 1, 8), sub(hex, 9, 12), sub(hex, 13, 16), sub(hex, 17, 20), sub(hex, 21) }
   local name = counts .. ':' .. table.concat(id, '-')
   pcall('INCR', name)
-  call('EXPIRE', name, argv[7])
+  pcall('EXPIRE', name, argv[7])
 end
+
+-- An entry that is not pending was stored before and acknowledged with that, if its stream has had it: Redis may have come
+-- back with an older state, in which the entry has not come yet.
+local function was_acknowledged(name, group, id)
+  if pcall('XACK', name, group, id) == 1 then
+    return false
+  end
+  local about = pcall('XINFO', 'STREAM', name)
+  if about.err then
+    return false
+  end
+  for place = 1, #about, 2 do
+    if about[place] == 'last-generated-id' then
+      local last_ms, last_seq = string.match(about[place + 1], '^(%d+)-(%d+)$')
+      local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+      last_ms, last_seq, ms, seq = tonumber(last_ms), tonumber(last_seq), tonumber(ms), tonumber(seq)
+      return ms < last_ms or ms == last_ms and seq <= last_seq
+    end
+  end
+  return false
+end
+
+call('HSET', producers, producer, number)
 
 local i = 9
 while i < first_form do
@@ -189,27 +271,33 @@ while i < first_form do
     end
     if form[1] == 'e' then
       -- data: a normalized event
-      if not skip then
+      if not skip and not is_left_out[form[6]] then
         touched[form[6]] = true
         add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5]))
       end
       i = i + 2
     else
       -- id data: a message for other sites
-      if not skip then
+      if not skip and not is_left_out[form[6]] then
         add(pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4], 'data', argv[i + 2]))
       end
       i = i + 3
     end
   elseif operation == 'w' then
-    -- key: an event begins that has a key of this batch a second time; its entries follow
+    -- key id: an event begins that has a key of this batch a second time; its entries follow
     event = event + 1
     skip = is_repeat
     local of = tonumber(argv[i + 1])
-    if not skip and not (repeated_keys and repeated_keys[of]) then
-      suppress(first_of[of] or sub(key_ids, 32 * of - 15, 32 * of))
+    if not skip and first_of[of] then
+      suppress(first_of[of])
+    elseif not skip and repeated_keys and repeated_keys[of] then
+      -- The one before is a repeat from before the window, so this one is the first.
+      repeated_keys[of] = nil
+      key_ids = sub(key_ids, 1, 32 * of - 16) .. argv[i + 2] .. sub(key_ids, 32 * of + 1)
+    elseif not skip then
+      suppress(sub(key_ids, 32 * of - 15, 32 * of))
     end
-    i = i + 2
+    i = i + 3
   elseif operation == 'm' then
     -- delivery mark: a packet that the broker delivers again begins. It is a repeat if the last one that was stored
     -- under its id says the same, and if ids cannot have come round since.
@@ -228,25 +316,41 @@ while i < first_form do
     -- delivery request line: a line of a request that its client may send again begins
     local name = requests .. ':' .. argv[i + 2]
     begin(argv[i + 1], pcall('HSETNX', name, argv[i + 3], '1') == 0)
-    call('EXPIRE', name, argv[6])
+    pcall('EXPIRE', name, argv[6])
     i = i + 4
   elseif operation == 'a' then
     -- delivery stream group id: an entry that was read through a group begins; it goes with this step
     local name = KEYS[STREAMS + tonumber(argv[i + 2])]
-    local pending = pcall('XACK', name, argv[i + 3], argv[i + 4])
-    begin(argv[i + 1], pending ~= 1)
-    if pending == 1 then
-      call('XDEL', name, argv[i + 4])
+    local known = was_acknowledged(name, argv[i + 3], argv[i + 4])
+    begin(argv[i + 1], known)
+    if not known then
+      pcall('XDEL', name, argv[i + 4])
     end
     i = i + 5
   elseif operation == 'c' then
     -- delivery stream group id: the same, but the entry stays in its stream
-    begin(argv[i + 1], pcall('XACK', KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3], argv[i + 4]) ~= 1)
+    begin(argv[i + 1], was_acknowledged(KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3], argv[i + 4]))
     i = i + 5
   elseif operation == 'x' then
     -- delivery stream id: an entry that is taken out of its stream begins
     begin(argv[i + 1], pcall('XDEL', KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3]) ~= 1)
     i = i + 4
+  elseif operation == 'l' then
+    -- delivery stream events event … values field value …: a dead letter of a delivery. None is needed of a repeat, nor
+    -- where all of the events that it is about are suppressed.
+    entry = entry + 1
+    local stream, events = tonumber(argv[i + 2]), tonumber(argv[i + 3])
+    local is_needed = events == 0
+    for one = 1, events do
+      is_needed = is_needed or not is_suppressed[tonumber(argv[i + 3 + one])]
+    end
+    i = i + 4 + events
+    local values = tonumber(argv[i])
+    if is_needed and not is_repeated[argv[i - events - 3]] then
+      touched[stream] = true
+      add(pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 1, i + values)))
+    end
+    i = i + 1 + values
   else
     -- 'g' stream values field value …: any other entry. It belongs to the delivery and not to an event.
     entry = entry + 1
@@ -278,28 +382,28 @@ if keys_count > 0 then
   end
   if some > 0 then
     for from = 1, some, 2000 do
-      call('HSET', bucket, unpack(fresh, from, math.min(from + 1999, some)))
+      pcall('HSET', bucket, unpack(fresh, from, math.min(from + 1999, some)))
     end
-    call('HSET', bucket, stamp, string.format('%015d', now) .. key_ids)
-    call('PEXPIRE', bucket, 2 * window)
+    pcall('HSET', bucket, stamp, string.format('%015d', now) .. key_ids)
+    pcall('PEXPIRE', bucket, 2 * window)
   end
 end
 if packets > repeated_packets then
   count = count + packets - repeated_packets
-  call('RPUSH', marks, string.format('%015d', count) .. packet_marks)
+  pcall('RPUSH', marks, string.format('%015d', count) .. packet_marks)
   while oldest and tonumber(sub(oldest, 1, 15)) <= count - horizon do
-    call('LPOP', marks)
+    pcall('LPOP', marks)
     oldest = call('LINDEX', marks, 0)
   end
-  call('EXPIRE', marks, argv[5])
+  pcall('EXPIRE', marks, argv[5])
 end
-call('HSET', session, 'epoch', math.max(epoch, registered), 'count', count)
-call('HSET', producers, producer, number)
+pcall('HSET', session, 'epoch', math.max(epoch, registered), 'count', count, 'horizon', horizon)
 if #refused > 0 then
-  call('HSET', producers, producer .. ':refused', cjson.encode({ entries = refused, reasons = reasons }))
+  pcall('HSET', producers, producer .. ':refused', cjson.encode({ entries = refused, reasons = reasons }))
 elseif before > 0 then
-  call('HDEL', producers, producer .. ':refused')
+  pcall('HDEL', producers, producer .. ':refused')
 end
-call('EXPIRE', session, argv[5])
-call('EXPIRE', producers, argv[5])
+pcall('EXPIRE', session, argv[5])
+-- Longer than a host is away: without its number a batch that is replayed from its spool would be stored again.
+pcall('EXPIRE', producers, 400 * 24 * 3600)
 return { 0, before, repeats, suppressed, firsts, refused, reasons }

@@ -35,19 +35,25 @@
 //! broker delivers again under new packet ids, because it was killed and forgot that it had delivered it.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
+    collections::{BTreeSet, HashMap, hash_map::Entry as Slot},
     sync::{Arc, LazyLock},
 };
 
 use redis::{Cmd, Pipeline, Script};
 use uuid::Uuid;
 
-use super::{Layout, Sealed, Stream, sealed::Shape};
+use super::{
+    Layout, Sealed, Stream,
+    sealed::{Ends, Shape},
+};
 
 pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
 /// Layout of the script's arguments, first of them. A spool may hold batches of an older version.
 const LAYOUT: &str = "1";
+
+/// Arguments behind the operations, forms and keys: the ids, the marks, the streams, three counts and the number.
+const BEHIND: usize = 7;
 
 /// Under what a delivery is recognised when it comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +118,8 @@ pub struct Commit {
     forms: Vec<Form>,
     begun: Begun,
     entries: Vec<Stream>,
+    /// The streams of entries that have no form.
+    others: BTreeSet<usize>,
     /// Whether there is anything to do: a delivery alone may have to be acknowledged.
     is_empty: bool,
 }
@@ -165,6 +173,7 @@ impl Producer {
             forms: Vec::new(),
             begun: Begun::Yes,
             entries: Vec::new(),
+            others: BTreeSet::new(),
             is_empty: true,
         }
     }
@@ -174,8 +183,20 @@ impl Producer {
         if commit.is_empty {
             return None;
         }
-        let Commit { mut command, plain, layout, deliveries, events, packets, keys, key_ids, forms, entries, .. } =
-            commit;
+        let Commit {
+            mut command,
+            plain,
+            layout,
+            deliveries,
+            events,
+            packets,
+            keys,
+            key_ids,
+            forms,
+            entries,
+            others,
+            ..
+        } = commit;
         self.number += 1;
         for form in &forms {
             match form {
@@ -190,9 +211,11 @@ impl Producer {
         for key_id in key_ids.chunks(32) {
             command.arg(&key_id[..16]);
         }
-        command.arg(&key_ids).arg(&packets).arg(packets.len() / 8).arg(keys.len()).arg(forms.len()).arg(self.number);
+        command.arg(&key_ids).arg(&packets).arg(listed(&others));
+        command.arg(packets.len() / 8).arg(keys.len()).arg(forms.len()).arg(self.number);
+        let ends = Ends { behind: 5 * forms.len() + keys.len() + BEHIND, others };
         let shape = Shape { deliveries, events, entries: entries.len() };
-        Some(Sealed::new(command, plain, layout, entries, shape, self.number))
+        Some(Sealed::new(command, plain, layout, entries, ends, shape, self.number))
     }
 }
 
@@ -248,7 +271,7 @@ impl Commit {
             }
             // The same content twice in one batch.
             Slot::Occupied(slot) => {
-                self.command.arg("w").arg(slot.get());
+                self.command.arg("w").arg(slot.get()).arg(id.as_bytes());
                 self.begun = Begun::Yes;
             }
         }
@@ -299,11 +322,30 @@ impl Commit {
             return self.add_plain(stream, fields);
         }
         self.entries.push(stream);
+        self.others.insert(stream.0 + 1);
         self.is_empty = false;
         self.command.arg("g").arg(stream.0 + 1).arg(2 * fields.len());
         for (name, value) in fields {
             self.command.arg(name).arg(value);
         }
+    }
+
+    /// An entry about the delivery, or about those of its `events` that are named, by their positions in the batch: a dead
+    /// letter. It is left out where the delivery is a repeat, or all of those events are suppressed.
+    pub fn letter(&mut self, stream: Stream, delivery: usize, events: &[usize], fields: &[(&str, &[u8])]) {
+        if self.plain.is_some() {
+            return self.add_plain(stream, fields);
+        }
+        self.entries.push(stream);
+        self.others.insert(stream.0 + 1);
+        self.is_empty = false;
+        add_letter(&mut self.command, stream, delivery, events, fields);
+    }
+
+    /// How many events have begun.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events
     }
 
     /// How many entries it has.
@@ -343,6 +385,25 @@ impl Commit {
         };
         self.command.arg(format!("{begins}{}", form + 1))
     }
+}
+
+/// Adds the operation of [`Commit::letter`].
+pub(super) fn add_letter(
+    command: &mut Cmd,
+    stream: Stream,
+    delivery: usize,
+    events: &[usize],
+    fields: &[(&str, &[u8])],
+) {
+    command.arg("l").arg(delivery).arg(stream.0 + 1).arg(events.len()).arg(events).arg(2 * fields.len());
+    for (name, value) in fields {
+        command.arg(name).arg(value);
+    }
+}
+
+/// Positions of streams as the script takes them.
+pub(super) fn listed(streams: &BTreeSet<usize>) -> String {
+    streams.iter().fold(",".to_owned(), |text, stream| format!("{text}{stream},"))
 }
 
 fn hex(bytes: &[u8]) -> String {

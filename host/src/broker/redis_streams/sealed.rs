@@ -1,11 +1,20 @@
 //! A batch on its way: stored, or kept as a record of the spool and stored later, until Redis says what became of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redis::{Arg, Cmd, Pipeline, RedisError, Value, from_redis_value};
 use uuid::Uuid;
 
 use super::{Connection, Layout, Pool, PoolError, Session, Stream, commit};
+
+/// Any stream that cannot be written is left out.
+const ALL: &str = "*";
+
+/// Arguments behind the number of a batch.
+const ENDING: usize = 2;
+
+/// The place of the streams of entries without a form, counted back from the number.
+const OTHERS_FROM_END: usize = 5;
 
 /// A batch with its number, to be stored until it is.
 #[derive(Debug)]
@@ -14,14 +23,26 @@ pub struct Sealed {
     plain: Option<Pipeline>,
     layout: Arc<Layout>,
     entries: Vec<Stream>,
+    ends: Ends,
+    /// The streams that it is stored without, numbered as the script does; none: all that cannot be written.
+    left_out: Option<BTreeSet<usize>>,
     /// What positions there are; unknown for a batch out of a record.
     shape: Option<Shape>,
     /// Its number among its producer's.
     number: u64,
     /// Whether it is of a session of another name, whose epoch is not ours.
     is_foreign: bool,
-    /// The epoch that is its last argument, once there is one.
-    epoch: Option<u64>,
+    /// Whether its last arguments stand there: the streams that may be left out, and the epoch.
+    is_ended: bool,
+}
+
+/// What has to be known to add to a batch.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// How many arguments stand behind its operations, up to its number.
+    pub behind: usize,
+    /// The streams of entries that have no form, as the script numbers them.
+    pub others: BTreeSet<usize>,
 }
 
 /// How many things a batch is made of.
@@ -59,6 +80,10 @@ pub enum CommitError {
     /// It is stored, and not yet as surely as `redis.durability` wants it: send it again.
     #[error("the batch is stored, but redis.durability wants more: {0}")]
     NotSure(String),
+    /// Nothing was stored, for these streams cannot be written; the batch [has to say](Sealed::leave_out) what becomes of
+    /// their entries.
+    #[error("{}", unwritable(.0))]
+    Unwritable(Vec<(String, String)>),
     /// Another process has registered under this session. Nothing of this one will be stored any more.
     #[error(
         "another daemon has registered at this Redis as {name:?}; give each its own mqtt.client_id, or end the other one"
@@ -78,10 +103,63 @@ impl Sealed {
         plain: Option<Pipeline>,
         layout: Arc<Layout>,
         entries: Vec<Stream>,
+        ends: Ends,
         shape: Shape,
         number: u64,
     ) -> Self {
-        Self { command, plain, layout, entries, shape: Some(shape), number, is_foreign: false, epoch: None }
+        Self {
+            command,
+            plain,
+            layout,
+            entries,
+            ends,
+            left_out: None,
+            shape: Some(shape),
+            number,
+            is_foreign: false,
+            is_ended: false,
+        }
+    }
+
+    /// It is stored only if each of its streams can be written; otherwise nothing is, and [`CommitError::Unwritable`]
+    /// says which. Without this it is stored without the entries of those streams, which [`Stored::refused`] names.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.left_out = Some(BTreeSet::new());
+        self
+    }
+
+    /// It is stored without the entries of these `streams` too, with letters instead, which `letters` adds as entries of
+    /// `stream`: of each its delivery, its events (none: all of them) and its fields. See
+    /// [`Commit::letter`](super::Commit::letter).
+    pub fn leave_out<'a>(
+        &mut self,
+        streams: impl Iterator<Item = &'a str>,
+        stream: Stream,
+        letters: impl FnOnce(&mut dyn FnMut(usize, &[usize], &[(&str, &[u8])])),
+    ) {
+        let all = self.command.args_iter().len() - if self.is_ended { ENDING } else { 0 };
+        let mut command = Cmd::new();
+        let (operations, listed) = (all - self.ends.behind, all - OTHERS_FROM_END);
+        self.command.args_iter().take(operations).for_each(|arg| push(&mut command, arg));
+        letters(&mut |delivery, events, fields| {
+            commit::add_letter(&mut command, stream, delivery, events, fields);
+            self.entries.push(stream);
+            self.ends.others.insert(stream.0 + 1);
+        });
+        for (index, arg) in self.command.args_iter().enumerate().take(all).skip(operations) {
+            if index == listed {
+                command.arg(commit::listed(&self.ends.others));
+            } else {
+                push(&mut command, arg);
+            }
+        }
+        (self.command, self.is_ended) = (command, false);
+        let without = streams.filter_map(|name| self.layout.stream(name)).map(|stream| stream.0 + 1);
+        self.left_out.get_or_insert_default().extend(without);
+        if let Some(shape) = &mut self.shape {
+            shape.entries = self.entries.len();
+        }
     }
 
     /// Stream of an entry; none for a batch out of a record.
@@ -90,18 +168,16 @@ impl Sealed {
         self.entries.get(entry).map(|&stream| self.layout.name(stream))
     }
 
-    /// As it is kept on disk: the command, in the Redis protocol (RESP2), without its last argument, the epoch.
+    /// As it is kept on disk: the command, in the Redis protocol (RESP2), up to its number.
     #[must_use]
     pub fn record(&self) -> Vec<u8> {
-        match self.epoch {
-            None => self.command.get_packed_command(),
-            Some(_) => {
-                let mut command = Cmd::new();
-                let all = self.command.args_iter().len();
-                self.command.args_iter().take(all - 1).for_each(|arg| push(&mut command, arg));
-                command.get_packed_command()
-            }
+        if !self.is_ended {
+            return self.command.get_packed_command();
         }
+        let mut command = Cmd::new();
+        let all = self.command.args_iter().len();
+        self.command.args_iter().take(all - ENDING).for_each(|arg| push(&mut command, arg));
+        command.get_packed_command()
     }
 
     /// Out of [`record`](Self::record).
@@ -127,10 +203,13 @@ impl Sealed {
             plain: None,
             layout: Arc::clone(layout),
             entries: Vec::new(),
+            ends: Ends::default(),
+            // Nobody is there any more who could say what becomes of them; the record is kept if there are any.
+            left_out: None,
             shape: None,
             number,
             is_foreign,
-            epoch: None,
+            is_ended: false,
         })
     }
 
@@ -153,10 +232,9 @@ impl Sealed {
             return Ok(Stored::default());
         }
         let epoch = session.epoch(connection).await.map_err(CommitError::Again)?;
-        if self.epoch.is_none() {
-            let epoch = if self.is_foreign { 0 } else { epoch };
-            self.command.arg(epoch);
-            self.epoch = Some(epoch);
+        if !std::mem::replace(&mut self.is_ended, true) {
+            let left_out = self.left_out.as_ref().map_or_else(|| ALL.to_owned(), commit::listed);
+            self.command.arg(left_out).arg(if self.is_foreign { 0 } else { epoch });
         }
         let answer = match self.command.query_async::<Value>(&mut **connection).await {
             Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
@@ -181,6 +259,16 @@ impl Stored {
         let Value::Array(parts) = &answer else { return Err(odd(&answer)) };
         if let Some(Value::Int(2)) = parts.first() {
             return Err(CommitError::Superseded { name: session.name().to_owned() });
+        }
+        if let Some(Value::Int(3)) = parts.first() {
+            let (_, streams, causes): (u8, Vec<usize>, Vec<String>) =
+                from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
+            let layout = session.layout();
+            let name =
+                |place: usize| layout.streams().nth(place.checked_sub(1)?).map(|one| layout.name(one).to_owned());
+            let names: Option<Vec<String>> = streams.into_iter().map(name).collect();
+            let unwritable = names.ok_or_else(|| odd(&answer))?.into_iter().zip(causes).collect();
+            return Err(CommitError::Unwritable(unwritable));
         }
         let (known, before, repeats, suppressed, firsts, refused, reasons): Answer =
             from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
@@ -209,4 +297,9 @@ fn push(command: &mut Cmd, argument: Arg<&[u8]>) {
         Arg::Simple(bytes) => command.arg(bytes),
         _ => command,
     };
+}
+
+fn unwritable(streams: &[(String, String)]) -> String {
+    let each: Vec<String> = streams.iter().map(|(stream, cause)| format!("{stream}: {cause}")).collect();
+    format!("a stream cannot be written, mend it: {}", each.join("; "))
 }

@@ -1,9 +1,9 @@
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
-use redis::{AsyncTypedCommands, RedisResult};
+use redis::{AsyncTypedCommands, RedisResult, Script};
 use tokio::sync::OnceCell;
 
 use super::{Connection, Durability, Layout, commit::Producer};
@@ -54,13 +54,35 @@ impl Session {
     }
 
     async fn register(&self, connection: &mut Connection) -> RedisResult<u64> {
-        let key = self.layout.session();
-        // Repeated after a lost answer it raises the epoch by two, which does no harm.
-        let epoch: u64 = redis::cmd("HINCRBY").arg(key).arg("epoch").arg(1).query_async(&mut **connection).await?;
-        if !self.inherits {
-            // Nothing of the processes before can be stored any more, so their numbers are of no use.
-            connection.del(self.layout.producers()).await?;
+        let process = format!("{:016x}", self.process);
+        loop {
+            let before = connection.hget(self.layout.session(), "epoch").await?.unwrap_or_else(|| "0".to_owned());
+            let mut call = REGISTER.prepare_invoke();
+            call.key(self.layout.session()).key(self.layout.producers());
+            call.arg(&process).arg(before).arg(u8::from(self.inherits));
+            if let Some(epoch) = call.invoke_async(&mut **connection).await? {
+                return Ok(epoch);
+            }
         }
-        Ok(epoch)
     }
 }
+
+/// Gives a process the epoch behind the one that it has seen, or the one that it has: the question may arrive again long
+/// after its answer was lost, or after another process has registered. Unless batches of earlier processes are still to
+/// come, their numbers are of no use any more.
+static REGISTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua
+local epoch = redis.call('HGET', KEYS[1], 'epoch') or '0'
+if redis.call('HGET', KEYS[1], 'process') == ARGV[1] then
+  return tonumber(epoch)
+elseif epoch ~= ARGV[2] then
+  return false
+end
+redis.call('HSET', KEYS[1], 'process', ARGV[1], 'epoch', epoch + 1)
+if ARGV[3] == '0' then
+  redis.call('DEL', KEYS[2])
+end
+return epoch + 1",
+    )
+});
