@@ -29,7 +29,7 @@ pub struct Config {
     pub max_in_flight: usize,
     /// The same in bytes of payload. What is read at once may go a little beyond it.
     pub max_in_flight_bytes: ByteSize,
-    /// Larger payloads become dead letters.
+    /// Larger payloads become dead letters, of which only so much is kept.
     pub max_payload: ByteSize,
 }
 

@@ -13,7 +13,8 @@
 //! | `timestamp_ms` | when the collector had it, milliseconds since 1970-01-01 UTC. Default: when it was added |
 //!
 //! Empty fields count as missing, unknown ones are ignored. An entry that breaks a rule becomes a dead letter with the
-//! reason; without a `payload` it is kept there whole, as JSON.
+//! reason; without a `payload` it is kept there whole, as JSON. No dead letter has more than the first `raw.max_payload`
+//! bytes of either, and it says so.
 //!
 //! # What is promised
 //!

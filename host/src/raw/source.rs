@@ -270,12 +270,17 @@ impl<I: Intake> Source<I> {
         source.received.inc_by(entries.len() as u64);
         for (entry, before) in entries {
             let id = entry.id;
-            let mut read = entry::read(entry, self.config.max_payload.as_u64(), now);
+            let mut read = entry::read(entry, as_usize(self.config.max_payload.as_u64()), now);
             if before >= self.config.max_deliveries {
-                read.unfit = Some(format!(
+                let poison = format!(
                     "delivered {before} times and never settled, so it may be what ends the host (raw.max_deliveries is {})",
                     self.config.max_deliveries
-                ));
+                );
+                // Also where it is cut, which has to be said.
+                read.unfit = Some(match read.unfit {
+                    None => poison,
+                    Some(also) => format!("{poison}; {also}"),
+                });
             }
             let size = read.payload.len();
             self.mean = (3 * self.mean + size) / 4;

@@ -113,14 +113,16 @@ async fn entries_stay_in_their_stream_where_that_is_wanted() -> Result<()> {
 async fn malformed_entries_become_dead_letters_with_their_reason_and_hold_up_nobody() -> Result<()> {
     let site = plan().set("raw.max_payload", 100).start().await?;
     let mut collector = Collector::of(&site).await?;
-    let large = "x".repeat(101);
-    let cases: [(&[(&str, &str)], &str); 6] = [
+    let (large, escaped) = ("x".repeat(101), "\x01".repeat(90));
+    let cases: [(&[(&str, &str)], &str); 7] = [
         (&[("data", "{}"), ("source", "zeek")], "no field `payload`"),
         (&[("payload", "{}"), ("device_id", "a.b")], "`device_id`"),
         (&[("payload", "{}"), ("topic", "aurora/sensors/+/alerts")], "device id"),
         (&[("payload", "{}"), ("timestamp_ms", "yesterday")], "`timestamp_ms`"),
         (&[("payload", "{}"), ("source_ip", "localhost")], "`source_ip`"),
         (&[("payload", &large)], "raw.max_payload"),
+        // Six times as long where it is kept whole, as JSON.
+        (&[("data", &escaped)], "no field `payload`; only the first 100 bytes are kept"),
     ];
     for (fields, _) in cases {
         collector.add(fields).await?;
@@ -145,6 +147,8 @@ async fn malformed_entries_become_dead_letters_with_their_reason_and_hold_up_nob
     // Not by position: their sources differ, so they may have been in different lanes.
     let whole = r#"[["data","{}"],["source","zeek"]]"#;
     assert!(letters.iter().any(|letter| letter.text("payload") == whole), "{letters:?}");
+    let cut: Vec<_> = letters.iter().filter(|letter| letter.text("reason").contains("first 100 bytes")).collect();
+    assert_eq!(cut.iter().map(|letter| letter.fields["payload"].len()).collect::<Vec<_>>(), [100, 100]);
     assert_eq!(stored(&site).await?, 1);
     Ok(())
 }
