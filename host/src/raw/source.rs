@@ -44,8 +44,6 @@ pub struct Source<I> {
     pub(super) look_at: Instant,
     /// Pending entries that are not in hand are being taken, from behind this one on.
     pub(super) sweep: Option<Option<EntryId>>,
-    /// Payload of an entry, by the last ones: what a read may bring is judged by it.
-    mean: usize,
     /// Whether the group was found or made before.
     opened: bool,
     pub(super) told_of_groups: bool,
@@ -89,7 +87,6 @@ impl<I: Intake> Source<I> {
         stop: Stop,
     ) -> Self {
         Self {
-            mean: as_usize(config.max_payload.as_u64()),
             config,
             key,
             consumer,
@@ -213,12 +210,13 @@ impl<I: Intake> Source<I> {
         self.metrics.raw_in_flight.set(self.window.in_flight() as i64);
     }
 
-    /// How many entries may be read now.
+    /// How many entries may be read now. Nobody knows how large they are, so each is taken for one of the largest.
     pub(super) fn room(&self) -> Option<usize> {
         let places = self.config.max_in_flight.checked_sub(self.window.in_flight()).filter(|places| *places > 0)?;
         let most = as_usize(self.config.max_in_flight_bytes.as_u64());
         let bytes = most.checked_sub(self.window.bytes()).filter(|bytes| *bytes > 0)?;
-        Some((bytes / self.mean.max(1)).clamp(1, places.min(MOST)))
+        let each = as_usize(self.config.max_payload.as_u64());
+        Some((bytes / each.max(1)).clamp(1, places.min(MOST)))
     }
 
     /// Enters what settles, until `until` or until it is `enough`.
@@ -283,7 +281,6 @@ impl<I: Intake> Source<I> {
                 });
             }
             let size = read.payload.len();
-            self.mean = (3 * self.mean + size) / 4;
             let intake = &self.intake;
             let (context, lane) = self.origins.get(read.context, |context| intake.lane_of(context));
             let lane = lane % lanes.len();

@@ -154,6 +154,33 @@ async fn malformed_entries_become_dead_letters_with_their_reason_and_hold_up_nob
 }
 
 #[tokio::test]
+async fn a_read_brings_no_more_bytes_than_there_is_room_for() -> Result<()> {
+    const LARGE: usize = 100 << 10;
+    let guest = hostile_guest()?;
+    let plan = plan().guest("normalize", &guest).guest("route", &guest);
+    let site = plan.set("raw.max_payload", LARGE as i64).set("raw.max_in_flight_bytes", "1MiB").start().await?;
+    let mut collector = Collector::of(&site).await?;
+    // Small ones say nothing of those behind them.
+    for number in 0..50 {
+        collector.add(&[("payload", &format!("share {number}"))]).await?;
+    }
+    exactly(&site, &mut collector, 50).await?;
+    let deed = "normalize wait ";
+    let large = format!("{deed}{}", "x".repeat(LARGE - deed.len()));
+    // All at once, so that one read could bring them all.
+    let mut pipeline = redis::pipe();
+    pipeline.atomic();
+    for _ in 0..100 {
+        pipeline.xadd(RAW, "*", &[("payload", &large)]).ignore();
+    }
+    pipeline.exec_async(&mut collector.0).await?;
+    site.series_of("aurora_raw_in_flight", 11.0).await?;
+    // Ten fit, and one goes beyond.
+    assert_eq!(collector.pending().await?.len(), 11);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_entry_that_the_guest_puts_off_is_tried_again_and_then_kept() -> Result<()> {
     let guest = hostile_guest()?;
     let plan = plan().guest("normalize", &guest).guest("route", &guest).set("lanes.retries", 2);
