@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     probe::other_groups,
     source::{Error, LOOKS, Source},
+    window::Seen,
 };
 use crate::{
     broker::redis_streams::{Pending, RawEntry, RawStream},
@@ -20,23 +21,31 @@ const PAGE: usize = 1000;
 /// others.
 const ALONE: Duration = Duration::from_secs(1);
 
+/// A settled entry is on its way to Redis for so many times `raw.stale` at the most. Taking it again does no harm: whoever
+/// comes second is a repetition.
+const OVERDUE: u32 = 10;
+
 impl<I: Intake> Source<I> {
     /// Looks at all that is pending: says what is in good hands, takes over what is in nobody's, and begins to take what
     /// is ours and not in hand.
     pub(super) async fn look(&mut self, stream: &mut RawStream) -> Result<(), Error> {
         let every = (self.config.stale / 4).clamp(LOOKS.0, LOOKS.1);
         self.look_at = Instant::now() + every;
-        let (mut after, mut held) = (None, Vec::new());
+        let (mut after, mut held, mut overdue) = (None, Vec::new(), 0);
         self.window.begin_look();
         loop {
-            let page = stream.mine(after, PAGE).await?;
-            // What settled meanwhile is on the page and not pending any more.
+            // Before Redis is asked: what settles while it answers is on the page and not pending any more.
             self.enter();
+            let page = stream.mine(after, PAGE).await?;
             for pending in &page {
-                if !self.window.see(pending.id) {
-                    self.sweep = self.sweep.or(Some(None));
-                } else if pending.idle >= every {
-                    held.push(pending.id);
+                match self.window.see(pending.id, Instant::now(), self.config.stale * OVERDUE) {
+                    Seen::InHand if pending.idle >= every => held.push(pending.id),
+                    Seen::InHand => {}
+                    Seen::Left => self.sweep = self.sweep.or(Some(None)),
+                    Seen::Overdue => {
+                        overdue += 1;
+                        self.sweep = self.sweep.or(Some(None));
+                    }
                 }
             }
             after = page.last().map(|pending| pending.id);
@@ -45,6 +54,12 @@ impl<I: Intake> Source<I> {
             }
         }
         self.window.end_look();
+        if overdue > 0 {
+            tracing::warn!(
+                entries = overdue,
+                "entries that were settled long ago are pending still, they are taken again: was a record of the spool damaged?"
+            );
+        }
         for held in held.chunks(PAGE) {
             stream.hold(held, every).await?;
         }

@@ -27,6 +27,8 @@
 //! | this process died, or an answer of Redis was lost | entries pending with our name that we do not have in hand are taken first, before new ones |
 //! | another host died | its entries are taken over when they have been pending for `raw.stale` |
 //! | a batch waits long, for Redis or on disk | a look every quarter of `raw.stale`, or every five seconds, says that its entries are in good hands |
+//! | entries wait in the spool | those that the last look found pending count against `raw.max_in_flight`: they wait in their stream rather than on our disk |
+//! | a record of the spool was damaged | its entries, settled and pending for ten times `raw.stale`, are taken again |
 //! | a duty was dropped | a look within two seconds finds the entry pending and not in hand |
 //! | an entry ends the host each time | see below |
 //! | stream or group was deleted | the group is made again from the beginning of the stream, and that is said. With `raw.remove` off everything in the stream is read again |

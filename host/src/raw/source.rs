@@ -52,8 +52,8 @@ pub struct Source<I> {
 /// Most entries of one read.
 const MOST: usize = 512;
 
-/// Settled entries remembered before they are looked after early.
-const REMEMBERED: usize = 1 << 16;
+/// Entries settled since the last look before the next one is due: until then Redis might have each of them pending.
+const FRESH: usize = 1 << 16;
 
 /// A look is taken at least so often, and not more often than the other.
 pub(super) const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -152,9 +152,9 @@ impl<I: Intake> Source<I> {
         let mut stream = self.open().await?;
         loop {
             self.enter();
-            if Instant::now() >= self.look_at {
+            if Instant::now() >= self.look_at || self.window.fresh() > FRESH {
+                // It may take longer than it is until the next one, so something is read before that in any case.
                 self.look(&mut stream).await?;
-                continue;
             }
             let Some(room) = self.room() else {
                 self.pause(self.look_at, |source| source.room().is_some()).await;
@@ -204,15 +204,14 @@ impl<I: Intake> Source<I> {
                 }
             }
         }
-        if self.window.remembered() > REMEMBERED {
-            self.look_at = self.look_at.min(Instant::now() + LOOKS.0);
-        }
         self.metrics.raw_in_flight.set(self.window.in_flight() as i64);
     }
 
     /// How many entries may be read now. Nobody knows how large they are, so each is taken for one of the largest.
     pub(super) fn room(&self) -> Option<usize> {
-        let places = self.config.max_in_flight.checked_sub(self.window.in_flight()).filter(|places| *places > 0)?;
+        // What is kept on disk counts: while the spool is emptied it is the fuller the more is read.
+        let taken = self.window.in_flight() + self.window.kept();
+        let places = self.config.max_in_flight.checked_sub(taken).filter(|places| *places > 0)?;
         let most = as_usize(self.config.max_in_flight_bytes.as_u64());
         let bytes = most.checked_sub(self.window.bytes()).filter(|bytes| *bytes > 0)?;
         let each = as_usize(self.config.max_payload.as_u64());

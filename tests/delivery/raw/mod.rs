@@ -2,6 +2,7 @@
 //! once, whoever dies, and nothing is left in the stream.
 
 mod deaths;
+mod spooled;
 
 use anyhow::{Context as _, Result, ensure};
 use harness::{Plan, Site, hostile_guest};
