@@ -31,6 +31,7 @@
 //! | a record of the spool was damaged | its entries, settled and pending for ten times `raw.stale`, are taken again |
 //! | a duty was dropped | a look within two seconds finds the entry pending and not in hand |
 //! | an entry ends the host each time | see below |
+//! | an entry was deleted before it was stored | it is lost as soon as anybody claims it or says that it is in good hands; that is counted and said |
 //! | stream or group was deleted | the group is made again from the beginning of the stream, and that is said. With `raw.remove` off everything in the stream is read again |
 //! | this process ends in order | what is left is given back, as if it had not been delivered |
 //!
