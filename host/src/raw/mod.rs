@@ -33,7 +33,7 @@
 //! | an entry ends the host each time | see below |
 //! | an entry was deleted before it was stored | it is lost as soon as anybody claims it or says that it is in good hands; that is counted and said |
 //! | stream or group was deleted | the group is made again from the beginning of the stream, and that is said. With `raw.remove` off everything in the stream is read again |
-//! | this process ends in order | what is left is given back, as if it had not been delivered |
+//! | this process ends in order | what is left is given back, as if it had not been delivered. What is settled and waits on our disk is not: it stays pending with our name, until it is stored by our next run, or becomes stale |
 //!
 //! Order per device is kept within a host. Hosts of one group share the entries as Redis deals them out.
 //!

@@ -311,15 +311,15 @@ impl<I: Intake> Source<I> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Gives back what is left, over a connection of its own: the other one may still wait for entries. Returns how much
-    /// that is.
+    /// Gives back what is left, over a connection of its own: the other one may still wait for entries. What is settled is
+    /// not left: it waits on our disk, and somebody else would do it all over again. Returns how much that is.
     async fn give_back(&mut self) -> usize {
         let left = self.window.in_flight();
         let Reach { redis, timeout: patience, .. } = self.reach.clone();
         let given = async {
             let group = &self.config.group;
             let (mut stream, _) = RawStream::open(&redis, &self.key, group, &self.consumer, patience).await?;
-            stream.give_back(self.config.stale).await
+            stream.give_back(self.config.stale, |entry| !self.window.is_settled(entry)).await
         };
         match timeout(GOODBYE, given).await {
             Ok(Ok(given)) => given,

@@ -93,6 +93,10 @@ impl Window {
         matches!(self.known.get(&entry), Some(Known::Flying(_)))
     }
 
+    pub fn is_settled(&self, entry: EntryId) -> bool {
+        matches!(self.known.get(&entry), Some(Known::Settled(..)))
+    }
+
     /// Whether `entry` needs nothing: it is in flight, or settled.
     pub fn knows(&self, entry: EntryId) -> bool {
         self.known.contains_key(&entry)

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Plan, Site};
+use harness::{PATIENCE, Plan, Site};
 
 use super::{Collector, READING, exactly, plan};
 
@@ -83,4 +83,22 @@ async fn entries_of_a_damaged_record_are_taken_again() -> Result<()> {
     exactly(&site, &mut collector, 4).await?;
     assert_eq!(site.scrape().await?.get("aurora_raw_redelivered_total")?, 1.0);
     Ok(())
+}
+
+#[tokio::test]
+async fn an_orderly_end_does_not_give_back_what_the_spool_has() -> Result<()> {
+    let mut site = spooling().set("raw.stale", "60s").start().await?;
+    let mut collector = Collector::of(&site).await?;
+    take_batches(&mut collector, false).await?;
+    collector.add_many(20, READING).await?;
+    spooled(&site, 20.0).await?;
+    assert!(site.terminate(PATIENCE).await?.success());
+    // What is given back is idle for long, and as if it had not been delivered.
+    let counts: Vec<usize> = collector.pending().await?.into_iter().map(|(_, count)| count).collect();
+    assert_eq!(counts, [1; 20]);
+    assert!(collector.idle().await? < 60_000);
+    assert!(site.log().contains("left_for_redelivery=0"), "{}", site.log());
+    take_batches(&mut collector, true).await?;
+    site.start_daemon().await?;
+    exactly(&site, &mut collector, 20).await
 }

@@ -186,15 +186,17 @@ impl RawStream {
         Ok(Claimed { entries: entries?, deleted: deleted.len(), next })
     }
 
-    /// Gives back all that is pending with this consumer: the next one to look, whoever it is, finds it idle for `stale`,
-    /// and the delivery that we took does not count. Returns how many there were.
+    /// Gives back what is pending with this consumer, all that `is_left`: the next one to look, whoever it is, finds it
+    /// idle for `stale`, and the delivery that we took does not count. Returns how many there were.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses; then it becomes stale by itself.
-    pub async fn give_back(&mut self, stale: Duration) -> RedisResult<usize> {
+    pub async fn give_back(&mut self, stale: Duration, is_left: impl Fn(EntryId) -> bool) -> RedisResult<usize> {
         let (mut after, mut count) = (None, 0);
         loop {
-            let page = self.mine(after, Self::PAGE).await?;
+            let mut page = self.mine(after, Self::PAGE).await?;
+            after = page.last().filter(|_| page.len() == Self::PAGE).map(|pending| pending.id);
+            page.retain(|pending| is_left(pending.id));
             let mut pipeline = redis::pipe();
             for alike in page.chunk_by(|a, b| a.deliveries == b.deliveries) {
                 let ids: Vec<_> = alike.iter().map(|pending| pending.id).collect();
@@ -207,8 +209,7 @@ impl RawStream {
                 pipeline.exec_async(&mut self.connection).await?;
             }
             count += page.len();
-            after = page.last().map(|pending| pending.id);
-            if page.len() < Self::PAGE {
+            if after.is_none() {
                 return Ok(count);
             }
         }
