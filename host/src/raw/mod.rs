@@ -12,9 +12,9 @@
 //! | `source_ip` | address of its sender |
 //! | `timestamp_ms` | when the collector had it, milliseconds since 1970-01-01 UTC. Default: when it was added |
 //!
-//! Empty fields count as missing, unknown ones are ignored. An entry that breaks a rule becomes a dead letter with the
-//! reason; without a `payload` it is kept there whole, as JSON. No dead letter has more than the first `raw.max_payload`
-//! bytes of either, and it says so.
+//! Empty fields count as missing, save `payload`: an empty one is an event without bytes. Unknown fields are ignored. An
+//! entry that breaks a rule becomes a dead letter with the reason; without a `payload` it is kept there whole, as JSON. No
+//! dead letter has more than the first `raw.max_payload` bytes of either, and it says so.
 //!
 //! # What is promised
 //!

@@ -184,15 +184,28 @@ async fn a_read_brings_no_more_bytes_than_there_is_room_for() -> Result<()> {
 #[tokio::test]
 async fn an_entry_that_the_guest_puts_off_is_tried_again_and_then_kept() -> Result<()> {
     let guest = hostile_guest()?;
-    let plan = plan().guest("normalize", &guest).guest("route", &guest).set("lanes.retries", 2);
-    let site = plan.start().await?;
+    let plan = plan().guest("normalize", &guest).guest("route", &guest).set("lanes.retries", 1000);
+    let mut site = plan.start().await?;
     let mut collector = Collector::of(&site).await?;
     collector.add(&[("payload", "normalize retry")]).await?;
     collector.add(&[("payload", "share")]).await?;
+    site.series_of("aurora_stage_retried_total{stage=\"normalize\"}", 2.0).await?;
+    site.wait_until("the other one stored", async || {
+        let left = collector.left().await?;
+        ensure!(left == (1, 1), "{left:?}");
+        Ok(())
+    })
+    .await?;
+    // However often the guest is asked, it was delivered once.
+    assert_eq!(collector.pending().await?, [("aurora-rust-core".to_owned(), 1)]);
+    assert!(site.stream("aurora:dead_letter").await?.is_empty());
+    site.kill_daemon()?;
+    site.set("lanes.retries", 2);
+    site.start_daemon().await?;
     exactly(&site, &mut collector, 1).await?;
     let letters = site.stream("aurora:dead_letter").await?;
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].text("stage"), "normalize");
+    assert_eq!((letters[0].text("stage"), letters[0].text("attempts")), ("normalize".into(), "3".into()));
     Ok(())
 }
 
