@@ -135,6 +135,11 @@ async fn discards_what_was_chosen_and_says_so_in_the_audit_trail() -> Result<()>
     );
     let vague = dead_letter(&site, &["discard", "--yes"])?;
     assert!(vague.code == Some(1) && vague.err.contains("--all"), "{vague:?}");
+    // As of a script whose variable is not set.
+    for name in ["--reason", "--source", "--device", "--topic", "--guest"] {
+        let empty = dead_letter(&site, &["discard", name, "", "--yes"])?;
+        assert!(empty.code == Some(2) && empty.err.contains(name), "{empty:?}");
+    }
     assert_eq!(site.stream(LETTERS).await?.len(), 6);
     let said = dead_letter(&site, &["discard", "--stage", "source", "--yes"])?;
     assert_eq!((said.code, said.text().as_str()), (Some(0), "2 dead letters discarded\n"), "{said:?}");

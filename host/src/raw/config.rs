@@ -25,11 +25,12 @@ pub struct Config {
     pub stale: Duration,
     /// An entry that was delivered so often and never settled becomes a dead letter.
     pub max_deliveries: u64,
-    /// Most entries taken and not yet stored.
+    /// Most entries taken and not yet stored in Redis. Those in the spool count as soon as a look has found them there.
     pub max_in_flight: usize,
-    /// The same in bytes of payload. What is read at once may go a little beyond it.
+    /// The same in bytes of payload. A read asks for as many entries as fit if each has `max_payload`, and for one where
+    /// that is none: so only payloads that are larger go beyond it by more than one.
     pub max_in_flight_bytes: ByteSize,
-    /// Larger payloads become dead letters.
+    /// Larger payloads become dead letters, of which only so much is kept.
     pub max_payload: ByteSize,
 }
 

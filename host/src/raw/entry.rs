@@ -1,8 +1,12 @@
 //! From an entry's fields to an event. All of it is hostile: whoever may add entries may write anything into them.
 
-use std::net::IpAddr;
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
 
 use bytes::Bytes;
+use serde::Serializer as _;
 
 use crate::{
     broker::redis_streams::RawEntry,
@@ -25,10 +29,11 @@ const TOPIC: usize = 1024;
 /// The last millisecond of the year 9999.
 const LAST_MS: i64 = 253_402_300_799_999;
 
-/// Reads `entry` as of `now_ms`. Never fails: what is wrong makes it unfit, with a reason that says what to mend.
-pub(super) fn read(entry: RawEntry, max_payload: u64, now_ms: i64) -> Read {
+/// Reads `entry` as of `now_ms`. Never fails: what is wrong makes it unfit, with a reason that says what to mend. Of an
+/// unfit payload no more than `max_payload` bytes are kept: a dead letter that Redis does not take would stop its lane.
+pub(super) fn read(entry: RawEntry, max_payload: usize, now_ms: i64) -> Read {
     let added_ms = added(entry.id.ms, now_ms);
-    let Fields { payload, rest, mut fault } = Fields::of(entry.fields);
+    let Fields { mut payload, mut is_cut, rest, mut fault } = Fields::of(entry.fields, max_payload);
     let [source, format, topic, device_id, source_ip, timestamp_ms] = rest;
     let source = fault.check("source", source, is_source, "does not match [A-Za-z0-9_.-]{1,64}");
     let format = fault.check("format", format, is_format, "does not match [a-z0-9_-]{1,32}");
@@ -45,9 +50,14 @@ pub(super) fn read(entry: RawEntry, max_payload: u64, now_ms: i64) -> Read {
     {
         fault.note(format!("`device_id` is `{given}`, but `topic` is of `{of_topic}`"));
     }
-    if payload.len() as u64 > max_payload {
+    if payload.len() > max_payload {
         fault.note(format!("payload of {} bytes is larger than raw.max_payload ({max_payload})", payload.len()));
+        is_cut = true;
+        payload.truncate(max_payload);
+        payload.shrink_to_fit();
     }
+    let kept = payload.len();
+    let unfit = fault.0.map(|why| if is_cut { format!("{why}; only the first {kept} bytes are kept") } else { why });
     let context = Context {
         source: source.unwrap_or_else(|| "redis".to_owned()),
         format: format.unwrap_or_else(|| "auto".to_owned()),
@@ -57,7 +67,7 @@ pub(super) fn read(entry: RawEntry, max_payload: u64, now_ms: i64) -> Read {
         source_ip,
     };
     let received_ms = timestamp_ms.and_then(|ms| ms.parse().ok()).unwrap_or(added_ms);
-    Read { context, received_ms, payload, unfit: fault.0 }
+    Read { context, received_ms, payload: payload.into(), unfit }
 }
 
 const DEVICE_ID: &str = "does not match [A-Za-z0-9_-]{1,64}";
@@ -103,7 +113,9 @@ fn added(id_ms: u64, now_ms: i64) -> i64 {
 
 /// The fields, by name.
 struct Fields {
-    payload: Bytes,
+    payload: Vec<u8>,
+    /// Whether `payload` is a beginning, because it would have become too long.
+    is_cut: bool,
     /// Those of [`NAMES`].
     rest: [Option<Vec<u8>>; NAMES.len()],
     fault: Fault,
@@ -112,17 +124,17 @@ struct Fields {
 const NAMES: [&str; 6] = ["source", "format", "topic", "device_id", "source_ip", "timestamp_ms"];
 
 impl Fields {
-    fn of(fields: Vec<Vec<u8>>) -> Self {
-        let mut found = Self { payload: Bytes::new(), rest: Default::default(), fault: Fault::default() };
+    fn of(fields: Vec<Vec<u8>>, max_payload: usize) -> Self {
+        let mut found = Self { payload: Vec::new(), is_cut: false, rest: Default::default(), fault: Fault::default() };
         if !fields.iter().step_by(2).any(|name| name == b"payload") {
             found.fault.note("the entry has no field `payload`".to_owned());
-            found.payload = whole(&fields).into();
+            (found.payload, found.is_cut) = whole(&fields, max_payload);
         }
         let (mut fields, mut has_payload) = (fields.into_iter(), false);
         // Fields of other names are not ours to judge.
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
             let twice = if name == b"payload" {
-                found.payload = value.into();
+                found.payload = value;
                 std::mem::replace(&mut has_payload, true)
             } else {
                 let known = NAMES.iter().position(|known| known.as_bytes() == name);
@@ -136,12 +148,34 @@ impl Fields {
     }
 }
 
-/// All of an entry's fields as JSON, for a dead letter: the entry itself goes.
-fn whole(fields: &[Vec<u8>]) -> Vec<u8> {
-    let fields: Vec<_> = fields.iter().map(|field| String::from_utf8_lossy(field)).collect();
-    let pairs: Vec<_> = fields.chunks(2).collect();
-    // Lists of texts are always JSON.
-    serde_json::to_vec(&pairs).unwrap_or_default()
+/// All of an entry's fields as JSON, for a dead letter: the entry itself goes. No more than the first `most` bytes, and
+/// whether that is not all: what has to be escaped becomes six times as long.
+fn whole(fields: &[Vec<u8>], most: usize) -> (Vec<u8>, bool) {
+    let mut first = First { kept: Vec::new(), most };
+    // Of a longer field nothing behind `most` could be kept: neither step makes anything shorter.
+    let text = |field: &Vec<u8>| String::from_utf8_lossy(&field[..field.len().min(most)]).into_owned();
+    let pairs = fields.chunks(2).map(|pair| pair.iter().map(text).collect::<Vec<_>>());
+    // Lists of texts are always JSON, so it can only be full.
+    let is_cut = serde_json::Serializer::new(&mut first).collect_seq(pairs).is_err();
+    (first.kept, is_cut)
+}
+
+/// Keeps the first `most` bytes, and fails at the next.
+struct First {
+    kept: Vec<u8>,
+    most: usize,
+}
+
+impl Write for First {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fits = bytes.len().min(self.most - self.kept.len());
+        self.kept.extend_from_slice(&bytes[..fits]);
+        Ok(fits)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Enough of a text to recognise it by.
@@ -209,8 +243,22 @@ mod tests {
         }
         let other = of(&[("payload", b"x"), ("topic", b"aurora/sensors/a/alerts"), ("device_id", b"b")]);
         assert_eq!(other.unfit.as_deref(), Some("`device_id` is `b`, but `topic` is of `a`"));
+    }
+
+    #[test]
+    fn of_what_is_too_long_only_the_beginning_is_kept_and_that_is_said() {
         let large = of(&[("payload", &[b'x'; 101])]);
-        assert!(large.unfit.is_some_and(|why| why.contains("raw.max_payload (100)")));
+        let said = "payload of 101 bytes is larger than raw.max_payload (100); only the first 100 bytes are kept";
+        assert_eq!((large.payload.len(), large.unfit.as_deref()), (100, Some(said)));
+        let also_wrong = of(&[("payload", &[b'x'; 101]), ("format", b"CEF")]);
+        let unfit = also_wrong.unfit.unwrap_or_default();
+        assert!(unfit.starts_with("`format`") && unfit.ends_with("only the first 100 bytes are kept"), "{unfit}");
+        assert_eq!(also_wrong.payload.len(), 100);
+        // Each byte is six of JSON.
+        let escaped = of(&[("data", &[1; 90]), ("more", b"x")]);
+        let said = "the entry has no field `payload`; only the first 100 bytes are kept";
+        assert_eq!(escaped.unfit.as_deref(), Some(said));
+        assert!(escaped.payload.len() == 100 && escaped.payload.starts_with(br#"[["data","\u0001"#), "{escaped:?}");
     }
 
     #[test]

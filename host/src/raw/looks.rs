@@ -7,18 +7,20 @@ use tokio::time::Instant;
 use super::{
     probe::other_groups,
     source::{Error, LOOKS, Source},
+    window::Seen,
 };
 use crate::{
-    broker::redis_streams::{Pending, RawEntry, RawStream},
+    broker::redis_streams::{Pending, RawEntry, RawStream, Taken},
     event::{EntryId, Intake},
 };
-
-/// Pending entries looked at in one step.
-const PAGE: usize = 1000;
 
 /// How long a suspect is alone. One that ends the host does so at once; one that a guest puts off must not hold up the
 /// others.
 const ALONE: Duration = Duration::from_secs(1);
+
+/// A settled entry is on its way to Redis for so many times `raw.stale` at the most. Taking it again does no harm: whoever
+/// comes second is a repetition.
+const OVERDUE: u32 = 10;
 
 impl<I: Intake> Source<I> {
     /// Looks at all that is pending: says what is in good hands, takes over what is in nobody's, and begins to take what
@@ -26,27 +28,39 @@ impl<I: Intake> Source<I> {
     pub(super) async fn look(&mut self, stream: &mut RawStream) -> Result<(), Error> {
         let every = (self.config.stale / 4).clamp(LOOKS.0, LOOKS.1);
         self.look_at = Instant::now() + every;
-        let (mut after, mut held) = (None, Vec::new());
+        let (mut after, mut overdue) = (None, 0);
         self.window.begin_look();
         loop {
-            let page = stream.mine(after, PAGE).await?;
-            // What settled meanwhile is on the page and not pending any more.
+            // Before Redis is asked: what settles while it answers is on the page and not pending any more.
             self.enter();
+            let page = stream.mine(after, RawStream::PAGE).await?;
+            let mut held = Vec::new();
             for pending in &page {
-                if !self.window.see(pending.id) {
-                    self.sweep = self.sweep.or(Some(None));
-                } else if pending.idle >= every {
-                    held.push(pending.id);
+                match self.window.see(pending.id, Instant::now(), self.config.stale * OVERDUE) {
+                    Seen::InHand if pending.idle >= every => held.push(pending.id),
+                    Seen::InHand => {}
+                    Seen::Left => self.sweep = self.sweep.or(Some(None)),
+                    Seen::Overdue => {
+                        overdue += 1;
+                        self.sweep = self.sweep.or(Some(None));
+                    }
                 }
             }
+            if !held.is_empty() {
+                let deleted = stream.hold(&held, every).await?;
+                self.tell_deleted(deleted);
+            }
             after = page.last().map(|pending| pending.id);
-            if page.len() < PAGE {
+            if page.len() < RawStream::PAGE {
                 break;
             }
         }
         self.window.end_look();
-        for held in held.chunks(PAGE) {
-            stream.hold(held, every).await?;
+        if overdue > 0 {
+            tracing::warn!(
+                entries = overdue,
+                "entries that were settled long ago are pending still, they are taken again: was a record of the spool damaged?"
+            );
         }
         self.take_over(stream).await?;
         let standing = stream.standing().await?;
@@ -84,15 +98,19 @@ impl<I: Intake> Source<I> {
             tracing::info!(entries = claimed, "took over entries that nobody has settled for raw.stale");
             self.sweep = Some(None);
         }
-        if deleted > 0 {
-            self.metrics.raw_deleted.inc_by(deleted as u64);
+        self.tell_deleted(deleted);
+        Ok(())
+    }
+
+    fn tell_deleted(&self, entries: usize) {
+        if entries > 0 {
+            self.metrics.raw_deleted.inc_by(entries as u64);
             tracing::error!(
-                entries = deleted,
+                entries,
                 stream = self.key,
                 "entries were deleted before they were stored: who trims this stream?"
             );
         }
-        Ok(())
     }
 
     /// Takes some of the entries behind `after` that are pending with us and not in hand. Returns where to go on.
@@ -102,9 +120,9 @@ impl<I: Intake> Source<I> {
         after: Option<EntryId>,
         room: usize,
     ) -> Result<Option<Option<EntryId>>, Error> {
-        let page = stream.mine(after, PAGE).await?;
+        let page = stream.mine(after, RawStream::PAGE).await?;
         self.enter();
-        let end = page.last().filter(|_| page.len() == PAGE).map(|last| Some(last.id));
+        let end = page.last().filter(|_| page.len() == RawStream::PAGE).map(|last| Some(last.id));
         let left: Vec<Pending> = page.into_iter().filter(|pending| !self.window.knows(pending.id)).collect();
         let Some(first) = left.first() else { return Ok(end) };
         let is_suspect = |pending: &Pending| pending.deliveries >= self.config.max_deliveries.saturating_sub(1).min(2);
@@ -117,7 +135,8 @@ impl<I: Intake> Source<I> {
         };
         let counts: HashMap<EntryId, u64> = run.iter().map(|pending| (pending.id, pending.deliveries)).collect();
         let ids: Vec<EntryId> = run.iter().map(|pending| pending.id).collect();
-        let entries = stream.take(&ids).await?;
+        let Taken { entries, deleted } = stream.take(&ids).await?;
+        self.tell_deleted(deleted);
         self.metrics.raw_redelivered.inc_by(entries.len() as u64);
         let counted = |entry: RawEntry| {
             let before = counts.get(&entry.id).copied().unwrap_or_default();

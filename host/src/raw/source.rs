@@ -44,8 +44,6 @@ pub struct Source<I> {
     pub(super) look_at: Instant,
     /// Pending entries that are not in hand are being taken, from behind this one on.
     pub(super) sweep: Option<Option<EntryId>>,
-    /// Payload of an entry, by the last ones: what a read may bring is judged by it.
-    mean: usize,
     /// Whether the group was found or made before.
     opened: bool,
     pub(super) told_of_groups: bool,
@@ -54,8 +52,8 @@ pub struct Source<I> {
 /// Most entries of one read.
 const MOST: usize = 512;
 
-/// Settled entries remembered before they are looked after early.
-const REMEMBERED: usize = 1 << 16;
+/// Entries settled since the last look before the next one is due: until then Redis might have each of them pending.
+const FRESH: usize = 1 << 16;
 
 /// A look is taken at least so often, and not more often than the other.
 pub(super) const LOOKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -89,7 +87,6 @@ impl<I: Intake> Source<I> {
         stop: Stop,
     ) -> Self {
         Self {
-            mean: as_usize(config.max_payload.as_u64()),
             config,
             key,
             consumer,
@@ -155,9 +152,9 @@ impl<I: Intake> Source<I> {
         let mut stream = self.open().await?;
         loop {
             self.enter();
-            if Instant::now() >= self.look_at {
+            if Instant::now() >= self.look_at || self.window.fresh() > FRESH {
+                // It may take longer than it is until the next one, so something is read before that in any case.
                 self.look(&mut stream).await?;
-                continue;
             }
             let Some(room) = self.room() else {
                 self.pause(self.look_at, |source| source.room().is_some()).await;
@@ -207,18 +204,18 @@ impl<I: Intake> Source<I> {
                 }
             }
         }
-        if self.window.remembered() > REMEMBERED {
-            self.look_at = self.look_at.min(Instant::now() + LOOKS.0);
-        }
         self.metrics.raw_in_flight.set(self.window.in_flight() as i64);
     }
 
-    /// How many entries may be read now.
+    /// How many entries may be read now. Nobody knows how large they are, so each is taken for one of the largest.
     pub(super) fn room(&self) -> Option<usize> {
-        let places = self.config.max_in_flight.checked_sub(self.window.in_flight()).filter(|places| *places > 0)?;
+        // What is kept on disk counts: while the spool is emptied it is the fuller the more is read.
+        let taken = self.window.in_flight() + self.window.kept();
+        let places = self.config.max_in_flight.checked_sub(taken).filter(|places| *places > 0)?;
         let most = as_usize(self.config.max_in_flight_bytes.as_u64());
         let bytes = most.checked_sub(self.window.bytes()).filter(|bytes| *bytes > 0)?;
-        Some((bytes / self.mean.max(1)).clamp(1, places.min(MOST)))
+        let each = as_usize(self.config.max_payload.as_u64());
+        Some((bytes / each.max(1)).clamp(1, places.min(MOST)))
     }
 
     /// Enters what settles, until `until` or until it is `enough`.
@@ -270,15 +267,19 @@ impl<I: Intake> Source<I> {
         source.received.inc_by(entries.len() as u64);
         for (entry, before) in entries {
             let id = entry.id;
-            let mut read = entry::read(entry, self.config.max_payload.as_u64(), now);
+            let mut read = entry::read(entry, as_usize(self.config.max_payload.as_u64()), now);
             if before >= self.config.max_deliveries {
-                read.unfit = Some(format!(
+                let poison = format!(
                     "delivered {before} times and never settled, so it may be what ends the host (raw.max_deliveries is {})",
                     self.config.max_deliveries
-                ));
+                );
+                // Also where it is cut, which has to be said.
+                read.unfit = Some(match read.unfit {
+                    None => poison,
+                    Some(also) => format!("{poison}; {also}"),
+                });
             }
             let size = read.payload.len();
-            self.mean = (3 * self.mean + size) / 4;
             let intake = &self.intake;
             let (context, lane) = self.origins.get(read.context, |context| intake.lane_of(context));
             let lane = lane % lanes.len();
@@ -310,15 +311,15 @@ impl<I: Intake> Source<I> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Gives back what is left, over a connection of its own: the other one may still wait for entries. Returns how much
-    /// that is.
+    /// Gives back what is left, over a connection of its own: the other one may still wait for entries. What is settled is
+    /// not left: it waits on our disk, and somebody else would do it all over again. Returns how much that is.
     async fn give_back(&mut self) -> usize {
         let left = self.window.in_flight();
         let Reach { redis, timeout: patience, .. } = self.reach.clone();
         let given = async {
             let group = &self.config.group;
             let (mut stream, _) = RawStream::open(&redis, &self.key, group, &self.consumer, patience).await?;
-            stream.give_back(self.config.stale).await
+            stream.give_back(self.config.stale, |entry| !self.window.is_settled(entry)).await
         };
         match timeout(GOODBYE, given).await {
             Ok(Ok(given)) => given,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::{Fsync, PATIENCE, Place, Redis, Site, hostile_guest};
+use redis::AsyncCommands as _;
 
-use super::{Collector, READING, exactly, plan, stored};
+use super::{Collector, RAW, READING, exactly, plan, stored};
 
 /// Every step of the daemon towards Redis takes a moment, so that it can be killed in the middle.
 fn slow(site: &Site) -> Result<()> {
@@ -179,6 +180,35 @@ async fn what_was_in_flight_beside_a_poison_entry_is_not_taken_for_poison() -> R
     site.kill_daemon()?;
     let counts: Vec<usize> = collector.pending().await?.iter().map(|(_, times)| *times).collect();
     assert_eq!(counts.last(), Some(&2), "{counts:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn entries_that_somebody_deletes_while_they_are_pending_are_counted() -> Result<()> {
+    const DELETED: &str = "aurora_raw_deleted_total";
+    let guest = hostile_guest()?;
+    let mut site = plan().guest("normalize", &guest).guest("route", &guest).start().await?;
+    let mut collector = Collector::of(&site).await?;
+    let mut entries = Vec::new();
+    for _ in 0..3 {
+        entries.push(collector.add(&[("payload", "normalize wait")]).await?);
+    }
+    site.series_of("aurora_raw_in_flight", 3.0).await?;
+    site.kill_daemon()?;
+    let _: usize = collector.0.xdel(RAW, &entries[..1]).await?;
+    site.start_daemon().await?;
+    site.series_of(DELETED, 1.0).await?;
+    site.series_of("aurora_raw_in_flight", 2.0).await?;
+    assert!(site.log().contains("who trims this stream"), "{}", site.log());
+    // Also those in flight: a sign of life is the end of an entry that is not in its stream any more.
+    site.kill_daemon()?;
+    site.set("raw.stale", "1s");
+    site.start_daemon().await?;
+    site.series_of("aurora_raw_in_flight", 2.0).await?;
+    let _: usize = collector.0.xdel(RAW, &entries[1..2]).await?;
+    site.series_of(DELETED, 1.0).await?;
+    assert_eq!(collector.left().await?, (1, 1));
+    assert_eq!(site.scrape().await?.get(DELETED)?, 1.0);
     Ok(())
 }
 

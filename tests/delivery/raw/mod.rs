@@ -2,6 +2,7 @@
 //! once, whoever dies, and nothing is left in the stream.
 
 mod deaths;
+mod spooled;
 
 use anyhow::{Context as _, Result, ensure};
 use harness::{Plan, Site, hostile_guest};
@@ -113,14 +114,16 @@ async fn entries_stay_in_their_stream_where_that_is_wanted() -> Result<()> {
 async fn malformed_entries_become_dead_letters_with_their_reason_and_hold_up_nobody() -> Result<()> {
     let site = plan().set("raw.max_payload", 100).start().await?;
     let mut collector = Collector::of(&site).await?;
-    let large = "x".repeat(101);
-    let cases: [(&[(&str, &str)], &str); 6] = [
+    let (large, escaped) = ("x".repeat(101), "\x01".repeat(90));
+    let cases: [(&[(&str, &str)], &str); 7] = [
         (&[("data", "{}"), ("source", "zeek")], "no field `payload`"),
         (&[("payload", "{}"), ("device_id", "a.b")], "`device_id`"),
         (&[("payload", "{}"), ("topic", "aurora/sensors/+/alerts")], "device id"),
         (&[("payload", "{}"), ("timestamp_ms", "yesterday")], "`timestamp_ms`"),
         (&[("payload", "{}"), ("source_ip", "localhost")], "`source_ip`"),
         (&[("payload", &large)], "raw.max_payload"),
+        // Six times as long where it is kept whole, as JSON.
+        (&[("data", &escaped)], "no field `payload`; only the first 100 bytes are kept"),
     ];
     for (fields, _) in cases {
         collector.add(fields).await?;
@@ -145,22 +148,64 @@ async fn malformed_entries_become_dead_letters_with_their_reason_and_hold_up_nob
     // Not by position: their sources differ, so they may have been in different lanes.
     let whole = r#"[["data","{}"],["source","zeek"]]"#;
     assert!(letters.iter().any(|letter| letter.text("payload") == whole), "{letters:?}");
+    let cut: Vec<_> = letters.iter().filter(|letter| letter.text("reason").contains("first 100 bytes")).collect();
+    assert_eq!(cut.iter().map(|letter| letter.fields["payload"].len()).collect::<Vec<_>>(), [100, 100]);
     assert_eq!(stored(&site).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_read_brings_no_more_bytes_than_there_is_room_for() -> Result<()> {
+    const LARGE: usize = 100 << 10;
+    let guest = hostile_guest()?;
+    let plan = plan().guest("normalize", &guest).guest("route", &guest);
+    let site = plan.set("raw.max_payload", LARGE as i64).set("raw.max_in_flight_bytes", "1MiB").start().await?;
+    let mut collector = Collector::of(&site).await?;
+    // Small ones say nothing of those behind them.
+    for number in 0..50 {
+        collector.add(&[("payload", &format!("share {number}"))]).await?;
+    }
+    exactly(&site, &mut collector, 50).await?;
+    let deed = "normalize wait ";
+    let large = format!("{deed}{}", "x".repeat(LARGE - deed.len()));
+    // All at once, so that one read could bring them all.
+    let mut pipeline = redis::pipe();
+    pipeline.atomic();
+    for _ in 0..100 {
+        pipeline.xadd(RAW, "*", &[("payload", &large)]).ignore();
+    }
+    pipeline.exec_async(&mut collector.0).await?;
+    site.series_of("aurora_raw_in_flight", 11.0).await?;
+    // Ten fit, and one goes beyond.
+    assert_eq!(collector.pending().await?.len(), 11);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_entry_that_the_guest_puts_off_is_tried_again_and_then_kept() -> Result<()> {
     let guest = hostile_guest()?;
-    let plan = plan().guest("normalize", &guest).guest("route", &guest).set("lanes.retries", 2);
-    let site = plan.start().await?;
+    let plan = plan().guest("normalize", &guest).guest("route", &guest).set("lanes.retries", 1000);
+    let mut site = plan.start().await?;
     let mut collector = Collector::of(&site).await?;
     collector.add(&[("payload", "normalize retry")]).await?;
     collector.add(&[("payload", "share")]).await?;
+    site.series_of("aurora_stage_retried_total{stage=\"normalize\"}", 2.0).await?;
+    site.wait_until("the other one stored", async || {
+        let left = collector.left().await?;
+        ensure!(left == (1, 1), "{left:?}");
+        Ok(())
+    })
+    .await?;
+    // However often the guest is asked, it was delivered once.
+    assert_eq!(collector.pending().await?, [("aurora-rust-core".to_owned(), 1)]);
+    assert!(site.stream("aurora:dead_letter").await?.is_empty());
+    site.kill_daemon()?;
+    site.set("lanes.retries", 2);
+    site.start_daemon().await?;
     exactly(&site, &mut collector, 1).await?;
     let letters = site.stream("aurora:dead_letter").await?;
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].text("stage"), "normalize");
+    assert_eq!((letters[0].text("stage"), letters[0].text("attempts")), ("normalize".into(), "3".into()));
     Ok(())
 }
 

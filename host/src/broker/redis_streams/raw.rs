@@ -1,6 +1,8 @@
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use redis::{AsyncTypedCommands, Cmd, RedisResult, aio::MultiplexedConnection, streams::StreamInfoGroup};
+use redis::{
+    AsyncTypedCommands, Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection, streams::StreamInfoGroup,
+};
 
 use super::{Pool, PoolError};
 use crate::event::EntryId;
@@ -34,6 +36,15 @@ pub struct Pending {
     pub deliveries: u64,
 }
 
+/// Entries that were delivered once more.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// In order.
+    pub entries: Vec<RawEntry>,
+    /// Entries that were deleted from the stream before anybody stored them.
+    pub deleted: usize,
+}
+
 /// What was taken over from consumers that have gone away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
@@ -59,10 +70,10 @@ pub struct Standing {
 /// Longest wait for new entries. Redis answers empty after it.
 const BLOCK: Duration = Duration::from_secs(1);
 
-/// Most entries that one `XAUTOCLAIM` takes over.
-const CLAIM: usize = 1000;
-
 impl RawStream {
+    /// Most entries that are looked at or taken over in one step.
+    pub const PAGE: usize = 1000;
+
     /// Opens `stream` as `consumer` of `group`, and makes both if they are missing, the group from the beginning of the
     /// stream. Says whether it made the group.
     ///
@@ -105,34 +116,57 @@ impl RawStream {
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn mine(&mut self, after: Option<EntryId>, most: usize) -> RedisResult<Vec<Pending>> {
-        let mut command = self.of_group("XPENDING");
-        command.arg(after.map_or_else(|| "-".to_owned(), |after| format!("({after}"))).arg("+").arg(most);
-        command.arg(&self.consumer);
-        let reply: Vec<(String, String, u64, u64)> = command.query_async(&mut self.connection).await?;
-        let pending = |(entry, _, idle, deliveries): (String, String, _, _)| {
-            Ok(Pending { id: id(&entry)?, idle: Duration::from_millis(idle), deliveries })
-        };
+        let after = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let reply: Vec<PendingReply> = self.mine_between(&after, "+", most).query_async(&mut self.connection).await?;
         reply.into_iter().map(pending).collect()
     }
 
-    /// Has entries delivered to this consumer once more, which counts as one more delivery of each. Those that are not
-    /// pending any more are left out.
+    /// Has entries out of one answer of [`mine`](Self::mine) delivered to this consumer once more, which counts as one
+    /// more delivery of each. Those that are not pending any more are left out.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
-    pub async fn take(&mut self, entries: &[EntryId]) -> RedisResult<Vec<RawEntry>> {
-        let reply: Vec<Fields> = self.claim(Duration::ZERO, entries).query_async(&mut self.connection).await?;
-        reply.into_iter().filter_map(entry).collect()
+    pub async fn take(&mut self, ids: &[EntryId]) -> RedisResult<Taken> {
+        let claim = self.claim(Duration::ZERO, ids);
+        let (mut gone, reply): (_, Vec<Fields>) = self.claim_of_mine(claim, Duration::ZERO, ids).await?;
+        let entries: Vec<RawEntry> = reply.into_iter().filter_map(entry).collect::<RedisResult<_>>()?;
+        entries.iter().for_each(|entry| _ = gone.remove(&entry.id));
+        Ok(Taken { entries, deleted: gone.len() })
     }
 
-    /// Says that entries which have been pending for `idle` are in good hands, so that nobody takes them over. This
-    /// counts as no delivery.
+    /// Says that entries out of one answer of [`mine`](Self::mine), which have been pending for `idle`, are in good hands,
+    /// so that nobody takes them over. This counts as no delivery. Returns how many of them were deleted from the stream
+    /// before anybody stored them: they are not pending any more, so nobody will.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
-    pub async fn hold(&mut self, entries: &[EntryId], idle: Duration) -> RedisResult<()> {
-        let mut command = self.claim(idle, entries);
-        command.arg("JUSTID").exec_async(&mut self.connection).await
+    pub async fn hold(&mut self, ids: &[EntryId], idle: Duration) -> RedisResult<usize> {
+        let mut claim = self.claim(idle, ids);
+        claim.arg("JUSTID");
+        let (mut gone, held): (_, Vec<String>) = self.claim_of_mine(claim, idle, ids).await?;
+        for held in held {
+            gone.remove(&id(&held)?);
+        }
+        Ok(gone.len())
+    }
+
+    /// Sends `claim`, of `ids` that have been pending for `idle`. Returns those that were pending with us when it was
+    /// carried out, with its answer: what is missing in that was deleted from the stream, for then `XCLAIM` forgets it
+    /// without a word. Both in one step, so that nobody settles an entry in between.
+    async fn claim_of_mine<T: FromRedisValue>(
+        &mut self,
+        claim: Cmd,
+        idle: Duration,
+        ids: &[EntryId],
+    ) -> RedisResult<(HashSet<EntryId>, T)> {
+        let (first, last) = (ids.iter().min(), ids.iter().max());
+        let [first, last] = [first, last].map(|end| end.map(EntryId::to_string).unwrap_or_default());
+        let mut step = redis::pipe();
+        step.atomic().add_command(self.mine_between(&first, &last, Self::PAGE)).add_command(claim);
+        let (mine, claimed): (Vec<PendingReply>, T) = step.query_async(&mut self.connection).await?;
+        let mine: RedisResult<Vec<Pending>> = mine.into_iter().map(pending).collect();
+        let claimable: HashSet<_> = mine?.iter().filter(|mine| mine.idle >= idle).map(|mine| mine.id).collect();
+        Ok((ids.iter().copied().filter(|id| claimable.contains(id)).collect(), claimed))
     }
 
     /// Takes over what is pending for `stale` with any consumer, from `from` on. This counts as no delivery; the
@@ -144,7 +178,7 @@ impl RawStream {
         let mut command = self.of_group("XAUTOCLAIM");
         command.arg(&self.consumer).arg(stale.as_millis() as u64);
         command.arg(from.map_or_else(|| "0-0".to_owned(), |from| from.to_string()));
-        command.arg("COUNT").arg(CLAIM).arg("JUSTID");
+        command.arg("COUNT").arg(Self::PAGE).arg("JUSTID");
         let reply: (String, Vec<String>, Vec<String>) = command.query_async(&mut self.connection).await?;
         let (next, entries, deleted) = reply;
         let next = Some(id(&next)?).filter(|next| *next != EntryId { ms: 0, sequence: 0 });
@@ -152,16 +186,17 @@ impl RawStream {
         Ok(Claimed { entries: entries?, deleted: deleted.len(), next })
     }
 
-    /// Gives back all that is pending with this consumer: the next one to look, whoever it is, finds it idle for `stale`,
-    /// and the delivery that we took does not count. Returns how many there were.
+    /// Gives back what is pending with this consumer, all that `is_left`: the next one to look, whoever it is, finds it
+    /// idle for `stale`, and the delivery that we took does not count. Returns how many there were.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses; then it becomes stale by itself.
-    pub async fn give_back(&mut self, stale: Duration) -> RedisResult<usize> {
-        const PAGE: usize = 1000;
+    pub async fn give_back(&mut self, stale: Duration, is_left: impl Fn(EntryId) -> bool) -> RedisResult<usize> {
         let (mut after, mut count) = (None, 0);
         loop {
-            let page = self.mine(after, PAGE).await?;
+            let mut page = self.mine(after, Self::PAGE).await?;
+            after = page.last().filter(|_| page.len() == Self::PAGE).map(|pending| pending.id);
+            page.retain(|pending| is_left(pending.id));
             let mut pipeline = redis::pipe();
             for alike in page.chunk_by(|a, b| a.deliveries == b.deliveries) {
                 let ids: Vec<_> = alike.iter().map(|pending| pending.id).collect();
@@ -174,8 +209,7 @@ impl RawStream {
                 pipeline.exec_async(&mut self.connection).await?;
             }
             count += page.len();
-            after = page.last().map(|pending| pending.id);
-            if page.len() < PAGE {
+            if after.is_none() {
                 return Ok(count);
             }
         }
@@ -198,6 +232,12 @@ impl RawStream {
     /// If Redis cannot be reached or refuses.
     pub async fn len(&mut self) -> RedisResult<usize> {
         self.connection.xlen(&self.stream).await
+    }
+
+    fn mine_between(&self, first: &str, last: &str, most: usize) -> Cmd {
+        let mut command = self.of_group("XPENDING");
+        command.arg(first).arg(last).arg(most).arg(&self.consumer);
+        command
     }
 
     fn of_group(&self, command: &str) -> Cmd {
@@ -237,6 +277,13 @@ type Fields = (String, Option<Vec<Vec<u8>>>);
 
 /// A stream with its entries.
 type Stream = (Vec<u8>, Vec<Fields>);
+
+/// A pending entry, its consumer, milliseconds since its last delivery, and the number of its deliveries.
+type PendingReply = (String, String, u64, u64);
+
+fn pending((entry, _, idle, deliveries): PendingReply) -> RedisResult<Pending> {
+    Ok(Pending { id: id(&entry)?, idle: Duration::from_millis(idle), deliveries })
+}
 
 fn entry((entry, fields): Fields) -> Option<RedisResult<RawEntry>> {
     fields.map(|fields| Ok(RawEntry { id: id(&entry)?, fields }))

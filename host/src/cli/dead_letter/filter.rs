@@ -16,19 +16,19 @@ pub(super) struct Filter {
     #[arg(long, value_parser = stages())]
     stage: Option<String>,
     /// Text that the reason contains, in capitals or not.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text)]
     reason: Option<String>,
     /// Origin.
-    #[arg(long)]
+    #[arg(long, value_parser = text)]
     source: Option<String>,
     /// Device id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = text)]
     device: Option<String>,
     /// Topic or topic filter (with + and #); of stage relay, the subject.
-    #[arg(long)]
+    #[arg(long, value_parser = text)]
     topic: Option<String>,
     /// Digest of the guest that had it, or its beginning.
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
     guest: Option<String>,
     /// What became of the event nonetheless.
     #[arg(long, value_parser = effects())]
@@ -47,6 +47,24 @@ fn stages() -> PossibleValuesParser {
 
 fn effects() -> PossibleValuesParser {
     PossibleValuesParser::new([Effect::NotPublished, Effect::DefaultRoute, Effect::NotShared].map(Effect::as_str))
+}
+
+/// A filter that says nothing is a slip, such as a variable of a script that is not set. Some would be true of every
+/// letter, and `discard --reason "" --yes` would leave none.
+fn text(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it says nothing; leave the filter out, or use --all for all letters".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// The beginning of a digest, with or without its algorithm, which says as little as nothing.
+fn digest(digest: &str) -> Result<String, String> {
+    text(bare(digest)).map(|_| digest.to_owned())
+}
+
+fn bare(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
 }
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -79,8 +97,7 @@ impl Filter {
         let contains = |wanted: &Option<String>, text: &str| {
             wanted.as_ref().is_none_or(|wanted| text.to_lowercase().contains(&wanted.to_lowercase()))
         };
-        let digest = letter.guest.strip_prefix("sha256:").unwrap_or(&letter.guest);
-        let guest = self.guest.as_ref().map(|guest| guest.strip_prefix("sha256:").unwrap_or(guest));
+        let (digest, guest) = (bare(&letter.guest), self.guest.as_deref().map(bare));
         let topic = letter.context.topic.as_deref().unwrap_or_default();
         is(&self.stage, &letter.stage)
             && contains(&self.reason, &letter.reason)
@@ -153,6 +170,23 @@ mod tests {
         for filter in others {
             assert!(!filter.takes(&letter()), "{filter:?}");
         }
+    }
+
+    #[test]
+    fn a_filter_that_says_nothing_is_refused() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            filter: Filter,
+        }
+        let parse = |name: &str, value: &str| <Line as clap::Parser>::try_parse_from(["line", name, value]);
+        for name in
+            ["--stage", "--reason", "--source", "--device", "--topic", "--guest", "--effect", "--since", "--until"]
+        {
+            assert!(parse(name, "").is_err() && parse(name, " ").is_err(), "{name}");
+        }
+        assert!(parse("--guest", "sha256:").is_err() && parse("--guest", "sha256:a").is_ok());
+        assert!(parse("--reason", " of ").is_ok_and(|line| line.filter.reason.as_deref() == Some(" of ")));
     }
 
     #[test]
