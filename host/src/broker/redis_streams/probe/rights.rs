@@ -107,7 +107,7 @@ fn filled(command: &str, key: &str) -> Cmd {
 /// Command and sub-command.
 fn name(command: &str) -> String {
     let words = if ["SCRIPT", "XGROUP", "XINFO"].iter().any(|first| command.starts_with(first)) { 2 } else { 1 };
-    command.split(' ').take(words).collect::<Vec<_>>().join(" ")
+    command.split(' ').take(words).collect::<Vec<_>>().join(" ").to_uppercase()
 }
 
 /// What was refused, and in what words.
