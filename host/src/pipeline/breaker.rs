@@ -117,7 +117,7 @@ impl Breaker {
         }
     }
 
-    /// Another guest, and nothing known of it.
+    /// As at the start: another guest, or nobody to be compared with any more.
     pub(super) fn reset(&mut self) {
         self.window = Window::new(self.config.window);
         self.last = None;

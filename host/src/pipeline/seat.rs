@@ -70,7 +70,7 @@ impl<W: World> Seat<W> {
         let (guest, term) = match self.slot.turn(Instant::now()) {
             Turn::Present(guest, term) => (guest, term),
             Turn::Instead(instead) => {
-                self.ask_instead(instead, iter::once(0..all).collect(), all, &mut call, &mut rulings);
+                self.ask_instead(instead, iter::once(0..all).collect(), false, all, &mut call, &mut rulings);
                 return rulings;
             }
         };
@@ -96,17 +96,18 @@ impl<W: World> Seat<W> {
             rulings.push(Ruling { range, guest: Arc::clone(guest.digest_text()), answer });
         }
         if let Some(instead) = instead.filter(|_| !again.is_empty()) {
-            self.ask_instead(instead, again, all, &mut call, &mut rulings);
+            self.ask_instead(instead, again, true, all, &mut call, &mut rulings);
             rulings.sort_by_key(|ruling| ruling.range.start);
         }
         rulings
     }
 
-    /// Asks whoever decides in place of the present guest.
+    /// Asks whoever decides in place of the present guest: about a batch, or the `leftovers` of one.
     fn ask_instead<T>(
         &mut self,
         instead: Instead<W>,
         ranges: Vec<Range<usize>>,
+        leftovers: bool,
         all: usize,
         call: &mut impl FnMut(&mut Caller<W>, Range<usize>, Duration) -> Result<T, Fault>,
         rulings: &mut Vec<Ruling<T>>,
@@ -129,7 +130,7 @@ impl<W: World> Seat<W> {
                 rulings.push(Ruling { range, guest: Arc::clone(guest.digest_text()), answer });
             }
         }
-        self.slot.report_stand_in(&guest, &stint.tally);
+        self.slot.report_stand_in(&guest, &stint.tally, leftovers, Instant::now());
     }
 
     fn search<T>(

@@ -51,8 +51,9 @@ struct Inner<W: World> {
     proof: Proof,
     /// Another one that has, and may stand in.
     last_good: Option<Arc<Guest<W>>>,
-    /// How the last good one does while it stands in, and whether it was found to do no better.
+    /// How the last good one does while it stands in.
     standing_in: Window,
+    /// It was found to do no better, so the present one decides whatever it can. Until a swap.
     unfit: bool,
     breaker: Breaker,
     /// Why the present one is not what the configuration names.
@@ -186,12 +187,13 @@ impl<W: World> Slot<W> {
         inner.instead()
     }
 
-    /// Takes in how a batch of the last good guest went.
-    pub(super) fn report_stand_in(&self, guest: &Arc<Guest<W>>, tally: &Tally) {
+    /// Takes in how the last good guest did on a batch, or on the `leftovers` of the present one. Those are no sample of
+    /// what comes, but the very events that a guest has failed on: they speak for it and never against it.
+    pub(super) fn report_stand_in(&self, guest: &Arc<Guest<W>>, tally: &Tally, leftovers: bool, now: Instant) {
         self.metrics.last_good_events.inc_by((tally.events - tally.faults) as u64);
         let (Some(watch), mut inner) = (&self.watch, self.lock()) else { return };
-        let same = inner.stand_in().is_some_and(|known| Arc::ptr_eq(&known, guest));
-        if !same {
+        let stands_in = inner.instead().and_then(|instead| instead.guest);
+        if leftovers || !stands_in.is_some_and(|known| Arc::ptr_eq(&known, guest)) {
             return;
         }
         inner.standing_in.add(tally);
@@ -199,7 +201,9 @@ impl<W: World> Slot<W> {
             inner.unfit = true;
             let details = format!("{} {} fails as well: {}", W::STAGE, guest.digest_text(), tally.last);
             watch.witness.audit.record("guest-last-good-unfit", details);
-            self.show(&inner);
+            // The events are at fault more than the guests. With the breaker open nobody would decide the good ones.
+            inner.breaker.reset();
+            self.tell(&mut inner, now);
         }
     }
 
@@ -220,7 +224,6 @@ impl<W: World> Slot<W> {
         match inner.breaker.state() {
             State::Closed => {
                 inner.standing_in = Window::new(config.window);
-                inner.unfit = false;
                 witness.audit.record("breaker-close", format!("{stage} {digest} decides again"));
             }
             State::Open { until, reason } => {
