@@ -164,6 +164,22 @@ fn one_poison_event_in_a_thousand_never_opens_a_breaker() -> Result<()> {
 }
 
 #[test]
+fn a_search_that_clears_most_is_given_up_in_the_end_and_opens_nothing() -> Result<()> {
+    let mut bench = Bench::new(|config| config.guests.normalize.deadline = Duration::from_millis(4))?;
+    // Each culprit costs several deadlines, however short, so a hundred are over long before the last of them.
+    let lines: Vec<_> = (0..4096).map(|i| if i % 10 == 3 { "normalize spin" } else { "plain" }).collect();
+    let decided = bench.decide(lines.iter().copied());
+    let not_reached =
+        decided.dead_letters.iter().filter(|letter| letter.reason.contains("before it was reached")).count();
+    assert!(not_reached > 0, "the search went to its end");
+    assert_eq!(titles(&decided).len() + decided.dead_letters.len(), 4096);
+    assert!(titles(&decided).len() > decided.dead_letters.len() - not_reached, "mostly culprits");
+    assert_eq!(bench.state(Stage::Normalize), 0, "{}", bench.degraded("normalize"));
+    assert!(bench.decide(["plain"; 8]).dead_letters.is_empty());
+    Ok(())
+}
+
+#[test]
 fn the_guest_decides_again_when_it_copes_with_a_batch() -> Result<()> {
     let mut bench = Bench::new(|_| {})?;
     bench.decide(["route trap"; 256]);

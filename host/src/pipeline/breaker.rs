@@ -1,9 +1,9 @@
 //! When a guest is no longer called. A poison event costs itself and says nothing of the guest; a guest that fails on
-//! most of what it is asked, or whose faults cannot be traced to single events in bounded time, is the culprit itself.
+//! most of what it is asked is the culprit itself.
 //!
 //! | state | the guest | ends |
 //! |---|---|---|
-//! | closed | decides | too many of the last events at fault, or a search given up: open |
+//! | closed | decides | too many of the last events at fault, or most of those that a search got to before it was given up: open |
 //! | open | is not called | after a wait, by the next batch: half-open |
 //! | half-open | is tried on that one batch | it copes: closed; else open, for twice as long |
 //!
@@ -28,6 +28,19 @@ pub(super) struct Tally {
     pub given_up: bool,
     /// The last fault, for a person.
     pub last: String,
+}
+
+impl Tally {
+    /// Whether it says by itself that the guest is at fault. A search that was given up after it had cleared most of
+    /// what it got to only says that the culprits were costly.
+    pub(super) fn condemns(&self) -> bool {
+        self.given_up && self.mostly_bad()
+    }
+
+    /// Whether more events were blamed than cleared.
+    pub(super) fn mostly_bad(&self) -> bool {
+        self.faults > self.events - self.faults
+    }
 }
 
 /// Where a breaker stands.
@@ -93,7 +106,7 @@ impl Breaker {
         match self.state {
             State::Closed => {
                 self.window.add(tally);
-                if tally.given_up || self.window.fails(ratio) {
+                if tally.condemns() || self.window.fails(ratio) {
                     let reason = self.window.reason(tally);
                     // What failed again soon after its trial waits on from where it was.
                     let wait = match self.last {
@@ -103,7 +116,7 @@ impl Breaker {
                     self.open(wait, reason, now);
                 }
             }
-            State::HalfOpen { .. } if tally.given_up || tally.faults as f64 >= ratio * tally.events as f64 => {
+            State::HalfOpen { .. } if tally.condemns() || tally.faults as f64 >= ratio * tally.events as f64 => {
                 let wait = self.last.map_or(self.config.wait, |(last, _)| last * 2);
                 let reason = format!("its trial failed: {}", batch_reason(tally));
                 self.open(wait, reason, now);
@@ -169,7 +182,7 @@ impl Window {
     }
 
     fn reason(&self, tally: &Tally) -> String {
-        if tally.given_up {
+        if tally.condemns() {
             return batch_reason(tally);
         }
         format!("{} of the last {} events failed, the last one: {}", self.faults, self.events, tally.last)
@@ -290,9 +303,20 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_is_given_up_opens_it_at_once() {
+    fn a_search_that_is_given_up_among_culprits_opens_it_at_once() {
         let mut bench = Bench::new();
         assert_eq!(bench.learn(&Tally { given_up: true, ..tally(14, 14) }), 1);
+    }
+
+    #[test]
+    fn a_search_that_cleared_most_before_it_was_given_up_is_judged_by_the_window() {
+        let mut bench = Bench::new();
+        let long = |faults| Tally { given_up: true, ..tally(256, faults) };
+        assert!((0..100).all(|_| bench.learn(&long(5)) == 0));
+        // Exactly the ratio, and no more bad ones than good ones.
+        assert_eq!(bench.learn(&long(128)), 1);
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.learn(&long(5)), 0);
     }
 
     #[test]

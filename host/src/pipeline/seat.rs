@@ -181,10 +181,8 @@ impl Patience<Fault> for Stint {
     fn lasts(&mut self) -> bool {
         if let Some(since) = self.since.filter(|_| self.bounded && !self.tally.given_up) {
             let spent = since.elapsed();
-            let Tally { events, faults, .. } = self.tally;
-            let mostly_bad = faults > events - faults;
             self.tally.given_up =
-                spent > self.deadline * LONGEST_SEARCH || spent > self.deadline * SEARCH && mostly_bad;
+                spent > self.deadline * LONGEST_SEARCH || spent > self.deadline * SEARCH && self.tally.mostly_bad();
         }
         !self.tally.given_up
     }

@@ -197,7 +197,7 @@ impl<W: World> Slot<W> {
             return;
         }
         inner.standing_in.add(tally);
-        if tally.given_up || inner.standing_in.fails(watch.config.ratio) {
+        if tally.condemns() || inner.standing_in.fails(watch.config.ratio) {
             inner.unfit = true;
             let details = format!("{} {} fails as well: {}", W::STAGE, guest.digest_text(), tally.last);
             watch.witness.audit.record("guest-last-good-unfit", details);
