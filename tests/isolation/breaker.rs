@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aurora::{
     admin::Readiness,
-    broker::redis_streams::{self, Session},
+    broker::redis_streams::{self, Pool, Session},
     config::Config,
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, Target, Trail, Witness},
@@ -18,8 +18,8 @@ use aurora::{
     telemetry::{Metrics, Stage},
 };
 use cpu_time::ThreadTime;
-use harness::{hostile_guest, stock_guest, wait_until};
-use tokio::sync::mpsc;
+use harness::{Broker, PATIENCE, Redis, Setup, hostile_guest, read_stream, stock_guest, wait_until};
+use tokio::{sync::mpsc, time::timeout};
 
 /// A lane and all that it needs.
 struct Bench {
@@ -30,8 +30,9 @@ struct Bench {
     metrics: Metrics,
     readiness: Readiness,
     proven: mpsc::Receiver<Kept>,
+    session: Arc<Session>,
     /// Takes audit entries, as long as it is there.
-    _trail: Trail,
+    trail: Trail,
     sent: u64,
 }
 
@@ -56,7 +57,18 @@ impl Bench {
             Err(errors) => anyhow::bail!("{errors:?}"),
         };
         let decider = Decider::new(&stages, 3, metrics.clone());
-        Ok(Self { config, sandbox, stages, decider, metrics, readiness, proven, _trail: trail, sent: 0 })
+        Ok(Self {
+            config,
+            sandbox,
+            stages,
+            decider,
+            metrics,
+            readiness,
+            proven,
+            session: Arc::new(session),
+            trail,
+            sent: 0,
+        })
     }
 
     fn decide<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Decided {
@@ -80,6 +92,18 @@ impl Bench {
     /// 0 closed, 1 open, 2 half-open.
     fn state(&self, stage: Stage) -> i64 {
         self.metrics.guest(stage).breaker_state.get()
+    }
+
+    /// What was told, in order: the actions and their details. Ends the bench, for the trail ends with those who tell.
+    async fn audited(self) -> Result<Vec<(String, String)>> {
+        let folder = tempfile::tempdir()?;
+        let redis = Broker::start(Setup::Redis(Redis::default()), folder.path()).await?;
+        let pool = Pool::new(&redis_streams::Config { url: redis.url(), ..redis_streams::Config::default() })?;
+        let Self { stages, decider, session, trail, .. } = self;
+        drop((stages, decider));
+        timeout(PATIENCE, trail.run(pool, session)).await.context("somebody may still tell")?;
+        let entries = read_stream(&redis.url(), "aurora:audit").await?;
+        Ok(entries.iter().map(|entry| (entry.text("action"), entry.text("details"))).collect())
     }
 
     fn degraded(&self, stage: &str) -> String {
@@ -238,6 +262,28 @@ fn a_last_good_guest_that_does_no_better_is_let_go_and_the_present_one_decides()
     assert_eq!((states[0], opened), (1, 1), "{states:?}");
     assert!(states.ends_with(&[0; 15]), "{states:?}");
     assert!(bench.degraded("route").is_empty(), "{}", bench.degraded("route"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_swap_closes_the_breaker_is_told_and_begins_anew_with_the_last_good_guest() -> Result<()> {
+    let (mut bench, _) = Bench::with_a_good_router()?;
+    (0..2).for_each(|_| drop(bench.decide(["plain"; 8])));
+    bench.swap_router()?;
+    // Opens; the stand-in fails on the second batch as well and is let go; the third has nobody to turn to.
+    (0..3).for_each(|_| drop(bench.decide(["route trap"; 256])));
+    assert!(bench.degraded("route").contains("default streams"), "{}", bench.degraded("route"));
+    let before = bench.swap_router()?;
+    assert_eq!(bench.state(Stage::Route), 0);
+    assert!(bench.degraded("route").is_empty(), "{}", bench.degraded("route"));
+    bench.decide(["route trap"; 256]);
+    assert!(bench.degraded("route").contains("last good guest"), "{}", bench.degraded("route"));
+
+    let audit = bench.audited().await?;
+    let actions: Vec<_> = audit.iter().map(|(action, _)| action.as_str()).collect();
+    let first = ["breaker-open", "guest-last-good-unfit", "breaker-close", "breaker-open"];
+    assert_eq!(actions, [&first[..], &["breaker-close", "breaker-open"]].concat());
+    assert_eq!(audit[4].1, format!("route {before} decides in the place of {before}"));
     Ok(())
 }
 

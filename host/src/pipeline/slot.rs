@@ -143,7 +143,17 @@ impl<W: World> Slot<W> {
         }
         inner.proof = Proof::default();
         inner.note = None;
+        inner.unfit = false;
+        let was_closed = *inner.breaker.state() == State::Closed;
         inner.breaker.reset();
+        if let Some(watch) = &self.watch {
+            inner.standing_in = Window::new(watch.config.window);
+            if !was_closed {
+                let (digest, before) = (inner.present.digest_text(), before.digest_text());
+                let details = format!("{} {digest} decides in the place of {before}", W::STAGE);
+                watch.witness.audit.record("breaker-close", details);
+            }
+        }
         self.show(&inner);
         before
     }
