@@ -356,6 +356,19 @@ fn with_cache(path: &Path, cache: &Path) -> Result<Bench> {
     })
 }
 
+#[test]
+fn a_batch_in_many_parts_proves_a_guest_no_more_than_one_in_one() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut bench = with_cache(&stock_guest("route-core")?, folder.path())?;
+    let lines: Vec<_> = (0..64).map(|i| if i % 4 == 1 { "normalize trap" } else { "plain" }).collect();
+    let decided = bench.decide(lines.iter().copied());
+    assert_eq!((titles(&decided).len(), decided.dead_letters.len()), (48, 16));
+    assert!(bench.proven.try_recv().is_err(), "one batch proved it");
+    bench.decide(lines);
+    assert!(bench.proven.try_recv().is_ok_and(|kept| kept.stage == Stage::Route));
+    Ok(())
+}
+
 #[tokio::test]
 async fn yesterdays_guest_stands_in_for_a_new_and_bad_file() -> Result<()> {
     let folder = tempfile::tempdir()?;

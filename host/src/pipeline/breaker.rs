@@ -17,9 +17,11 @@ use std::{
 
 use crate::config;
 
-/// How a batch went.
+/// How a batch went, or a part of one: a stage is asked about each part that the stage before it left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
+    /// It is a batch, or the first part of one.
+    pub begins: bool,
     /// Events that were decided or blamed.
     pub events: usize,
     /// Those of them that were blamed.
@@ -190,7 +192,7 @@ impl Window {
 }
 
 fn batch_reason(tally: &Tally) -> String {
-    let Tally { events, faults, given_up, last } = tally;
+    let Tally { events, faults, given_up, last, .. } = tally;
     if *given_up {
         format!(
             "the search for the culprits of a batch was given up after {faults} of {events} events, the last one: {last}"
@@ -209,9 +211,9 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Takes in a batch, and says whether that completes the proof. Too many faults, and it begins anew.
+    /// Takes in a batch or a part of one, and says whether that completes the proof. Too many faults, and it begins anew.
     pub(super) fn add(&mut self, tally: &Tally, needed: u32) -> bool {
-        self.batches += 1;
+        self.batches += u32::from(tally.begins);
         self.events += tally.events;
         self.faults += tally.faults;
         let complete = self.batches >= needed;
@@ -230,7 +232,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn tally(events: usize, faults: usize) -> Tally {
-        Tally { events, faults, given_up: false, last: "trap".to_owned() }
+        Tally { begins: true, events, faults, given_up: false, last: "trap".to_owned() }
     }
 
     /// A breaker on a clock that only moves when told to.
@@ -363,6 +365,17 @@ mod tests {
         bench.batch(256, 0);
         bench.breaker.learn(before, &tally(4096, 4096), true, bench.now);
         assert_eq!(bench.breaker.state().number(), 0);
+    }
+
+    #[test]
+    fn parts_of_a_batch_prove_no_more_than_the_batch() {
+        let mut proof = Proof::default();
+        let part = || Tally { begins: false, ..tally(100, 0) };
+        for _ in 0..9 {
+            assert!(!proof.add(&tally(100, 0), 10));
+            assert!((0..20).all(|_| !proof.add(&part(), 10)));
+        }
+        assert!(proof.add(&tally(100, 0), 10));
     }
 
     #[test]

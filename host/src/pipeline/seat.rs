@@ -37,6 +37,8 @@ const NOT_REACHED: &str = "the search for the culprits of its batch was given up
 pub(super) struct Seat<W: World> {
     slot: Arc<Slot<W>>,
     caller: Caller<W>,
+    /// A batch has begun and nothing of it has been asked yet.
+    begins: bool,
 }
 
 /// What was found about some events of a batch.
@@ -53,7 +55,12 @@ pub(super) struct Ruling<T> {
 impl<W: World> Seat<W> {
     pub(super) fn new(slot: Arc<Slot<W>>) -> Self {
         let caller = Caller::new(slot.present());
-        Self { slot, caller }
+        Self { slot, caller, begins: true }
+    }
+
+    /// What is asked from here on is another batch, in one part or in many.
+    pub(super) fn begin(&mut self) {
+        self.begins = true;
     }
 
     /// Asks about `all` events. `call` puts the question about a part of them, within a time, and checks the answer.
@@ -75,6 +82,7 @@ impl<W: World> Seat<W> {
             }
         };
         let mut stint = Stint::new(guest.deadline(), self.slot.is_watched());
+        stint.tally.begins = std::mem::take(&mut self.begins);
         let found = self.search(&guest, 0..all, all, &mut stint, &mut call);
         let instead = self.slot.report(term, &stint.tally, Instant::now());
         // Where the guest is found to be at fault, the events that it failed on are not.
