@@ -356,6 +356,33 @@ fn with_cache(path: &Path, cache: &Path) -> Result<Bench> {
     })
 }
 
+#[tokio::test]
+async fn the_newest_good_guest_that_loads_takes_the_place_of_a_missing_file() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let gone = folder.path().join("gone.wasm");
+    ensure!(with_cache(&gone, folder.path()).is_err(), "nobody is there");
+    let sandbox = {
+        let guests = aurora::config::Guests { cache: Some(folder.path().to_owned()), ..Default::default() };
+        Sandbox::new(&guests, 1)?
+    };
+    let good = |wasm| Kept { stage: Stage::Route, name: "good".to_owned(), settings: Default::default(), wasm };
+    let (keep, proven) = mpsc::channel(3);
+    let keeping = tokio::spawn(sandbox.clone().keep_good(proven, Default::default()));
+    keep.send(good(std::fs::read(stock_guest("route-core")?)?)).await?;
+    keep.send(good(b"of another engine".to_vec())).await?;
+    wait_until("the guests to be kept", Duration::from_secs(10), async || {
+        ensure!(sandbox.good(Stage::Route).len() == 2, "not kept");
+        Ok(())
+    })
+    .await?;
+    keeping.abort();
+    let mut bench = with_cache(&gone, folder.path())?;
+    assert_eq!(bench.stages.route.present().name(), "good");
+    assert!(bench.degraded("route").contains("gone.wasm"), "{}", bench.degraded("route"));
+    assert!(bench.decide(["plain"; 8]).dead_letters.is_empty());
+    Ok(())
+}
+
 #[test]
 fn a_batch_in_many_parts_proves_a_guest_no_more_than_one_in_one() -> Result<()> {
     let folder = tempfile::tempdir()?;

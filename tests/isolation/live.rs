@@ -2,11 +2,12 @@
 
 use std::{
     hash::{DefaultHasher, Hasher},
+    process::Command,
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Plan, Site, hostile_guest, stock_guest};
+use harness::{Plan, Site, binary, hostile_guest, stock_guest};
 
 const TOPIC: &str = "aurora/sensors/door_1/alerts";
 
@@ -192,6 +193,45 @@ async fn after_a_restart_with_a_bad_guest_yesterdays_decides() -> Result<()> {
     let letters = site.stream("aurora:dead_letter").await?.len();
     assert_eq!(by_last_good + letters as f64, 600.0, "{letters} dead letters");
     assert!(by_last_good >= 300.0, "{by_last_good} events by the last good guest");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_file_that_loads_the_daemon_starts_with_yesterdays_guest() -> Result<()> {
+    let cache = tempfile::tempdir()?;
+    let mut site = Site::plan()
+        .without_nats()
+        .set("guests.cache", cache.path().display().to_string())
+        .set("guests.route.breaker.proven", 1)
+        .set("guests.route.breaker.last_good", true)
+        .start()
+        .await?;
+    site.publish(TOPIC, 1, ["{\"title\":\"before\"}"]).await?;
+    let kept = cache.path().join("route.good");
+    site.wait_until("the guest to be kept", async || {
+        ensure!(kept.is_file(), "no {}", kept.display());
+        Ok(())
+    })
+    .await?;
+    let path = site.folder().join("new.wasm");
+    site.set("guests.route.path", path.display().to_string());
+    let contents: [Option<&[u8]>; 4] = [None, Some(b""), Some(b"<!doctype html>"), Some(b"\0asm\x01\0\0\0")];
+    for (round, content) in contents.into_iter().enumerate() {
+        site.kill_daemon()?;
+        if let Some(content) = content {
+            std::fs::write(&path, content)?;
+        }
+        site.start_daemon().await?;
+        let ready = site.readiness().await?;
+        assert!(ready.contains("new.wasm") && ready.contains("the last good guest sha256:"), "{ready}");
+        site.publish(TOPIC, 1, [format!("{{\"title\":\"after {round}\"}}")]).await?;
+        site.stream_of("aurora:cps:alerts", 2 + round).await?;
+        let check =
+            Command::new(binary()?).arg("check").arg("--config").arg(site.folder().join("aurora.toml")).output()?;
+        let said = String::from_utf8_lossy(&check.stdout);
+        assert!(!check.status.success() && said.contains("new.wasm"), "{said}");
+    }
+    assert!(site.stream("aurora:dead_letter").await?.is_empty());
     Ok(())
 }
 

@@ -264,7 +264,7 @@ impl<W: World> Slot<W> {
     }
 
     fn may_stand_in(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| may_stand_in(W::STAGE, &watch.config))
+        self.watch.as_ref().is_some_and(|watch| watch.config.may_stand_in(W::STAGE))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<W>> {
@@ -293,12 +293,6 @@ impl<W: World> fmt::Debug for Slot<W> {
         let state = inner.breaker.state();
         f.debug_struct("Slot").field("present", &inner.present).field("state", state).finish_non_exhaustive()
     }
-}
-
-/// Whether a stage's last good guest may stand in for its present one. A policy may not, unless the site says so: an
-/// older one may share what the new one was written to keep.
-pub(super) fn may_stand_in(stage: Stage, config: &config::Breaker) -> bool {
-    config.last_good.unwrap_or(stage != Stage::Federate)
 }
 
 fn stood_in_by<W: World>(guest: &Guest<W>) -> String {
