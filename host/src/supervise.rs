@@ -291,13 +291,14 @@ async fn watch_redis(redis: Pool, letters: Letters, readiness: Readiness, metric
                 metrics.dead_letters.set(i64::try_from(length).unwrap_or(i64::MAX));
             }
             match answer {
-                // A batch that cannot be stored knows better: it says so itself, and says so again when it is stored.
-                Ok(()) if broker.in_flight.get() == 0 || broker.connected.get() == 1 => {
-                    broker.connected.set(1);
-                    readiness.set(Part::Redis, PartState::Ready);
+                Ok(()) => {
                     told = false;
+                    // A batch in flight knows better: it says so itself if it cannot be stored, and when it is.
+                    if broker.in_flight.get() == 0 {
+                        broker.connected.set(1);
+                        readiness.set(Part::Redis, PartState::Ready);
+                    }
                 }
-                Ok(()) => {}
                 Err(error) => {
                     let error = crate::telemetry::Chain(&error).to_string();
                     if !std::mem::replace(&mut told, true) {

@@ -1,6 +1,6 @@
 //! What a broker refuses: it is kept with its bytes, and holds up nothing else.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream::{self, stream::Config};
 use harness::Site;
 
@@ -42,10 +42,58 @@ async fn a_dead_letter_that_redis_refuses_waits_until_it_can_be_stored() -> Resu
         if body.contains("WRONGTYPE") { Ok(()) } else { Err(body) }
     })
     .await?;
+    is_not_ready_for_all_that_redis_answers(&site).await?;
     redis(&site, &["DEL", "aurora:dead_letter"]).await?;
     let letters = site.stream_of("aurora:dead_letter", 1).await?;
     assert_eq!(letters[0].text("payload"), "RAWBYTES{{{");
     assert_eq!(letters[0].text("stage"), "normalize");
+    Ok(())
+}
+
+/// Waits until the daemon says that Redis is not ready, and then that it has asked Redis some more times and has got
+/// answers, and has never said otherwise.
+async fn is_not_ready_for_all_that_redis_answers(site: &Site) -> Result<()> {
+    let is_ready = async || anyhow::Ok(site.readiness().await?.contains(r#""redis":{"ready":true"#));
+    site.wait_until("the daemon says that it is not ready", async || {
+        ensure!(!is_ready().await?, "ready");
+        Ok(())
+    })
+    .await?;
+    // After each answered ping the length of the stream of dead letters is asked for, and by nobody else.
+    let asked = async || -> Result<u32> {
+        let mut connection = redis::Client::open(site.redis.url())?.get_multiplexed_async_connection().await?;
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await?;
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_xlen:calls=")?.split(',').next());
+        Ok(calls.map_or(Ok(0), str::parse)?)
+    };
+    let (before, mut ready) = (asked().await?, false);
+    site.wait_until("Redis to be asked again", async || {
+        ready |= is_ready().await?;
+        let asked = asked().await? - before;
+        ensure!(ready || asked >= 3, "{asked} times");
+        Ok(())
+    })
+    .await?;
+    ensure!(!ready, "it was ready in between");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_redis_that_answers_and_stores_nothing_does_not_look_ready() -> Result<()> {
+    for spool in [false, true] {
+        let plan = Site::plan().without_nats();
+        let plan = if spool { plan.set("spool.path", "spool").set("spool.after", "10ms") } else { plan };
+        let site = plan.start().await?;
+        redis(&site, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await?;
+        let mut publisher = site.publisher("device");
+        publisher.publish(DOOR, 1, alert("high", 7)).await?;
+        if spool {
+            site.series_of("aurora_spool_records", 1.0).await?;
+        }
+        is_not_ready_for_all_that_redis_answers(&site).await.with_context(|| format!("with a spool: {spool}"))?;
+        redis(&site, &["CONFIG", "SET", "min-replicas-to-write", "0"]).await?;
+        site.stream_of("aurora:cps:alerts", 1).await?;
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aurora::{
     admin::Readiness,
-    broker::redis_streams::{self, Session},
+    broker::redis_streams::{self, Pool, Session},
     config::Config,
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, Target, Trail, Witness},
@@ -18,8 +18,8 @@ use aurora::{
     telemetry::{Metrics, Stage},
 };
 use cpu_time::ThreadTime;
-use harness::{hostile_guest, stock_guest, wait_until};
-use tokio::sync::mpsc;
+use harness::{Broker, PATIENCE, Redis, Setup, hostile_guest, read_stream, stock_guest, wait_until};
+use tokio::{sync::mpsc, time::timeout};
 
 /// A lane and all that it needs.
 struct Bench {
@@ -30,8 +30,9 @@ struct Bench {
     metrics: Metrics,
     readiness: Readiness,
     proven: mpsc::Receiver<Kept>,
+    session: Arc<Session>,
     /// Takes audit entries, as long as it is there.
-    _trail: Trail,
+    trail: Trail,
     sent: u64,
 }
 
@@ -56,7 +57,18 @@ impl Bench {
             Err(errors) => anyhow::bail!("{errors:?}"),
         };
         let decider = Decider::new(&stages, 3, metrics.clone());
-        Ok(Self { config, sandbox, stages, decider, metrics, readiness, proven, _trail: trail, sent: 0 })
+        Ok(Self {
+            config,
+            sandbox,
+            stages,
+            decider,
+            metrics,
+            readiness,
+            proven,
+            session: Arc::new(session),
+            trail,
+            sent: 0,
+        })
     }
 
     fn decide<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Decided {
@@ -80,6 +92,18 @@ impl Bench {
     /// 0 closed, 1 open, 2 half-open.
     fn state(&self, stage: Stage) -> i64 {
         self.metrics.guest(stage).breaker_state.get()
+    }
+
+    /// What was told, in order: the actions and their details. Ends the bench, for the trail ends with those who tell.
+    async fn audited(self) -> Result<Vec<(String, String)>> {
+        let folder = tempfile::tempdir()?;
+        let redis = Broker::start(Setup::Redis(Redis::default()), folder.path()).await?;
+        let pool = Pool::new(&redis_streams::Config { url: redis.url(), ..redis_streams::Config::default() })?;
+        let Self { stages, decider, session, trail, .. } = self;
+        drop((stages, decider));
+        timeout(PATIENCE, trail.run(pool, session)).await.context("somebody may still tell")?;
+        let entries = read_stream(&redis.url(), "aurora:audit").await?;
+        Ok(entries.iter().map(|entry| (entry.text("action"), entry.text("details"))).collect())
     }
 
     fn degraded(&self, stage: &str) -> String {
@@ -164,6 +188,22 @@ fn one_poison_event_in_a_thousand_never_opens_a_breaker() -> Result<()> {
 }
 
 #[test]
+fn a_search_that_clears_most_is_given_up_in_the_end_and_opens_nothing() -> Result<()> {
+    let mut bench = Bench::new(|config| config.guests.normalize.deadline = Duration::from_millis(4))?;
+    // Each culprit costs several deadlines, however short, so a hundred are over long before the last of them.
+    let lines: Vec<_> = (0..4096).map(|i| if i % 10 == 3 { "normalize spin" } else { "plain" }).collect();
+    let decided = bench.decide(lines.iter().copied());
+    let not_reached =
+        decided.dead_letters.iter().filter(|letter| letter.reason.contains("before it was reached")).count();
+    assert!(not_reached > 0, "the search went to its end");
+    assert_eq!(titles(&decided).len() + decided.dead_letters.len(), 4096);
+    assert!(titles(&decided).len() > decided.dead_letters.len() - not_reached, "mostly culprits");
+    assert_eq!(bench.state(Stage::Normalize), 0, "{}", bench.degraded("normalize"));
+    assert!(bench.decide(["plain"; 8]).dead_letters.is_empty());
+    Ok(())
+}
+
+#[test]
 fn the_guest_decides_again_when_it_copes_with_a_batch() -> Result<()> {
     let mut bench = Bench::new(|_| {})?;
     bench.decide(["route trap"; 256]);
@@ -201,18 +241,65 @@ fn the_last_good_guest_decides_what_the_new_one_failed_on() -> Result<()> {
 }
 
 #[test]
-fn a_last_good_guest_that_does_no_better_is_let_go() -> Result<()> {
+fn a_last_good_guest_that_does_no_better_is_let_go_and_the_present_one_decides() -> Result<()> {
     let (mut bench, _) = Bench::with_a_good_router()?;
     // The good one of the next swap is the hostile guest, which behaves as long as nobody tells it otherwise.
     (0..2).for_each(|_| drop(bench.decide(["plain"; 8])));
     bench.swap_router()?;
-    let decided = bench.decide(["route trap"; 256]);
-    assert_eq!(decided.dead_letters.len(), 256);
-    let calls = bench.metrics.guest(Stage::Route).calls.get();
-    let decided = bench.decide(["plain"; 8]);
-    assert_eq!(bench.metrics.guest(Stage::Route).calls.get(), calls, "somebody was still asked");
-    assert!(routers(&decided).iter().all(String::is_empty));
+    // One device sends what no router copes with, twice as much as the others together.
+    let lines: Vec<_> = (0..256).map(|i| if i % 3 == 0 { "plain" } else { "route trap" }).collect();
+    let (mut opened, mut states) = (0, Vec::new());
+    for batch in 0..20 {
+        let decided = bench.decide(lines.iter().copied());
+        let undecided = routers(&decided).iter().zip(&lines).filter(|(router, _)| router.is_empty()).count();
+        let poison = lines.iter().filter(|line| line.starts_with("route")).count();
+        assert_eq!((undecided, decided.dead_letters.len()), (poison, poison), "batch {batch}");
+        assert!(decided.dead_letters.iter().all(|letter| letter.payload == b"route trap"[..]), "batch {batch}");
+        states.push(bench.state(Stage::Route));
+        opened = bench.metrics.guest(Stage::Route).breaker_opened.get();
+    }
+    // The stand-in is compared on whole batches, so it has its turn; then the breaker has nobody to turn to.
+    assert_eq!((states[0], opened), (1, 1), "{states:?}");
+    assert!(states.ends_with(&[0; 15]), "{states:?}");
+    assert!(bench.degraded("route").is_empty(), "{}", bench.degraded("route"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_swap_closes_the_breaker_is_told_and_begins_anew_with_the_last_good_guest() -> Result<()> {
+    let (mut bench, _) = Bench::with_a_good_router()?;
+    (0..2).for_each(|_| drop(bench.decide(["plain"; 8])));
+    bench.swap_router()?;
+    // Opens; the stand-in fails on the second batch as well and is let go; the third has nobody to turn to.
+    (0..3).for_each(|_| drop(bench.decide(["route trap"; 256])));
     assert!(bench.degraded("route").contains("default streams"), "{}", bench.degraded("route"));
+    let before = bench.swap_router()?;
+    assert_eq!(bench.state(Stage::Route), 0);
+    assert!(bench.degraded("route").is_empty(), "{}", bench.degraded("route"));
+    bench.decide(["route trap"; 256]);
+    assert!(bench.degraded("route").contains("last good guest"), "{}", bench.degraded("route"));
+
+    let audit = bench.audited().await?;
+    let actions: Vec<_> = audit.iter().map(|(action, _)| action.as_str()).collect();
+    let first = ["breaker-open", "guest-last-good-unfit", "breaker-close", "breaker-open"];
+    assert_eq!(actions, [&first[..], &["breaker-close", "breaker-open"]].concat());
+    assert_eq!(audit[4].1, format!("route {before} decides in the place of {before}"));
+    Ok(())
+}
+
+#[test]
+fn leftovers_are_not_held_against_the_last_good_guest() -> Result<()> {
+    let (mut bench, _) = Bench::with_a_good_router()?;
+    (0..2).for_each(|_| drop(bench.decide(["plain"; 8])));
+    bench.swap_router()?;
+    // The stand-in fails on all that it is asked about here.
+    let decided = bench.decide(["route trap"; 256]);
+    assert_eq!((decided.dead_letters.len(), bench.state(Stage::Route)), (256, 1));
+    let decided = bench.decide(["plain"; 8]);
+    assert!(decided.dead_letters.is_empty() && bench.state(Stage::Route) == 1);
+    let router = Arc::clone(bench.stages.route.present().digest_text());
+    assert!(routers(&decided).iter().all(|by| **by == *router), "nobody stood in");
+    assert!(bench.degraded("route").contains("last good guest"), "{}", bench.degraded("route"));
     Ok(())
 }
 
@@ -267,6 +354,46 @@ fn with_cache(path: &Path, cache: &Path) -> Result<Bench> {
         config.guests.route.breaker.proven = 2;
         config.guests.route.breaker.wait = Duration::from_secs(60);
     })
+}
+
+#[tokio::test]
+async fn the_newest_good_guest_that_loads_takes_the_place_of_a_missing_file() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let gone = folder.path().join("gone.wasm");
+    ensure!(with_cache(&gone, folder.path()).is_err(), "nobody is there");
+    let sandbox = {
+        let guests = aurora::config::Guests { cache: Some(folder.path().to_owned()), ..Default::default() };
+        Sandbox::new(&guests, 1)?
+    };
+    let good = |wasm| Kept { stage: Stage::Route, name: "good".to_owned(), settings: Default::default(), wasm };
+    let (keep, proven) = mpsc::channel(3);
+    let keeping = tokio::spawn(sandbox.clone().keep_good(proven, Default::default()));
+    keep.send(good(std::fs::read(stock_guest("route-core")?)?)).await?;
+    keep.send(good(b"of another engine".to_vec())).await?;
+    wait_until("the guests to be kept", Duration::from_secs(10), async || {
+        ensure!(sandbox.good(Stage::Route).len() == 2, "not kept");
+        Ok(())
+    })
+    .await?;
+    keeping.abort();
+    let mut bench = with_cache(&gone, folder.path())?;
+    assert_eq!(bench.stages.route.present().name(), "good");
+    assert!(bench.degraded("route").contains("gone.wasm"), "{}", bench.degraded("route"));
+    assert!(bench.decide(["plain"; 8]).dead_letters.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_batch_in_many_parts_proves_a_guest_no_more_than_one_in_one() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut bench = with_cache(&stock_guest("route-core")?, folder.path())?;
+    let lines: Vec<_> = (0..64).map(|i| if i % 4 == 1 { "normalize trap" } else { "plain" }).collect();
+    let decided = bench.decide(lines.iter().copied());
+    assert_eq!((titles(&decided).len(), decided.dead_letters.len()), (48, 16));
+    assert!(bench.proven.try_recv().is_err(), "one batch proved it");
+    bench.decide(lines);
+    assert!(bench.proven.try_recv().is_ok_and(|kept| kept.stage == Stage::Route));
+    Ok(())
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::findings::Findings;
+use crate::telemetry::Stage;
 
 /// `[guests.<stage>.breaker]`: when a guest that keeps failing is no longer called.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -41,6 +42,11 @@ impl Default for Breaker {
 }
 
 impl Breaker {
+    /// Whether the last good guest of `stage` may stand in for its present one.
+    pub(crate) fn may_stand_in(&self, stage: Stage) -> bool {
+        self.last_good.unwrap_or(stage != Stage::Federate)
+    }
+
     pub(super) fn validate(&self, section: &str, findings: &mut Findings) {
         let key = |name: &str| format!("{section}.breaker.{name}");
         // Written so that a NaN is a problem as well.

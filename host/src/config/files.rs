@@ -9,6 +9,7 @@ use std::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{Config, Purpose, findings::Findings};
+use crate::telemetry::Stage;
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +64,11 @@ pub(super) fn paths(config: &mut Config) -> Vec<(&'static str, Use, &mut PathBuf
 
 /// Opens what the purpose needs and looks inside. A rehearsal with `pipe` reaches no broker, so it needs no secrets.
 pub(super) fn check(config: &mut Config, findings: &mut Findings) {
+    let replaceable = replaceable(config, findings.purpose());
     for (key, of, path) in paths(config) {
-        if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache) {
+        if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache)
+            || replaceable.contains(&key)
+        {
             continue;
         }
         if let Err((what, remedy)) = check_one(of, path) {
@@ -83,6 +87,24 @@ pub(super) fn check(config: &mut Config, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// Keys of components without which the daemon may start all the same, with the last good guest of their stage. Whether
+/// there is one, the loader knows, and it tells what is wrong with the file as well.
+fn replaceable(config: &Config, purpose: Purpose) -> Vec<&'static str> {
+    let guests = &config.guests;
+    if purpose != Purpose::Run || guests.cache.is_none() {
+        return Vec::new();
+    }
+    [
+        (Stage::Normalize, "guests.normalize.path", &guests.normalize),
+        (Stage::Route, "guests.route.path", &guests.route),
+        (Stage::Federate, "guests.federate.path", &guests.federate),
+    ]
+    .into_iter()
+    .filter(|(stage, _, guest)| guest.breaker.may_stand_in(*stage))
+    .map(|(_, key, _)| key)
+    .collect()
 }
 
 type Refusal = (String, String);

@@ -290,6 +290,24 @@ fn looks_into_certificates_keys_and_components() {
 }
 
 #[test]
+fn a_component_that_the_last_good_guest_may_replace_is_left_to_the_loader() {
+    let load = |text: &str, purpose| {
+        Site::new().load(&SOUND.replace("n.wasm", "gone").replace("[guests.r", text), &[], purpose)
+    };
+    let at = |found: Vec<String>| {
+        found.iter().filter_map(|one| one.split(": ").nth(1)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = ["guests.normalize.path", "guests.route.path", "guests.federate.path"];
+    assert_eq!(at(load("[guests.r", Purpose::Run).unwrap_err()), all);
+    let cache = "[guests]\ncache = 'cache'\n[guests.r";
+    assert_eq!(at(load(cache, Purpose::Run).unwrap_err()), [all[2]]);
+    assert_eq!(at(load(cache, Purpose::Pipe).unwrap_err()), all);
+    let set = "[guests]\ncache = 'cache'\n[guests.route.breaker]\nlast_good = false\n\
+               [guests.federate.breaker]\nlast_good = true\n[guests.r";
+    assert_eq!(at(load(set, Purpose::Run).unwrap_err()), [all[1]]);
+}
+
+#[test]
 fn tls_files_beside_an_unencrypted_url_are_refused() {
     let found = problems("ca = 'ca.pem'");
     assert_eq!(found.len(), 1, "{found:#?}");

@@ -1,9 +1,9 @@
 //! When a guest is no longer called. A poison event costs itself and says nothing of the guest; a guest that fails on
-//! most of what it is asked, or whose faults cannot be traced to single events in bounded time, is the culprit itself.
+//! most of what it is asked is the culprit itself.
 //!
 //! | state | the guest | ends |
 //! |---|---|---|
-//! | closed | decides | too many of the last events at fault, or a search given up: open |
+//! | closed | decides | too many of the last events at fault, or most of those that a search got to before it was given up: open |
 //! | open | is not called | after a wait, by the next batch: half-open |
 //! | half-open | is tried on that one batch | it copes: closed; else open, for twice as long |
 //!
@@ -17,9 +17,11 @@ use std::{
 
 use crate::config;
 
-/// How a batch went.
+/// How a batch went, or a part of one: a stage is asked about each part that the stage before it left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
+    /// It is a batch, or the first part of one.
+    pub begins: bool,
     /// Events that were decided or blamed.
     pub events: usize,
     /// Those of them that were blamed.
@@ -28,6 +30,19 @@ pub(super) struct Tally {
     pub given_up: bool,
     /// The last fault, for a person.
     pub last: String,
+}
+
+impl Tally {
+    /// Whether it says by itself that the guest is at fault. A search that was given up after it had cleared most of
+    /// what it got to only says that the culprits were costly.
+    pub(super) fn condemns(&self) -> bool {
+        self.given_up && self.mostly_bad()
+    }
+
+    /// Whether more events were blamed than cleared.
+    pub(super) fn mostly_bad(&self) -> bool {
+        self.faults > self.events - self.faults
+    }
 }
 
 /// Where a breaker stands.
@@ -93,7 +108,7 @@ impl Breaker {
         match self.state {
             State::Closed => {
                 self.window.add(tally);
-                if tally.given_up || self.window.fails(ratio) {
+                if tally.condemns() || self.window.fails(ratio) {
                     let reason = self.window.reason(tally);
                     // What failed again soon after its trial waits on from where it was.
                     let wait = match self.last {
@@ -103,7 +118,7 @@ impl Breaker {
                     self.open(wait, reason, now);
                 }
             }
-            State::HalfOpen { .. } if tally.given_up || tally.faults as f64 >= ratio * tally.events as f64 => {
+            State::HalfOpen { .. } if tally.condemns() || tally.faults as f64 >= ratio * tally.events as f64 => {
                 let wait = self.last.map_or(self.config.wait, |(last, _)| last * 2);
                 let reason = format!("its trial failed: {}", batch_reason(tally));
                 self.open(wait, reason, now);
@@ -117,7 +132,7 @@ impl Breaker {
         }
     }
 
-    /// Another guest, and nothing known of it.
+    /// As at the start: another guest, or nobody to be compared with any more.
     pub(super) fn reset(&mut self) {
         self.window = Window::new(self.config.window);
         self.last = None;
@@ -169,7 +184,7 @@ impl Window {
     }
 
     fn reason(&self, tally: &Tally) -> String {
-        if tally.given_up {
+        if tally.condemns() {
             return batch_reason(tally);
         }
         format!("{} of the last {} events failed, the last one: {}", self.faults, self.events, tally.last)
@@ -177,7 +192,7 @@ impl Window {
 }
 
 fn batch_reason(tally: &Tally) -> String {
-    let Tally { events, faults, given_up, last } = tally;
+    let Tally { events, faults, given_up, last, .. } = tally;
     if *given_up {
         format!(
             "the search for the culprits of a batch was given up after {faults} of {events} events, the last one: {last}"
@@ -196,9 +211,9 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Takes in a batch, and says whether that completes the proof. Too many faults, and it begins anew.
+    /// Takes in a batch or a part of one, and says whether that completes the proof. Too many faults, and it begins anew.
     pub(super) fn add(&mut self, tally: &Tally, needed: u32) -> bool {
-        self.batches += 1;
+        self.batches += u32::from(tally.begins);
         self.events += tally.events;
         self.faults += tally.faults;
         let complete = self.batches >= needed;
@@ -217,7 +232,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn tally(events: usize, faults: usize) -> Tally {
-        Tally { events, faults, given_up: false, last: "trap".to_owned() }
+        Tally { begins: true, events, faults, given_up: false, last: "trap".to_owned() }
     }
 
     /// A breaker on a clock that only moves when told to.
@@ -290,9 +305,20 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_is_given_up_opens_it_at_once() {
+    fn a_search_that_is_given_up_among_culprits_opens_it_at_once() {
         let mut bench = Bench::new();
         assert_eq!(bench.learn(&Tally { given_up: true, ..tally(14, 14) }), 1);
+    }
+
+    #[test]
+    fn a_search_that_cleared_most_before_it_was_given_up_is_judged_by_the_window() {
+        let mut bench = Bench::new();
+        let long = |faults| Tally { given_up: true, ..tally(256, faults) };
+        assert!((0..100).all(|_| bench.learn(&long(5)) == 0));
+        // Exactly the ratio, and no more bad ones than good ones.
+        assert_eq!(bench.learn(&long(128)), 1);
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.learn(&long(5)), 0);
     }
 
     #[test]
@@ -339,6 +365,17 @@ mod tests {
         bench.batch(256, 0);
         bench.breaker.learn(before, &tally(4096, 4096), true, bench.now);
         assert_eq!(bench.breaker.state().number(), 0);
+    }
+
+    #[test]
+    fn parts_of_a_batch_prove_no_more_than_the_batch() {
+        let mut proof = Proof::default();
+        let part = || Tally { begins: false, ..tally(100, 0) };
+        for _ in 0..9 {
+            assert!(!proof.add(&tally(100, 0), 10));
+            assert!((0..20).all(|_| !proof.add(&part(), 10)));
+        }
+        assert!(proof.add(&tally(100, 0), 10));
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Decider {
             parts: Vec::with_capacity(1),
             deliveries,
         };
+        self.normalize.begin();
+        self.route.begin();
+        if let Some(federate) = &mut self.federate {
+            federate.begin();
+        }
         self.normalize(&mut decided);
         for index in 0..decided.parts.len() {
             let part = &decided.parts[index];

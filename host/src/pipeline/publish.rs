@@ -98,15 +98,14 @@ impl Publisher {
     }
 
     async fn store(&mut self, mut ready: Ready) -> Result<(), Superseded> {
-        let (stage, broker) = (self.metrics.stage(Stage::Publish).clone(), self.metrics.broker(Broker::Redis).clone());
+        let stage = self.metrics.stage(Stage::Publish).clone();
         let (begun, entries) = (Instant::now(), ready.entries.len() as u64);
         stage.received.inc_by(entries);
         stage.batch.observe(entries as f64);
         if let Some(mut commit) = ready.commit.take() {
-            broker.in_flight.inc();
-            let stored = self.store_whole(&mut ready, &mut commit).await;
-            broker.in_flight.dec();
-            if let Some(stored) = stored? {
+            // Until what is refused is kept as well, for until then we know better than a ping whether Redis stores.
+            let _in_flight = self.metrics.broker(Broker::Redis).one_in_flight();
+            if let Some(stored) = self.store_whole(&mut ready, &mut commit).await? {
                 self.account(&mut ready, &stored);
                 self.count(&ready);
             }
@@ -158,10 +157,7 @@ impl Publisher {
                         self.back(failing.is_some());
                         return Ok(Way::Stored(stored));
                     }
-                    Err(CommitError::Unwritable(streams)) => {
-                        self.back(failing.is_some());
-                        return Ok(Way::Unwritable(streams));
-                    }
+                    Err(CommitError::Unwritable(streams)) => return Ok(Way::Unwritable(streams)),
                     Err(error @ CommitError::Superseded { .. }) => return Err(Superseded::by(error)),
                     Err(error) => Chain(&error).to_string(),
                 };

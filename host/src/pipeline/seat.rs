@@ -37,6 +37,8 @@ const NOT_REACHED: &str = "the search for the culprits of its batch was given up
 pub(super) struct Seat<W: World> {
     slot: Arc<Slot<W>>,
     caller: Caller<W>,
+    /// A batch has begun and nothing of it has been asked yet.
+    begins: bool,
 }
 
 /// What was found about some events of a batch.
@@ -53,7 +55,12 @@ pub(super) struct Ruling<T> {
 impl<W: World> Seat<W> {
     pub(super) fn new(slot: Arc<Slot<W>>) -> Self {
         let caller = Caller::new(slot.present());
-        Self { slot, caller }
+        Self { slot, caller, begins: true }
+    }
+
+    /// What is asked from here on is another batch, in one part or in many.
+    pub(super) fn begin(&mut self) {
+        self.begins = true;
     }
 
     /// Asks about `all` events. `call` puts the question about a part of them, within a time, and checks the answer.
@@ -70,11 +77,12 @@ impl<W: World> Seat<W> {
         let (guest, term) = match self.slot.turn(Instant::now()) {
             Turn::Present(guest, term) => (guest, term),
             Turn::Instead(instead) => {
-                self.ask_instead(instead, iter::once(0..all).collect(), all, &mut call, &mut rulings);
+                self.ask_instead(instead, iter::once(0..all).collect(), false, all, &mut call, &mut rulings);
                 return rulings;
             }
         };
         let mut stint = Stint::new(guest.deadline(), self.slot.is_watched());
+        stint.tally.begins = std::mem::take(&mut self.begins);
         let found = self.search(&guest, 0..all, all, &mut stint, &mut call);
         let instead = self.slot.report(term, &stint.tally, Instant::now());
         // Where the guest is found to be at fault, the events that it failed on are not.
@@ -96,17 +104,18 @@ impl<W: World> Seat<W> {
             rulings.push(Ruling { range, guest: Arc::clone(guest.digest_text()), answer });
         }
         if let Some(instead) = instead.filter(|_| !again.is_empty()) {
-            self.ask_instead(instead, again, all, &mut call, &mut rulings);
+            self.ask_instead(instead, again, true, all, &mut call, &mut rulings);
             rulings.sort_by_key(|ruling| ruling.range.start);
         }
         rulings
     }
 
-    /// Asks whoever decides in place of the present guest.
+    /// Asks whoever decides in place of the present guest: about a batch, or the `leftovers` of one.
     fn ask_instead<T>(
         &mut self,
         instead: Instead<W>,
         ranges: Vec<Range<usize>>,
+        leftovers: bool,
         all: usize,
         call: &mut impl FnMut(&mut Caller<W>, Range<usize>, Duration) -> Result<T, Fault>,
         rulings: &mut Vec<Ruling<T>>,
@@ -129,7 +138,7 @@ impl<W: World> Seat<W> {
                 rulings.push(Ruling { range, guest: Arc::clone(guest.digest_text()), answer });
             }
         }
-        self.slot.report_stand_in(&guest, &stint.tally);
+        self.slot.report_stand_in(&guest, &stint.tally, leftovers, Instant::now());
     }
 
     fn search<T>(
@@ -180,10 +189,8 @@ impl Patience<Fault> for Stint {
     fn lasts(&mut self) -> bool {
         if let Some(since) = self.since.filter(|_| self.bounded && !self.tally.given_up) {
             let spent = since.elapsed();
-            let Tally { events, faults, .. } = self.tally;
-            let mostly_bad = faults > events - faults;
             self.tally.given_up =
-                spent > self.deadline * LONGEST_SEARCH || spent > self.deadline * SEARCH && mostly_bad;
+                spent > self.deadline * LONGEST_SEARCH || spent > self.deadline * SEARCH && self.tally.mostly_bad();
         }
         !self.tally.given_up
     }

@@ -51,8 +51,9 @@ struct Inner<W: World> {
     proof: Proof,
     /// Another one that has, and may stand in.
     last_good: Option<Arc<Guest<W>>>,
-    /// How the last good one does while it stands in, and whether it was found to do no better.
+    /// How the last good one does while it stands in.
     standing_in: Window,
+    /// It was found to do no better, so the present one decides whatever it can. Until a swap.
     unfit: bool,
     breaker: Breaker,
     /// Why the present one is not what the configuration names.
@@ -142,7 +143,17 @@ impl<W: World> Slot<W> {
         }
         inner.proof = Proof::default();
         inner.note = None;
+        inner.unfit = false;
+        let was_closed = *inner.breaker.state() == State::Closed;
         inner.breaker.reset();
+        if let Some(watch) = &self.watch {
+            inner.standing_in = Window::new(watch.config.window);
+            if !was_closed {
+                let (digest, before) = (inner.present.digest_text(), before.digest_text());
+                let details = format!("{} {digest} decides in the place of {before}", W::STAGE);
+                watch.witness.audit.record("breaker-close", details);
+            }
+        }
         self.show(&inner);
         before
     }
@@ -186,20 +197,23 @@ impl<W: World> Slot<W> {
         inner.instead()
     }
 
-    /// Takes in how a batch of the last good guest went.
-    pub(super) fn report_stand_in(&self, guest: &Arc<Guest<W>>, tally: &Tally) {
+    /// Takes in how the last good guest did on a batch, or on the `leftovers` of the present one. Those are no sample of
+    /// what comes, but the very events that a guest has failed on: they speak for it and never against it.
+    pub(super) fn report_stand_in(&self, guest: &Arc<Guest<W>>, tally: &Tally, leftovers: bool, now: Instant) {
         self.metrics.last_good_events.inc_by((tally.events - tally.faults) as u64);
         let (Some(watch), mut inner) = (&self.watch, self.lock()) else { return };
-        let same = inner.stand_in().is_some_and(|known| Arc::ptr_eq(&known, guest));
-        if !same {
+        let stands_in = inner.instead().and_then(|instead| instead.guest);
+        if leftovers || !stands_in.is_some_and(|known| Arc::ptr_eq(&known, guest)) {
             return;
         }
         inner.standing_in.add(tally);
-        if tally.given_up || inner.standing_in.fails(watch.config.ratio) {
+        if tally.condemns() || inner.standing_in.fails(watch.config.ratio) {
             inner.unfit = true;
             let details = format!("{} {} fails as well: {}", W::STAGE, guest.digest_text(), tally.last);
             watch.witness.audit.record("guest-last-good-unfit", details);
-            self.show(&inner);
+            // The events are at fault more than the guests. With the breaker open nobody would decide the good ones.
+            inner.breaker.reset();
+            self.tell(&mut inner, now);
         }
     }
 
@@ -220,7 +234,6 @@ impl<W: World> Slot<W> {
         match inner.breaker.state() {
             State::Closed => {
                 inner.standing_in = Window::new(config.window);
-                inner.unfit = false;
                 witness.audit.record("breaker-close", format!("{stage} {digest} decides again"));
             }
             State::Open { until, reason } => {
@@ -251,7 +264,7 @@ impl<W: World> Slot<W> {
     }
 
     fn may_stand_in(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| may_stand_in(W::STAGE, &watch.config))
+        self.watch.as_ref().is_some_and(|watch| watch.config.may_stand_in(W::STAGE))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<W>> {
@@ -280,12 +293,6 @@ impl<W: World> fmt::Debug for Slot<W> {
         let state = inner.breaker.state();
         f.debug_struct("Slot").field("present", &inner.present).field("state", state).finish_non_exhaustive()
     }
-}
-
-/// Whether a stage's last good guest may stand in for its present one. A policy may not, unless the site says so: an
-/// older one may share what the new one was written to keep.
-pub(super) fn may_stand_in(stage: Stage, config: &config::Breaker) -> bool {
-    config.last_good.unwrap_or(stage != Stage::Federate)
 }
 
 fn stood_in_by<W: World>(guest: &Guest<W>) -> String {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::slot::{Filling, Slot, Witness, may_stand_in};
+use super::slot::{Filling, Slot, Witness};
 use crate::{
     broker::jetstream::Subjects,
     config::{self, Config},
@@ -64,7 +64,7 @@ fn slot<W: World>(
 ) -> Result<Slot<W>, LoadError> {
     let loaded = Guest::load(sandbox, config, metrics);
     let Some(witness) = witness else { return Ok(Slot::unwatched(loaded?, metrics)) };
-    let filling = match may_stand_in(W::STAGE, &config.breaker) {
+    let filling = match config.breaker.may_stand_in(W::STAGE) {
         true => with_good(sandbox, config, metrics, loaded)?,
         false => Filling { present: loaded?, proven: false, last_good: None, note: None },
     };
@@ -81,26 +81,29 @@ fn with_good<W: World>(
     metrics: &Metrics,
     loaded: Result<Guest<W>, LoadError>,
 ) -> Result<Filling<W>, LoadError> {
-    let mut good = sandbox.good(W::STAGE);
+    let mut good = sandbox.good(W::STAGE).into_iter();
+    let load = |kept| match Guest::load_kept(sandbox, config, kept, &config.path, metrics) {
+        Ok(guest) => Some(guest),
+        Err(error) => {
+            let error = Chain(&error).to_string();
+            tracing::warn!(stage = %W::STAGE, error, "a guest that was kept cannot be loaded and is not used");
+            None
+        }
+    };
     let (present, proven, note) = match loaded {
         Ok(present) => {
-            let proven = good.first().is_some_and(|newest| present.is(newest));
+            let proven = good.as_slice().first().is_some_and(|newest| present.is(newest));
             (present, proven, None)
         }
-        Err(error) if good.is_empty() => return Err(error),
         Err(error) => {
-            let present = Guest::load_kept(sandbox, config, good.remove(0), &config.path, metrics);
             // What stands in the configuration is what its author has to hear of.
-            let Ok(present) = present else { return Err(error) };
+            let Some(present) = good.find_map(load) else { return Err(error) };
             let (error, digest) = (Chain(&error).to_string(), present.digest_text());
             tracing::error!(stage = %W::STAGE, error, last_good = &**digest, "a guest cannot be loaded");
             let note = format!("{error}; the last good guest {digest} is in its place");
             (present, true, Some(note))
         }
     };
-    let last_good = good
-        .into_iter()
-        .filter(|kept| !present.is(kept))
-        .find_map(|kept| Guest::load_kept(sandbox, config, kept, &config.path, metrics).ok());
+    let last_good = good.filter(|kept| !present.is(kept)).find_map(load);
     Ok(Filling { present, proven, last_good, note })
 }

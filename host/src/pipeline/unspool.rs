@@ -127,6 +127,8 @@ impl Unspool {
 
     /// Stores a batch, however long it takes.
     async fn store(&self, commit: &mut Sealed) -> Result<Stored, Superseded> {
+        // A ping is answered by a Redis that stores nothing as well; while one is in flight it is not heeded.
+        let _in_flight = self.metrics.broker(Broker::Redis).one_in_flight();
         let mut waits = backoff(self.reconnect_max);
         loop {
             let error = match commit.store(&self.redis, &self.session).await {

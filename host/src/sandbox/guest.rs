@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -143,6 +143,15 @@ pub enum LoadError {
     },
 }
 
+/// Reads a component.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    fs::read(path)
+}
+
 impl<W: World> Guest<W> {
     /// Loads the component that `config` names: reads, compiles (or takes from the cache), checks imports and exports
     /// against the world, links, and starts it once.
@@ -151,7 +160,7 @@ impl<W: World> Guest<W> {
     /// [`LoadError`] says which of these failed.
     pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &Metrics) -> Result<Self, LoadError> {
         let path = &config.path;
-        let wasm = std::fs::read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
+        let wasm = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let settings = config
             .options
             .iter()

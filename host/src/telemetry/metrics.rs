@@ -142,6 +142,25 @@ pub struct BrokerMetrics {
     pub in_flight: IntGauge,
 }
 
+impl BrokerMetrics {
+    /// Counts one more in [`in_flight`](Self::in_flight), until the answer is dropped.
+    #[must_use]
+    pub fn one_in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+}
+
+/// One that is in flight.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// What waits on disk while Redis is away.
 #[derive(Clone, Debug)]
 pub struct SpoolMetrics {

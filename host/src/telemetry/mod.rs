@@ -7,4 +7,4 @@ pub mod log;
 
 pub use age::Age;
 pub use chain::Chain;
-pub use metrics::{Broker, BrokerMetrics, GuestMetrics, Metrics, SpoolMetrics, Stage, StageMetrics};
+pub use metrics::{Broker, BrokerMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics};
