@@ -46,6 +46,31 @@ async fn a_message_too_large_for_the_server_is_a_dead_letter_as_well() -> Result
 }
 
 #[tokio::test]
+async fn entries_that_can_never_be_sent_are_dead_letters_at_once_and_end_nothing() -> Result<()> {
+    let site = site(Config::default(), 1000).await?;
+    let mut redis = super::redis(&site).await?;
+    let entries: [&[&str]; 4] = [
+        &["subject", "aurora.alerts.network", "id", "a\r\nNats-Rollup: all", "kind", "alert", "data", "broken"],
+        &["subject", "aurora.alerts.network", "id", "", "kind", "alert", "data", "empty"],
+        &["id", "lost", "kind", "alert", "data", "no subject"],
+        &["body", "not ours"],
+    ];
+    for fields in entries {
+        redis::cmd("XADD").arg(super::OUTBOX).arg("*").arg(fields).exec_async(&mut redis).await?;
+    }
+    fill(&site, 0..10).await?;
+    let letters = site.stream_of("aurora:dead_letter", 4).await?;
+    let told: Vec<_> = letters.iter().map(|letter| (letter.text("payload"), letter.text("attempts"))).collect();
+    assert_eq!(told, ["broken", "empty", "no subject", "body\nnot ours"].map(|text| (text.into(), "1".into())));
+    for (letter, reason) in letters.iter().zip(["its id", "its id", "no subject", "no subject"]) {
+        assert!(letter.text("reason").contains(reason), "{letter:?}");
+    }
+    emptied(&site).await?;
+    super::assert_exactly_once_in_order(&site.jetstream().await?, 10);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_refused_subject_waits_and_the_others_go_on() -> Result<()> {
     // So many retries that they never end here.
     let site = site(Config::default(), 1000).await?;

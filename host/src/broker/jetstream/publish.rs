@@ -1,7 +1,8 @@
 use std::error::Error as _;
 
 use async_nats::{
-    HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
+    header::NATS_MESSAGE_ID,
     jetstream::{
         self, ErrorCode,
         context::{self, PublishAckFuture, PublishErrorKind},
@@ -26,6 +27,35 @@ pub struct Message<'a> {
     pub data: Bytes,
 }
 
+const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
+
+/// Longest id.
+const MOST_ID: usize = 255;
+
+impl Message<'_> {
+    /// What is wrong with it whoever it is sent to: outside text that cannot be a header.
+    #[must_use]
+    pub fn flaw(&self) -> Option<Refusal> {
+        if self.subject.is_empty() {
+            return Some(Refusal::NoSubject);
+        }
+        // Visible ASCII: a line break would end the header, and the server cuts spaces off its ends. What was no UTF-8
+        // is not ASCII either, so two ids that differ never become one.
+        let is_sound = (1..=MOST_ID).contains(&self.id.len()) && self.id.bytes().all(|b| b.is_ascii_graphic());
+        (!is_sound).then_some(Refusal::Id)
+    }
+
+    fn headers(&self) -> Result<HeaderMap, PublishError> {
+        let refused = |_| PublishError::Refused(Refusal::Id);
+        let mut headers = HeaderMap::new();
+        // Parsed: the client's conversions panic at what is no header.
+        for (name, value) in [(NATS_MESSAGE_ID, self.id), (SITE, self.site)] {
+            headers.insert(name, value.parse::<HeaderValue>().map_err(refused)?);
+        }
+        Ok(headers)
+    }
+}
+
 /// JetStream did not take a message.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -43,6 +73,12 @@ pub enum PublishError {
 /// Why a message is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
+    /// It cannot be sent anywhere.
+    #[error("its entry in the outbox has no subject")]
+    NoSubject,
+    /// Its id is empty, or cannot be a header.
+    #[error("its id is not 1 to 255 visible ASCII characters")]
+    Id,
     /// The stream has no such subject.
     #[error("the stream does not take this subject")]
     Subject,
@@ -63,6 +99,14 @@ pub enum Refusal {
     Other(u64, String),
 }
 
+impl Refusal {
+    /// Whether nothing but another message would help: no change of the stream, of the server, or of our rights.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::NoSubject | Self::Id)
+    }
+}
+
 /// A message on its way.
 pub struct Sent(PublishAckFuture);
 
@@ -72,10 +116,7 @@ impl Connection {
     /// # Errors
     /// If it cannot be sent.
     pub async fn publish(&self, message: &Message<'_>) -> Result<Sent, PublishError> {
-        let publish = PublishMessage::build()
-            .message_id(message.id)
-            .header("Aurora-Site", HeaderValue::from(message.site))
-            .payload(message.data.clone());
+        let publish = PublishMessage::build().headers(message.headers()?).payload(message.data.clone());
         match self.jetstream.send_publish(message.subject.to_owned(), publish).await {
             Ok(ack) => Ok(Sent(ack)),
             Err(error) => Err(judge(error)),
@@ -134,6 +175,23 @@ mod tests {
     fn of(code: usize, number: u64) -> Option<Refusal> {
         let json = format!(r#"{{"code":{code},"err_code":{number},"description":"d"}}"#);
         refusal(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_a_header_is_refused_and_never_panics() {
+        let of = |id, site| Message { subject: "a.b", id, site, data: Bytes::new() };
+        let long = "x".repeat(MOST_ID + 1);
+        for id in ["", "a\nb", "a\rb", "a\0b", " a", "a b", "ü", "\u{fffd}", &long] {
+            assert_eq!(of(id, "s").flaw(), Some(Refusal::Id), "{id:?}");
+        }
+        for id in ["a", "0b8e1c1e-0000-5000-8000-000000000000:ioc:12", &long[1..]] {
+            assert_eq!(of(id, "s").flaw(), None, "{id:?}");
+            assert!(of(id, "s").headers().is_ok());
+        }
+        for (id, site) in [("a\r\nNats-Rollup: all", "s"), ("a", "s\nx")] {
+            assert!(matches!(of(id, site).headers(), Err(PublishError::Refused(Refusal::Id))));
+        }
+        assert_eq!(Message { subject: "", ..of("a", "s") }.flaw(), Some(Refusal::NoSubject));
     }
 
     #[test]

@@ -7,13 +7,15 @@ use crate::event::EntryId;
 pub struct Waiting {
     /// Its entry in the outbox.
     pub entry: String,
-    /// JetStream subject. Empty where somebody deleted the entry while a relay had it.
+    /// Whether somebody deleted the entry while a relay had it. The rest is empty then.
+    pub is_deleted: bool,
+    /// JetStream subject. Empty where the entry has none, and so is not of the publish stage.
     pub subject: String,
-    /// What becomes `Nats-Msg-Id`.
+    /// Id of the event, or of a part of it.
     pub id: String,
     /// `alert`, `ioc` or `attestation`.
     pub kind: String,
-    /// The message.
+    /// The message. Of an entry without `subject` and `data`: all its names and values, one a line.
     pub data: Bytes,
 }
 
@@ -26,12 +28,24 @@ pub(super) type Entry = (String, Option<Vec<Vec<u8>>>);
 
 impl Waiting {
     pub(super) fn of((entry, fields): Entry) -> Self {
-        let mut waiting =
-            Self { entry, subject: String::new(), id: String::new(), kind: String::new(), data: Bytes::new() };
+        let mut waiting = Self {
+            entry,
+            is_deleted: fields.is_none(),
+            subject: String::new(),
+            id: String::new(),
+            kind: String::new(),
+            data: Bytes::new(),
+        };
         let text = |bytes: Vec<u8>| {
             String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
         };
-        let mut fields = fields.unwrap_or_default().into_iter();
+        let fields = fields.unwrap_or_default();
+        let is_ours = fields.iter().step_by(2).any(|name| name == b"subject" || name == b"data");
+        if !is_ours {
+            // Nobody but its maker knows what it was meant to be, so it has to be kept whole.
+            waiting.data = fields.join(&b'\n').into();
+        }
+        let mut fields = fields.into_iter();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
             match name.as_slice() {
                 b"subject" => waiting.subject = text(value),
@@ -70,7 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_entry_has_no_subject() {
-        assert!(Waiting::of(("1-0".to_owned(), None)).subject.is_empty());
+    fn a_deleted_entry_is_told_from_one_without_a_subject_which_is_kept_whole() {
+        assert!(Waiting::of(("1-0".to_owned(), None)).is_deleted);
+        let fields = ["body", "a", "id", "1"].map(|field| field.into()).into();
+        let malformed = Waiting::of(("1-0".to_owned(), Some(fields)));
+        assert!(!malformed.is_deleted && malformed.subject.is_empty());
+        assert_eq!((malformed.id.as_str(), &malformed.data[..]), ("1", &b"body\na\nid\n1"[..]));
     }
 }

@@ -76,6 +76,7 @@ mod tests {
     fn message(entry: &str, subject: &str) -> Waiting {
         Waiting {
             entry: entry.to_owned(),
+            is_deleted: false,
             subject: subject.to_owned(),
             id: entry.to_owned(),
             kind: "alert".to_owned(),

@@ -28,7 +28,8 @@
 //! hosts at one outbox each keeps its order, and the order between them is that of chance.
 //!
 //! **Refused messages** ([`Refusal`](jetstream::Refusal)) keep later ones of their subject waiting, and no other
-//! subject, until they are taken or, after their retries, buried as a dead letter. A cause that has used up its retries
+//! subject, until they are taken or, after their retries, buried as a dead letter; at once where nothing could help, as
+//! with an id that cannot be a header or an entry without a subject. A cause that has used up its retries
 //! once is not given them again for a minute: they are there for somebody to mend the stream, and a flood of bad
 //! messages would hold its subject for ever. Everything else (no connection, no answer, no leader, no space) is tried
 //! without end, and the outbox holds what waits; neither NATS nor the relay's memory has a part in how much that is.

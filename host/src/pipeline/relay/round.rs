@@ -168,22 +168,26 @@ impl<'a> Round<'a> {
     async fn publish(&mut self, page: Vec<Waiting>) -> Option<PublishError> {
         let (mut sent, mut failure) = (Vec::with_capacity(page.len()), None);
         for message in page {
-            if message.subject.is_empty() {
+            if message.is_deleted {
                 self.known.acked.push(message.entry);
-            } else if self.aside.holds(&message.subject) {
+                continue;
+            }
+            if self.aside.holds(&message.subject) {
                 self.aside.put(message, Duration::ZERO);
-            } else if let Some(refusal) = self.foreseen(&message) {
+                continue;
+            }
+            let Waiting { subject, id, data, .. } = &message;
+            let of = Message { subject, id, site: &self.relay.target.site, data: data.clone() };
+            if let Some(refusal) = self.foreseen(&of) {
                 self.refuse(message, refusal);
-            } else {
-                let Waiting { subject, id, data, .. } = &message;
-                let of = Message { subject, id, site: &self.relay.target.site, data: data.clone() };
-                match self.connection.publish(&of).await {
-                    Ok(ack) => sent.push((message, ack)),
-                    Err(PublishError::Refused(refusal)) => self.refuse(message, refusal),
-                    Err(error) => {
-                        failure = Some(error);
-                        break;
-                    }
+                continue;
+            }
+            match self.connection.publish(&of).await {
+                Ok(ack) => sent.push((message, ack)),
+                Err(PublishError::Refused(refusal)) => self.refuse(message, refusal),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
                 }
             }
         }
@@ -207,17 +211,22 @@ impl<'a> Round<'a> {
     }
 
     /// Why `message` would be refused, where that is known without sending it.
-    fn foreseen(&self, message: &Waiting) -> Option<Refusal> {
-        if !self.stream.subjects.allow(&message.subject) {
+    fn foreseen(&self, message: &Message<'_>) -> Option<Refusal> {
+        if let Some(flaw) = message.flaw() {
+            return Some(flaw);
+        }
+        if !self.stream.subjects.allow(message.subject) {
             return Some(Refusal::Subject);
         }
         // The server says so only when it is tried, and the wait for an answer costs everybody.
-        self.known.is_spent(&message.subject, &Refusal::Forbidden).then_some(Refusal::Forbidden)
+        self.known.is_spent(message.subject, &Refusal::Forbidden).then_some(Refusal::Forbidden)
     }
 
     fn refuse(&mut self, message: Waiting, refusal: Refusal) {
         let tries = self.known.refused(&message.entry);
-        if tries <= self.relay.config.retries && !self.known.is_spent(&message.subject, &refusal) {
+        if refusal.is_final() {
+            self.condemned.push((message, refusal, tries));
+        } else if tries <= self.relay.config.retries && !self.known.is_spent(&message.subject, &refusal) {
             let most = self.relay.config.reconnect_max;
             let wait = backoff(most).nth(tries.clamp(1, 16) as usize - 1).unwrap_or(most);
             tracing::debug!(subject = message.subject, reason = %refusal, tries, "refused, will be tried again");
