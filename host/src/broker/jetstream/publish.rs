@@ -21,12 +21,15 @@ pub struct Message<'a> {
     pub subject: &'a str,
     /// `Nats-Msg-Id`: JetStream drops a second message with the same one within its window.
     pub id: &'a str,
+    /// `Aurora-Event-Id`: the event that it is or belongs to.
+    pub event: &'a str,
     /// `Aurora-Site`: where it comes from.
     pub site: &'a str,
     /// The payload.
     pub data: Bytes,
 }
 
+const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
 const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
 
 /// Longest id.
@@ -41,7 +44,8 @@ impl Message<'_> {
         }
         // Visible ASCII: a line break would end the header, and the server cuts spaces off its ends. What was no UTF-8
         // is not ASCII either, so two ids that differ never become one.
-        let is_sound = (1..=MOST_ID).contains(&self.id.len()) && self.id.bytes().all(|b| b.is_ascii_graphic());
+        let is_sound =
+            self.id.len() <= MOST_ID && self.id.bytes().all(|b| b.is_ascii_graphic()) && !self.event.is_empty();
         (!is_sound).then_some(Refusal::Id)
     }
 
@@ -49,7 +53,7 @@ impl Message<'_> {
         let refused = |_| PublishError::Refused(Refusal::Id);
         let mut headers = HeaderMap::new();
         // Parsed: the client's conversions panic at what is no header.
-        for (name, value) in [(NATS_MESSAGE_ID, self.id), (SITE, self.site)] {
+        for (name, value) in [(NATS_MESSAGE_ID, self.id), (EVENT, self.event), (SITE, self.site)] {
             headers.insert(name, value.parse::<HeaderValue>().map_err(refused)?);
         }
         Ok(headers)
@@ -76,8 +80,8 @@ pub enum Refusal {
     /// It cannot be sent anywhere.
     #[error("its entry in the outbox has no subject")]
     NoSubject,
-    /// Its id is empty, or cannot be a header.
-    #[error("its id is not 1 to 255 visible ASCII characters")]
+    /// Its id names no event, or cannot be a header.
+    #[error("its id is empty, longer than 255 characters with that of its entry, or not all visible ASCII")]
     Id,
     /// The stream has no such subject.
     #[error("the stream does not take this subject")]
@@ -179,7 +183,9 @@ mod tests {
 
     #[test]
     fn an_id_that_cannot_be_a_header_is_refused_and_never_panics() {
-        let of = |id, site| Message { subject: "a.b", id, site, data: Bytes::new() };
+        fn of<'a>(id: &'a str, site: &'a str) -> Message<'a> {
+            Message { subject: "a.b", id, event: id, site, data: Bytes::new() }
+        }
         let long = "x".repeat(MOST_ID + 1);
         for id in ["", "a\nb", "a\rb", "a\0b", " a", "a b", "ü", "\u{fffd}", &long] {
             assert_eq!(of(id, "s").flaw(), Some(Refusal::Id), "{id:?}");

@@ -11,7 +11,7 @@ pub struct Waiting {
     pub is_deleted: bool,
     /// JetStream subject. Empty where the entry has none, and so is not of the publish stage.
     pub subject: String,
-    /// Id of the event, or of a part of it.
+    /// Id of the event; of one of its observables, the event's with more behind a colon.
     pub id: String,
     /// `alert`, `ioc` or `attestation`.
     pub kind: String,
@@ -59,6 +59,24 @@ impl Waiting {
         waiting
     }
 
+    /// What becomes `Nats-Msg-Id`: the id with that of the entry, `<id>:<entry>`.
+    ///
+    /// The id alone would not do. An event's is a digest of what was delivered, packet id and payload included, so that
+    /// the same delivery always gets the same; but packet ids come round, at a few hundred events a second within
+    /// JetStream's duplicate window, and a device that sends equal payloads, none of which is a repetition to us, would
+    /// have its later ones dropped. An entry stands for one event stored here, under whatever id, and keeps its own
+    /// through every resend, by whichever host.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        format!("{}:{}", self.id, self.entry)
+    }
+
+    /// The id of the event that it is or belongs to.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        self.id.split(':').next().unwrap_or_default()
+    }
+
     /// When the entry was made, milliseconds since 1970-01-01 UTC on the clock of Redis.
     #[must_use]
     pub fn made_ms(&self) -> i64 {
@@ -80,7 +98,15 @@ mod tests {
         let fields = ["later", "x", "id", "1", "subject", "a.b", "kind", "alert", "data", "{}"];
         let waiting = Waiting::of(("1700000000123-4".to_owned(), Some(fields.map(|field| field.into()).into())));
         assert_eq!((waiting.subject.as_str(), waiting.id.as_str(), waiting.kind.as_str()), ("a.b", "1", "alert"));
+        assert_eq!((waiting.message_id().as_str(), waiting.event_id()), ("1:1700000000123-4", "1"));
         assert_eq!((&waiting.data[..], waiting.made_ms()), (&b"{}"[..], 1_700_000_000_123));
+    }
+
+    #[test]
+    fn an_observable_belongs_to_its_event() {
+        let fields = ["id", "0b8e:ioc:7", "subject", "a.b"].map(|field| field.into()).into();
+        let waiting = Waiting::of(("1-0".to_owned(), Some(fields)));
+        assert_eq!((waiting.message_id().as_str(), waiting.event_id()), ("0b8e:ioc:7:1-0", "0b8e"));
     }
 
     #[test]

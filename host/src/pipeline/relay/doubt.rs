@@ -47,21 +47,22 @@ impl Round<'_> {
 
     /// Which entries of `page` the stream holds. Looks from `from` on, else from when each can have been sent first.
     async fn look(&self, page: &[Waiting], from: Option<i64>) -> Result<HashSet<String>, Error> {
+        let ids: Vec<_> = page.iter().map(Waiting::message_id).collect();
         let mut subjects: BTreeMap<&str, (i64, HashSet<&str>)> = BTreeMap::new();
-        for message in page.iter().filter(|message| !message.subject.is_empty() && !message.id.is_empty()) {
+        for (message, id) in page.iter().zip(&ids) {
             let since = from.unwrap_or_else(|| self.known.since(message));
             let (first, ids) = subjects.entry(&message.subject).or_insert((since, HashSet::new()));
             *first = since.min(*first);
-            ids.insert(&message.id);
+            ids.insert(id);
         }
-        let (stream, mut found) = (&self.relay.config.stream, HashSet::new());
+        let (stream, mut found) = (&self.relay.config.stream, HashSet::<String>::new());
         for (subject, (since, ids)) in subjects {
             // Nobody can have stored it there.
             if !self.stream.subjects.allow(subject) {
                 continue;
             }
             match self.connection.held(stream, subject, since - milliseconds(CLOCKS), &ids).await {
-                Ok(held) => found.extend(held.into_iter().map(|id| (subject, id))),
+                Ok(held) => found.extend(held),
                 // Waiting would not make it readable, and twice is better than never.
                 Err(error @ HeldError::Refused(_)) => {
                     tracing::warn!(
@@ -74,8 +75,8 @@ impl Round<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let held = |message: &&Waiting| found.contains(&(message.subject.as_str(), message.id.clone()));
-        let entries: HashSet<_> = page.iter().filter(held).map(|message| message.entry.clone()).collect();
+        let held = page.iter().zip(&ids).filter(|(_, id)| found.contains(*id));
+        let entries: HashSet<_> = held.map(|(message, _)| message.entry.clone()).collect();
         self.relay.metrics.outbox_recognised.inc_by(entries.len() as u64);
         tracing::info!(
             looked_for = page.len(),

@@ -176,8 +176,9 @@ impl<'a> Round<'a> {
                 self.aside.put(message, Duration::ZERO);
                 continue;
             }
-            let Waiting { subject, id, data, .. } = &message;
-            let of = Message { subject, id, site: &self.relay.target.site, data: data.clone() };
+            let (id, site) = (message.message_id(), &self.relay.target.site);
+            let (subject, event) = (&message.subject, message.event_id());
+            let of = Message { subject, id: &id, event, site, data: message.data.clone() };
             if let Some(refusal) = self.foreseen(&of) {
                 self.refuse(message, refusal);
                 continue;
