@@ -84,18 +84,25 @@ impl Known {
         }
     }
 
-    /// Whether `refusal` has lately used up the retries for messages of `subject`.
-    pub fn is_spent(&self, subject: &str, refusal: &Refusal) -> bool {
+    /// Whether `refusal` has lately, before `now`, used up the retries for messages of `subject`.
+    pub fn is_spent(&self, subject: &str, refusal: &Refusal, now: Instant) -> bool {
         !self.spent.is_empty()
-            && self.spent.get(&(subject.to_owned(), refusal.clone())).is_some_and(|since| since.elapsed() < SPENT)
+            && self
+                .spent
+                .get(&(subject.to_owned(), refusal.clone()))
+                .is_some_and(|since| now.saturating_duration_since(*since) < SPENT)
     }
 
-    /// Notes that it has.
-    pub fn spend(&mut self, subject: &str, refusal: &Refusal) {
+    /// Notes that it has. Where that is known it stays as it is: messages that are refused because of it were not tried,
+    /// and say nothing of what would become of one that is.
+    pub fn spend(&mut self, subject: &str, refusal: &Refusal, now: Instant) {
+        if self.is_spent(subject, refusal, now) {
+            return;
+        }
         if self.spent.len() >= MOST_SPENT {
             self.spent.clear();
         }
-        self.spent.insert((subject.to_owned(), refusal.clone()), Instant::now());
+        self.spent.insert((subject.to_owned(), refusal.clone()), now);
     }
 
     /// All that was sent was acknowledged.
@@ -127,11 +134,25 @@ mod tests {
 
     #[test]
     fn a_cause_is_spent_for_its_subject_alone() {
-        let mut known = Known::new(1);
-        known.spend("a.b", &Refusal::Subject);
-        assert!(known.is_spent("a.b", &Refusal::Subject));
-        assert!(!known.is_spent("a.c", &Refusal::Subject));
-        assert!(!known.is_spent("a.b", &Refusal::LargerThanStream));
+        let (mut known, now) = (Known::new(1), Instant::now());
+        known.spend("a.b", &Refusal::Subject, now);
+        assert!(known.is_spent("a.b", &Refusal::Subject, now));
+        assert!(!known.is_spent("a.c", &Refusal::Subject, now));
+        assert!(!known.is_spent("a.b", &Refusal::LargerThanStream, now));
+    }
+
+    #[test]
+    fn a_cause_gets_its_retries_again_however_many_messages_it_refuses_meanwhile() {
+        let (mut known, first) = (Known::new(1), Instant::now());
+        let is_spent = |known: &Known, now| known.is_spent("a.b", &Refusal::Forbidden, now);
+        for seconds in 0..SPENT.as_secs() {
+            let now = first + Duration::from_secs(seconds);
+            known.spend("a.b", &Refusal::Forbidden, now);
+            assert!(is_spent(&known, now));
+        }
+        assert!(!is_spent(&known, first + SPENT));
+        known.spend("a.b", &Refusal::Forbidden, first + SPENT);
+        assert!(is_spent(&known, first + SPENT + SPENT / 2));
     }
 
     #[test]

@@ -220,21 +220,21 @@ impl<'a> Round<'a> {
             return Some(Refusal::Subject);
         }
         // The server says so only when it is tried, and the wait for an answer costs everybody.
-        self.known.is_spent(message.subject, &Refusal::Forbidden).then_some(Refusal::Forbidden)
+        self.known.is_spent(message.subject, &Refusal::Forbidden, Instant::now()).then_some(Refusal::Forbidden)
     }
 
     fn refuse(&mut self, message: Waiting, refusal: Refusal) {
-        let tries = self.known.refused(&message.entry);
+        let (tries, now) = (self.known.refused(&message.entry), Instant::now());
         if refusal.is_final() {
             self.condemned.push((message, refusal, tries));
-        } else if tries <= self.relay.config.retries && !self.known.is_spent(&message.subject, &refusal) {
+        } else if tries <= self.relay.config.retries && !self.known.is_spent(&message.subject, &refusal, now) {
             let most = self.relay.config.reconnect_max;
             let wait = backoff(most).nth(tries.clamp(1, 16) as usize - 1).unwrap_or(most);
             tracing::debug!(subject = message.subject, reason = %refusal, tries, "refused, will be tried again");
             self.relay.metrics.stage(Stage::Relay).retried.inc();
             self.aside.put(message, wait);
         } else {
-            self.known.spend(&message.subject, &refusal);
+            self.known.spend(&message.subject, &refusal, now);
             self.condemned.push((message, refusal, tries));
         }
     }
