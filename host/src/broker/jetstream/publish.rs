@@ -127,23 +127,29 @@ impl Connection {
         }
     }
 
-    /// Waits until `deadline` for JetStream to say that `stream` has a message that was sent to `subject`.
+    /// Waits until `deadline` for JetStream to say that `stream` has a message that was sent to `subject` at `since` or
+    /// later, or for the server to say that we may not send there.
     ///
     /// # Errors
     /// If it says anything else, or nothing; then the message may have been stored nonetheless.
-    pub async fn ack(&self, sent: Sent, stream: &str, subject: &str, deadline: Instant) -> Result<(), PublishError> {
-        let error = match timeout_at(deadline, sent.0.into_future()).await {
-            Ok(Ok(ack)) if ack.stream == stream => return Ok(()),
-            Ok(Ok(ack)) => PublishError::Refused(Refusal::Elsewhere(ack.stream)),
-            Ok(Err(error)) => judge(error),
-            Err(_) => PublishError::Silent,
+    pub async fn ack(
+        &self,
+        sent: Sent,
+        (stream, subject): (&str, &str),
+        since: std::time::Instant,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        let answer = tokio::select! {
+            // In this order: an ack is certain, and a complaint may be about an earlier message.
+            biased;
+            answer = timeout_at(deadline, sent.0.into_future()) => answer,
+            () = self.forbidden(subject, since) => return Err(PublishError::Refused(Refusal::Forbidden)),
         };
-        // It is dropped without an answer, and the reason comes by another way.
-        match error {
-            PublishError::Again(_) | PublishError::Silent if self.is_forbidden(subject) => {
-                Err(PublishError::Refused(Refusal::Forbidden))
-            }
-            error => Err(error),
+        match answer {
+            Ok(Ok(ack)) if ack.stream == stream => Ok(()),
+            Ok(Ok(ack)) => Err(PublishError::Refused(Refusal::Elsewhere(ack.stream))),
+            Ok(Err(error)) => Err(judge(error)),
+            Err(_) => Err(PublishError::Silent),
         }
     }
 }

@@ -167,6 +167,7 @@ impl<'a> Round<'a> {
     /// Notes of each message of `page` what became of it. Returns what is wrong with the moment, if anything is.
     async fn publish(&mut self, page: Vec<Waiting>) -> Option<PublishError> {
         let (mut sent, mut failure) = (Vec::with_capacity(page.len()), None);
+        let began = Instant::now();
         for message in page {
             if message.is_deleted {
                 self.known.acked.push(message.entry);
@@ -195,7 +196,8 @@ impl<'a> Round<'a> {
         let deadline = tokio::time::Instant::now() + self.relay.config.ack_timeout;
         let stage = self.relay.metrics.stage(Stage::Relay);
         for (message, ack) in sent {
-            match self.connection.ack(ack, &self.relay.config.stream, &message.subject, deadline).await {
+            let to = (self.relay.config.stream.as_str(), message.subject.as_str());
+            match self.connection.ack(ack, to, began, deadline).await {
                 Ok(()) => {
                     stage.sent.inc();
                     if message.kind == "alert" {
