@@ -12,8 +12,9 @@ use crate::broker::{
 pub(super) struct Known {
     /// Entries that JetStream has and that are not cleared yet, or whose clearing was not answered.
     pub acked: Vec<String>,
-    /// Of entries that were taken in an earlier round: the earliest moment at which each can have been sent.
-    since: HashMap<String, i64>,
+    /// Of entries that are in doubt, as they were taken by another host or in an earlier round: the earliest moment at
+    /// which each can have been stored without our knowing.
+    doubts: HashMap<String, i64>,
     /// Of entries that were refused: how often.
     tries: HashMap<String, u32>,
     /// Causes that have used up their retries, and when.
@@ -35,7 +36,7 @@ impl Known {
     pub fn new(max_in_flight: usize) -> Self {
         Self {
             acked: Vec::new(),
-            since: HashMap::new(),
+            doubts: HashMap::new(),
             tries: HashMap::new(),
             spent: HashMap::new(),
             window: max_in_flight,
@@ -49,12 +50,26 @@ impl Known {
         self.clear(outbox).await?;
         let taken = outbox.taken().await?;
         self.tries.retain(|entry, _| taken.contains_key(entry));
-        self.since.retain(|entry, _| taken.contains_key(entry));
+        self.doubts.retain(|entry, _| taken.contains_key(entry));
         for (entry, since) in taken {
             // The first answer is the best: Redis keeps only the time of the last delivery.
-            self.since.entry(entry).or_insert(since);
+            self.doubts.entry(entry).or_insert(since);
         }
         Ok(())
+    }
+
+    /// Notes that the entries of `page` are in doubt. Of those that are new, it can have been as soon as they were made.
+    pub fn suspect(&mut self, page: &[Waiting]) {
+        for message in page {
+            self.doubts.entry(message.entry.clone()).or_insert_with(|| message.made_ms());
+        }
+    }
+
+    /// Notes that the stream did not have `entry` at `clock`.
+    pub fn missed(&mut self, entry: &str, clock: i64) {
+        if let Some(since) = self.doubts.get_mut(entry) {
+            *since = clock.max(*since);
+        }
     }
 
     /// Clears what JetStream has.
@@ -65,9 +80,10 @@ impl Known {
         Ok(())
     }
 
-    /// The earliest moment at which `message` can have been sent, milliseconds on the clock of Redis.
-    pub fn since(&self, message: &Waiting) -> i64 {
-        self.since.get(&message.entry).copied().unwrap_or_else(|| message.made_ms())
+    /// The earliest moment at which `entry` can have been stored without our knowing, milliseconds on the clock of Redis.
+    /// Nothing where it cannot: it was never sent, or each time with an answer.
+    pub fn doubt(&self, entry: &str) -> Option<i64> {
+        self.doubts.get(entry).copied()
     }
 
     /// Counts a refusal of `entry`: how many there are now.
@@ -77,10 +93,14 @@ impl Known {
         *tries
     }
 
-    /// Forgets the refusals of `entry`.
+    /// Forgets `entry`: it is stored, or buried.
     pub fn forget(&mut self, entry: &str) {
+        // Mostly there is nothing to look for.
         if !self.tries.is_empty() {
             self.tries.remove(entry);
+        }
+        if !self.doubts.is_empty() {
+            self.doubts.remove(entry);
         }
     }
 
@@ -153,6 +173,28 @@ mod tests {
         assert!(!is_spent(&known, first + SPENT));
         known.spend("a.b", &Refusal::Forbidden, first + SPENT);
         assert!(is_spent(&known, first + SPENT + SPENT / 2));
+    }
+
+    #[test]
+    fn an_entry_is_in_doubt_until_it_is_stored_and_only_since_it_was_looked_for() {
+        let mut known = Known::new(1);
+        let page = [Waiting {
+            entry: "1000-0".to_owned(),
+            is_deleted: false,
+            subject: "a.b".to_owned(),
+            id: "id".to_owned(),
+            kind: "alert".to_owned(),
+            data: bytes::Bytes::new(),
+        }];
+        assert_eq!(known.doubt("1000-0"), None);
+        known.suspect(&page);
+        assert_eq!(known.doubt("1000-0"), Some(1000));
+        known.missed("1000-0", 5000);
+        known.missed("2000-0", 5000);
+        known.suspect(&page);
+        assert_eq!((known.doubt("1000-0"), known.doubt("2000-0")), (Some(5000), None));
+        known.forget("1000-0");
+        assert_eq!(known.doubt("1000-0"), None);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl<'a> Round<'a> {
                 }
             }
             match self.next(wait).await? {
-                Some(page) => self.send(page).await?,
+                Some(page) => self.send_all(page).await?,
                 None => return Ok(()),
             }
         }
@@ -117,34 +117,38 @@ impl<'a> Round<'a> {
     }
 
     /// Tries a refused message again, alone, and, unless it is refused again, what waits behind it.
-    async fn retry(&mut self, mut messages: Vec<Waiting>) -> Result<(), Error> {
+    async fn retry(&mut self, messages: Vec<Waiting>) -> Result<(), Error> {
         // Perhaps somebody has mended it.
         self.stream = self.relay.adopt(&self.connection, self.known).await?;
-        let behind = messages.split_off(1.min(messages.len()));
-        let subject = messages.first().map(|message| message.subject.clone()).unwrap_or_default();
+        // They may have waited for longer than JetStream remembers what an earlier round sent of them.
+        let mut messages = self.sift(messages).await?;
+        let Some(subject) = messages.first().map(|message| message.subject.clone()) else { return Ok(()) };
+        let behind = messages.split_off(1);
         self.send(messages).await?;
-        if self.aside.holds(&subject) {
-            for message in behind {
-                self.aside.put(message, Duration::ZERO);
-            }
-            return Ok(());
+        if !self.aside.holds(&subject) {
+            return self.send_all(behind).await;
         }
-        let mut behind = behind.into_iter();
+        for message in behind {
+            self.aside.put(message, Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Publishes all of `page`, as many at a time as may be under way.
+    pub async fn send_all(&mut self, page: Vec<Waiting>) -> Result<(), Error> {
+        let mut rest = page.into_iter();
         loop {
-            let page: Vec<_> = behind.by_ref().take(self.known.window).collect();
-            if page.is_empty() {
+            let some: Vec<_> = rest.by_ref().take(self.known.window).collect();
+            if some.is_empty() {
                 return Ok(());
             }
-            self.send(page).await?;
+            self.send(some).await?;
         }
     }
 
     /// Publishes all of `page`, waits for the acks, and clears what JetStream has taken. All are sent in order, so
     /// after an error the next round begins with the first that is not known to be stored.
-    pub async fn send(&mut self, page: Vec<Waiting>) -> Result<(), Error> {
-        if page.is_empty() {
-            return Ok(());
-        }
+    async fn send(&mut self, page: Vec<Waiting>) -> Result<(), Error> {
         let (stage, broker) = (self.relay.metrics.stage(Stage::Relay), self.relay.metrics.broker(Broker::Nats));
         let begun = Instant::now();
         stage.received.inc_by(page.len() as u64);
