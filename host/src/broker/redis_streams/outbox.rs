@@ -30,8 +30,15 @@ pub struct Backlog {
 /// Consumer group of the relays.
 pub const GROUP: &str = "aurora-relay";
 
-/// Entries looked at in one round trip.
+/// Ids of entries in one round trip.
 const PAGE: usize = 1000;
+
+/// Entries read in one round trip. Redis counts entries and not their bytes, so few enough that they can be held, and
+/// come in time, where all of them are as large as NATS takes any.
+const AT_ONCE: usize = 64;
+
+/// No more is read for one page once it has so many bytes.
+const PAGE_BYTES: usize = 16 << 20;
 
 impl Outbox {
     /// Opens `stream` as `consumer`, and makes the stream and its group if they are missing. `block` is the longest that
@@ -90,34 +97,64 @@ impl Outbox {
         }
     }
 
-    /// Entries behind `after` that this consumer has taken and not cleared: what a run before left.
+    /// A page of entries behind `after` that this consumer has taken and not cleared: what a run before left. At most
+    /// `most`, and fewer where they are large.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn left_over(&mut self, after: &str, most: usize) -> RedisResult<Vec<Waiting>> {
-        self.read(after, most, None).await
+        let (mut page, mut after) = (Page::new(most), after.to_owned());
+        while let Some(count) = page.wanted() {
+            let entries = self.read(&after, count, None).await?;
+            let Some(last) = entries.last() else { break };
+            after.clone_from(&last.entry);
+            let is_last = entries.len() < count;
+            page.add(entries);
+            if is_last {
+                break;
+            }
+        }
+        Ok(page.entries)
     }
 
-    /// New entries; waits up to `block` for some.
+    /// A page of new entries; waits up to `block` for some. At most `most`, and fewer where they are large.
     ///
     /// # Errors
-    /// If Redis cannot be reached or refuses.
+    /// If Redis cannot be reached or refuses. It may have handed some out nonetheless.
     pub async fn next(&mut self, most: usize, block: Duration) -> RedisResult<Vec<Waiting>> {
-        self.read(">", most, Some(block)).await
+        let (mut page, mut block) = (Page::new(most), Some(block));
+        while let Some(count) = page.wanted() {
+            let entries = self.read(">", count, block.take()).await?;
+            let is_last = entries.len() < count;
+            page.add(entries);
+            if is_last {
+                break;
+            }
+        }
+        Ok(page.entries)
     }
 
-    /// Takes over some entries of consumers that have gone away, from `cursor` on; `0-0` is the beginning. Returns the
-    /// cursor to go on from, which is `0-0` again at the end.
+    /// Takes over a page of entries of consumers that have gone away, from `cursor` on; `0-0` is the beginning. At most
+    /// `most`, and fewer where they are large. Returns the cursor to go on from, which is `0-0` again at the end.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn take_over(&mut self, cursor: &str, most: usize) -> RedisResult<(String, Vec<Waiting>)> {
-        // Not JUSTID: that would not count as a delivery, and the next run would take the entries for unsent ones.
-        let mut command = redis::cmd("XAUTOCLAIM");
-        command.arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(self.stale.as_millis() as u64);
-        command.arg(cursor).arg("COUNT").arg(most);
-        let (next, entries, _deleted): (String, Vec<Entry>, Value) = command.query_async(&mut self.connection).await?;
-        Ok((next, entries.into_iter().map(Waiting::of).collect()))
+        let (mut page, mut cursor) = (Page::new(most), cursor.to_owned());
+        while let Some(count) = page.wanted() {
+            // Not JUSTID: that would not count as a delivery, and the next run would take the entries for unsent ones.
+            let mut command = redis::cmd("XAUTOCLAIM");
+            command.arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(self.stale.as_millis() as u64);
+            command.arg(&cursor).arg("COUNT").arg(count);
+            let (next, entries, _deleted): (String, Vec<Entry>, Value) =
+                command.query_async(&mut self.connection).await?;
+            page.add(entries.into_iter().map(Waiting::of).collect());
+            cursor = next;
+            if cursor == "0-0" {
+                break;
+            }
+        }
+        Ok((cursor, page.entries))
     }
 
     /// Clears entries that JetStream has. Doing it twice does no harm.
@@ -213,8 +250,55 @@ impl Outbox {
     }
 }
 
+/// Entries that are read together: as many as wanted, until they have too many bytes.
+struct Page {
+    entries: Vec<Waiting>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Page {
+    fn new(most: usize) -> Self {
+        Self { entries: Vec::new(), bytes: 0, most }
+    }
+
+    /// How many may be read now; nothing where it is full.
+    fn wanted(&self) -> Option<usize> {
+        let left = self.most.saturating_sub(self.entries.len());
+        (left > 0 && self.bytes < PAGE_BYTES).then(|| left.min(AT_ONCE))
+    }
+
+    fn add(&mut self, entries: Vec<Waiting>) {
+        self.bytes += entries.iter().map(Waiting::bytes).sum::<usize>();
+        self.entries.extend(entries);
+    }
+}
+
 /// Whether the group is gone, as after somebody emptied Redis: then it has to be made again.
 #[must_use]
 pub fn group_is_gone(error: &RedisError) -> bool {
     error.code() == Some("NOGROUP")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: usize, bytes: usize) -> Vec<Waiting> {
+        let fields = [b"subject".to_vec(), b"a".to_vec(), b"data".to_vec(), vec![0; bytes]];
+        vec![Waiting::of(("1-0".to_owned(), Some(fields.into()))); count]
+    }
+
+    #[test]
+    fn a_page_ends_with_its_count_or_with_its_bytes() {
+        let mut page = Page::new(100);
+        assert_eq!(page.wanted(), Some(AT_ONCE));
+        page.add(entries(AT_ONCE, 10));
+        assert_eq!(page.wanted(), Some(100 - AT_ONCE));
+        page.add(entries(100 - AT_ONCE, 10));
+        assert_eq!(page.wanted(), None);
+        let mut page = Page::new(1000);
+        page.add(entries(2, PAGE_BYTES / 2));
+        assert_eq!((page.wanted(), page.entries.len()), (None, 2));
+    }
 }

@@ -77,6 +77,12 @@ impl Waiting {
         self.id.split(':').next().unwrap_or_default()
     }
 
+    /// About how much memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.entry.len() + self.subject.len() + self.id.len() + self.kind.len() + self.data.len()
+    }
+
     /// When the entry was made, milliseconds since 1970-01-01 UTC on the clock of Redis.
     #[must_use]
     pub fn made_ms(&self) -> i64 {

@@ -11,6 +11,7 @@ use crate::broker::redis_streams::Waiting;
 pub(super) struct Aside {
     subjects: BTreeMap<String, Queue>,
     len: usize,
+    bytes: usize,
 }
 
 struct Queue {
@@ -23,6 +24,11 @@ impl Aside {
     /// How many messages.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// About how much memory they take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether messages of `subject` have to wait.
@@ -41,8 +47,9 @@ impl Aside {
         let queue = self.subjects.entry(message.subject.clone());
         let queue = queue.or_insert_with(|| Queue { due: Instant::now() + wait, messages: VecDeque::new() });
         let place = queue.messages.partition_point(|waiting| order(waiting) <= order(&message));
-        queue.messages.insert(place, message);
+        self.bytes += message.bytes();
         self.len += 1;
+        queue.messages.insert(place, message);
     }
 
     /// For how long nothing is due; nothing where nothing waits.
@@ -59,6 +66,7 @@ impl Aside {
         let subject = subject.clone();
         let messages = self.subjects.remove(&subject)?.messages;
         self.len -= messages.len();
+        self.bytes -= messages.iter().map(Waiting::bytes).sum::<usize>();
         Some(messages)
     }
 }
@@ -107,6 +115,6 @@ mod tests {
         aside.put(message("1-0", "a"), Duration::ZERO);
         aside.put(message("2-0", "a"), Duration::from_secs(60));
         assert_eq!(aside.take_due().unwrap().len(), 2);
-        assert_eq!((aside.len(), aside.wait()), (0, None));
+        assert_eq!((aside.len(), aside.bytes(), aside.wait()), (0, 0, None));
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Known {
     spent: HashMap<(String, Refusal), Instant>,
     /// Messages that may be under way now.
     pub window: usize,
+    /// Entries that may be read now for one page.
+    pub page: usize,
     most: usize,
     /// What was said of the stream.
     pub told: Vec<String>,
@@ -40,6 +42,7 @@ impl Known {
             tries: HashMap::new(),
             spent: HashMap::new(),
             window: max_in_flight,
+            page: max_in_flight,
             most: max_in_flight,
             told: Vec::new(),
         }
@@ -134,6 +137,12 @@ impl Known {
     pub fn narrow(&mut self) {
         self.window = 1;
     }
+
+    /// What came of reading a page. One that does not come in time may be too large for that, and would be so again.
+    pub fn read<T>(&mut self, page: redis::RedisResult<T>) -> redis::RedisResult<T> {
+        self.page = if page.is_ok() { (2 * self.page).min(self.most) } else { 1 };
+        page
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +159,18 @@ mod tests {
             windows.push(known.window);
         }
         assert_eq!(windows, [1, 2, 4, 5, 5]);
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_asked_for_in_parts() {
+        let (mut known, failed) = (Known::new(5), (redis::ErrorKind::Io, "timed out"));
+        assert!(known.read::<()>(Err(failed.into())).is_err());
+        let mut pages = vec![known.page];
+        for _ in 0..3 {
+            assert!(known.read(Ok(())).is_ok());
+            pages.push(known.page);
+        }
+        assert_eq!((pages, known.window), (vec![1, 2, 4, 5], 5));
     }
 
     #[test]

@@ -36,8 +36,8 @@
 //!
 //! A cause that has used up its retries once is not given them again for a minute: they are there for somebody to mend
 //! the stream, and a flood of bad messages would hold its subject for ever. What waits for a retry, with what waits
-//! behind it, is held in memory, and while that is as much as may be under way (`nats.max_in_flight`) nothing new is
-//! taken out of the outbox, for any subject. So refusals delay the others by the retries of a cause at the most, and
+//! behind it, is held in memory, and while that is as much as may be under way (`nats.max_in_flight`), or 64 MiB,
+//! nothing new is taken out of the outbox, for any subject. So refusals delay the others by the retries of a cause at the most, and
 //! longer only while new causes come up faster than old ones are spent.
 //!
 //! Everything else (no connection, no answer, no leader, no space) is tried without end, and the outbox holds what waits;

@@ -27,6 +27,9 @@ pub(super) struct Round<'a> {
 /// How often a look is taken at the stream's settings, and for entries that nobody works on.
 const LOOK: Duration = Duration::from_secs(15);
 
+/// Messages that wait in memory may take so many bytes before no more are taken out of the outbox.
+const MOST_ASIDE: usize = 64 << 20;
+
 impl<'a> Round<'a> {
     pub fn new(
         relay: &'a Relay,
@@ -56,7 +59,7 @@ impl<'a> Round<'a> {
             }
             let wait = self.aside.wait().map_or(BLOCK, |wait| wait.min(BLOCK));
             // More behind what waits would be too much to remember, so the outbox remembers it.
-            if self.aside.len() >= self.relay.config.max_in_flight {
+            if self.aside.len() >= self.relay.config.max_in_flight || self.aside.bytes() >= MOST_ASIDE {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => continue,
                     () = self.connection.lost() => return Err(Error::Lost),
@@ -73,13 +76,13 @@ impl<'a> Round<'a> {
 
     /// New entries; none after a while without any, nothing when the relay is to stop.
     async fn next(&mut self, wait: Duration) -> Result<Option<Vec<Waiting>>, Error> {
-        let next = self.outbox.next(self.known.window, wait);
+        let next = self.outbox.next(self.known.page.min(self.known.window), wait);
         tokio::pin!(next);
         tokio::select! {
-            page = &mut next => Ok(Some(page.inspect_err(tell_of_a_lost_group)?)),
+            page = &mut next => Ok(Some(self.known.read(page).inspect_err(tell_of_a_lost_group)?)),
             () = self.connection.lost() => {
                 // Not dropped: what Redis hands out now must be handed out before the next round asks what it has.
-                next.await?;
+                self.known.read(next.await)?;
                 Err(Error::Lost)
             }
             () = self.relay.stop.cancelled() => Ok(None),
@@ -91,7 +94,8 @@ impl<'a> Round<'a> {
     async fn left_over(&mut self) -> Result<(), Error> {
         let mut after = "0".to_owned();
         loop {
-            let mut page = self.outbox.left_over(&after, self.known.window).await?;
+            let page = self.outbox.left_over(&after, self.known.page).await;
+            let mut page = self.known.read(page)?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.entry);
             page.retain(|message| !self.aside.has(message));
@@ -103,7 +107,8 @@ impl<'a> Round<'a> {
     async fn take_over(&mut self) -> Result<(), Error> {
         let mut cursor = "0-0".to_owned();
         loop {
-            let (next, mut page) = self.outbox.take_over(&cursor, self.known.window).await?;
+            let page = self.outbox.take_over(&cursor, self.known.page).await;
+            let (next, mut page) = self.known.read(page)?;
             page.retain(|message| !self.aside.has(message));
             if !page.is_empty() {
                 tracing::info!(entries = page.len(), "takes over what another host left in the outbox");
