@@ -4,7 +4,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use async_nats::jetstream::{
+    message::PublishMessage,
+    stream::{Config, DiscardPolicy},
+};
 use harness::{Nats, Site};
 
 use super::{arrived, emptied, fill, fill_with, nats, number};
@@ -37,6 +40,46 @@ async fn a_message_too_large_for_the_stream_is_a_dead_letter_after_its_retries()
     assert!(letter.text("payload").contains("xxx"));
     emptied(&site).await?;
     assert_eq!((site.jetstream().await?.len(), site.stream("aurora:dead_letter").await?.len()), (39, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_too_large_for_the_stream_keeps_its_subject_in_order_until_it_is_taken() -> Result<()> {
+    let site = site(Config { max_message_size: 1000, ..Config::default() }, 1000).await?;
+    fill_with(&site, 0..1, |_| "aurora.alerts.x", &"x".repeat(2000)).await?;
+    fill_with(&site, 1..20, |_| "aurora.alerts.x", "").await?;
+    fill_with(&site, 20..30, |_| "aurora.alerts.y", "").await?;
+    let jetstream = nats(&site).await?;
+    arrived(&site, &jetstream, 10).await?;
+    assert_eq!(site.stream(super::OUTBOX).await?.len(), 20);
+    jetstream.update_stream(stream(Config::default())).await?;
+    emptied(&site).await?;
+    super::assert_exactly_once_in_order(&site.jetstream().await?, 30);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_counted_as_jetstream_counts_it() -> Result<()> {
+    let site = site(Config { max_message_size: 520, ..Config::default() }, 0).await?;
+    for number in 0..100 {
+        fill_with(&site, number..number + 1, |_| "aurora.alerts.x", &"x".repeat(350 + number as usize)).await?;
+    }
+    emptied(&site).await?;
+    let messages = site.jetstream().await?;
+    let largest = messages.iter().max_by_key(|message| message.payload.len()).context("nothing was taken")?;
+    let letters = site.stream("aurora:dead_letter").await?;
+    assert!(!letters.is_empty() && letters.len() + messages.len() == 100, "{} {}", letters.len(), messages.len());
+    // The same with one byte more is what the server itself refuses, and the same length is what it takes.
+    let jetstream = nats(&site).await?;
+    for (more, is_taken) in [("", true), ("x", false)] {
+        let mut message =
+            PublishMessage::build().payload([largest.payload.as_slice(), more.as_bytes()].concat().into());
+        for (name, value) in &largest.headers {
+            // As long, and no repetition.
+            message = message.header(name.as_str(), value.replace("id-", "di-"));
+        }
+        assert_eq!(jetstream.send_publish("aurora.alerts.x", message).await?.await.is_ok(), is_taken, "{more:?}");
+    }
     Ok(())
 }
 

@@ -49,14 +49,27 @@ impl Message<'_> {
         (!is_sound).then_some(Refusal::Id)
     }
 
+    /// Its size as JetStream counts it: with its headers, as they are on the wire.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let header =
+            |(name, value): (HeaderName, &str)| name.to_string().len() + ": ".len() + value.len() + "\r\n".len();
+        let headers: usize = self.values().into_iter().map(header).sum();
+        "NATS/1.0\r\n".len() + headers + "\r\n".len() + self.data.len()
+    }
+
     fn headers(&self) -> Result<HeaderMap, PublishError> {
         let refused = |_| PublishError::Refused(Refusal::Id);
         let mut headers = HeaderMap::new();
         // Parsed: the client's conversions panic at what is no header.
-        for (name, value) in [(NATS_MESSAGE_ID, self.id), (EVENT, self.event), (SITE, self.site)] {
+        for (name, value) in self.values() {
             headers.insert(name, value.parse::<HeaderValue>().map_err(refused)?);
         }
         Ok(headers)
+    }
+
+    fn values(&self) -> [(HeaderName, &str); 3] {
+        [(NATS_MESSAGE_ID, self.id), (EVENT, self.event), (SITE, self.site)]
     }
 }
 

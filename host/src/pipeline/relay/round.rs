@@ -230,6 +230,10 @@ impl<'a> Round<'a> {
         if !self.stream.subjects.allow(message.subject) {
             return Some(Refusal::Subject);
         }
+        // Foreseen, because what was under way with it would be stored before it.
+        if self.stream.max_message_size.is_some_and(|most| message.size() > most) {
+            return Some(Refusal::LargerThanStream);
+        }
         // The server says so only when it is tried, and the wait for an answer costs everybody.
         self.known.is_spent(message.subject, &Refusal::Forbidden, Instant::now()).then_some(Refusal::Forbidden)
     }
