@@ -56,6 +56,21 @@ async fn what_gathers_while_nats_is_away_is_measured_and_sent_at_full_rate_after
 }
 
 #[tokio::test]
+async fn what_waits_grows_older_while_redis_is_away() -> Result<()> {
+    const OLDEST: &str = "aurora_outbox_oldest_seconds";
+    let mut site = Site::plan().start().await?;
+    site.nats.as_mut().context("no NATS")?.stop().await?;
+    fill(&site, 0..1).await?;
+    let before = site.series_of(OLDEST, 0.001).await?;
+    site.redis.pause()?;
+    // Longer than any time between two measurements.
+    let after = site.series_of(OLDEST, before + 5.0).await?;
+    site.redis.resume()?;
+    assert!(after < before + 60.0, "{before} {after}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn entries_that_do_not_come_in_time_together_come_in_parts() -> Result<()> {
     const COUNT: u32 = 120;
     let plan = Site::plan().proxied(Place::Redis).set("redis.timeout", "500ms").set("redis.reconnect_max", "100ms");

@@ -3,7 +3,7 @@ use std::{collections::HashMap, time::Duration};
 use redis::{AsyncTypedCommands, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
 use super::{
-    Connection, Pool,
+    Pool,
     waiting::{Entry, Stream, Waiting, milliseconds},
 };
 
@@ -17,14 +17,14 @@ pub struct Outbox {
 }
 
 /// How much waits, and for how long.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Entries that are not cleared.
     pub entries: i64,
     /// Those among them that a relay has taken.
     pub taken: i64,
-    /// Age of the oldest, seconds; 0 where there is none.
-    pub oldest_seconds: f64,
+    /// Age of the oldest, on the clock of Redis; none where there is none.
+    pub oldest: Option<Duration>,
 }
 
 /// Consumer group of the relays.
@@ -215,8 +215,9 @@ impl Outbox {
         const LOOK: &str = "
             local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
             local taken = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+            local time = redis.call('TIME')
             return {redis.call('XLEN', KEYS[1]), type(taken[1]) == 'number' and taken[1] or 0,
-                    oldest[1] and oldest[1][1] or '', redis.call('TIME')[1]}";
+                    oldest[1] and oldest[1][1] or '', time[1] * 1000 + math.floor(time[2] / 1000)}";
         let mut connection =
             redis.get().await.map_err(|error| (redis::ErrorKind::Io, "no connection", error.to_string()))?;
         let mut command = redis::cmd("EVAL");
@@ -224,16 +225,12 @@ impl Outbox {
         let (entries, taken, oldest, now): (i64, i64, String, i64) = match command.query_async(&mut *connection).await {
             Ok(looked) => looked,
             Err(error) => {
-                // It may have died, and the pool does not look.
-                drop(Connection::take(connection));
+                redis.discard(connection);
                 return Err(error);
             }
         };
-        let oldest_seconds = match oldest.is_empty() {
-            true => 0.0,
-            false => (now as f64 - milliseconds(&oldest) as f64 / 1000.0).max(0.0),
-        };
-        Ok(Backlog { entries, taken, oldest_seconds })
+        let age = || Duration::from_millis(u64::try_from(now - milliseconds(&oldest)).unwrap_or(0));
+        Ok(Backlog { entries, taken, oldest: (!oldest.is_empty()).then(age) })
     }
 
     async fn read(&mut self, after: &str, most: usize, block: Option<Duration>) -> RedisResult<Vec<Waiting>> {

@@ -204,11 +204,12 @@ impl Relay {
     /// Keeps the gauges of the outbox current, most of all while nothing can be sent.
     async fn measure(&self, outbox: &str) {
         loop {
-            // Whoever stores events says so when Redis is away.
+            // Whoever stores events says so when Redis is away. What waits there grows older meanwhile.
             if let Ok(backlog) = Outbox::backlog(&self.redis, outbox).await {
                 self.metrics.stage(Stage::Relay).queue.set(backlog.entries);
                 self.metrics.outbox_pending.set(backlog.taken);
-                self.metrics.outbox_oldest.set(backlog.oldest_seconds);
+                let since = |age: Duration| chrono::Utc::now().timestamp_millis() - age.as_millis() as i64;
+                self.metrics.outbox_oldest.since(backlog.oldest.map(since));
             }
             tokio::time::sleep(MEASURE).await;
         }
