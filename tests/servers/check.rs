@@ -119,9 +119,10 @@ async fn the_documented_rights_are_enough_and_none_of_them_is_too_much() -> Resu
     let rule = rule()?.replace("<password>", password);
     let server = Server::start(&program, folder.path(), &format!("{SAFE}user aurora {rule}\n")).await?;
     let url = server.url().replace("redis://", &format!("redis://aurora:{password}@"));
-    let site = Site::plan().set("redis.url", url).start().await?;
+    let site = Site::plan().set("redis.url", url).set("raw.stream", "aurora:raw").start().await?;
     site.publish("aurora/sensors/door/alerts", 2, (0..10).map(alert)).await?;
-    site.jetstream_of(10).await?;
+    server.ask::<String>(&format!("XADD aurora:raw * format json payload {}", alert(10).replace(' ', "_"))).await?;
+    site.jetstream_of(11).await?;
     let denied: Vec<String> =
         server.ask::<Vec<redis::Value>>("ACL LOG").await?.iter().map(|d| format!("{d:?}")).collect();
     ensure!(denied.is_empty(), "{denied:?}");
@@ -144,6 +145,11 @@ async fn the_documented_rights_are_enough_and_none_of_them_is_too_much() -> Resu
     server.ask::<()>("ACL SETUSER aurora resetkeys ~other:*").await?;
     let (well, said) = check(&site)?;
     ensure!(!well && said.contains("XADD aurora:alerts") && said.contains("more"), "{said}");
+    // The source writes to the group of the raw stream, even if it removes nothing.
+    server.ask::<()>("ACL SETUSER aurora resetkeys ~aurora:[^r]* %R~aurora:raw").await?;
+    let (well, said) = check(&site)?;
+    let refused = said.lines().find(|line| line.starts_with("raw") && line.contains("FAILED"));
+    ensure!(!well && refused.is_some_and(|line| line.contains("XREADGROUP aurora:raw")), "{said}");
     Ok(())
 }
 

@@ -14,9 +14,13 @@ use crate::{
 pub async fn probe(config: &Config, redis: &redis_streams::Config) -> Result<Probed, String> {
     let pool = Pool::new(redis).map_err(|error| Chain(&error).to_string())?;
     let key = redis.key(&config.stream);
-    let groups = redis_streams::groups_of(&pool, &key)
-        .await
-        .map_err(|error| format!("{}; the user of redis.url needs the right to read {key}", Chain(&error)))?;
+    let unreachable = |error: redis_streams::PoolError| format!("{}; {key} cannot be looked at", Chain(&error));
+    let findings = redis_streams::probe_raw(&pool, &key, config.remove).await.map_err(unreachable)?;
+    if !findings.is_empty() {
+        // Without a right the rest may not be seen either.
+        return Ok(Probed { said: format!("{key}, group {}", config.group), findings });
+    }
+    let groups = redis_streams::groups_of(&pool, &key).await.map_err(unreachable)?;
     let Some(groups) = groups else {
         return Ok(format!("{key} is not there yet and will be made").into());
     };
