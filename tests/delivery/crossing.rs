@@ -35,7 +35,9 @@ async fn a_high_device_alert_is_in_the_cps_stream_and_in_jetstream() -> Result<(
     let messages = site.jetstream_of(1).await?;
     let message = on(&messages, "aurora.alerts.cps")?;
     assert_eq!(message.json()["id"], event["id"]);
-    assert!(message.id.as_deref().is_some_and(|id| id.contains(event["id"].as_str().unwrap_or("none"))));
+    let id = event["id"].as_str().context("no id")?;
+    assert!(message.id.as_deref().is_some_and(|message| message.starts_with(&format!("{id}:"))), "{message:?}");
+    assert_eq!((&*message.headers["Aurora-Event-Id"], &*message.headers["Aurora-Site"]), (id, "test-site"));
     Ok(())
 }
 

@@ -1,6 +1,10 @@
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
+use async_nats::jetstream::{self, stream};
 use harness::{Make, Mosquitto, Persistence, Server, Site, binary, free_port, workspace};
 
 use super::alert;
@@ -75,6 +79,31 @@ async fn what_breaks_a_promise_at_once_fails() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_stream_that_takes_nothing_fails_and_one_that_may_lose_something_is_warned_of() -> Result<()> {
+    let site = Site::plan().brokers().await?;
+    let nats = site.nats.as_ref().context("no NATS")?;
+    let jetstream = jetstream::new(async_nats::connect(nats.url()).await?);
+    let sound = stream::Config {
+        name: "AURORA".to_owned(),
+        subjects: vec!["aurora.>".to_owned(), "AURORA.*".to_owned()],
+        duplicate_window: Duration::from_secs(600),
+        ..stream::Config::default()
+    };
+    for (found, well, word, text) in [
+        (sound.clone(), true, "warn", "is on one server"),
+        (stream::Config { no_ack: true, ..sound.clone() }, false, "FAILED", "acknowledges nothing"),
+        (stream::Config { subjects: vec!["aurora.>".to_owned()], ..sound.clone() }, false, "FAILED", "does not take"),
+    ] {
+        jetstream.create_stream(found).await?;
+        let (is_well, said) = check(&site)?;
+        jetstream.delete_stream("AURORA").await?;
+        let is_said = said.lines().any(|line| line.starts_with("nats") && line.contains(word) && line.contains(text));
+        assert!(is_well == well && is_said, "{text}: {said}");
+    }
+    Ok(())
+}
+
 /// The rule as `deploy/README.md` gives it.
 fn rule() -> Result<String> {
     let text = std::fs::read_to_string(workspace().join("deploy/README.md"))?;
@@ -90,14 +119,16 @@ async fn the_documented_rights_are_enough_and_none_of_them_is_too_much() -> Resu
     let rule = rule()?.replace("<password>", password);
     let server = Server::start(&program, folder.path(), &format!("{SAFE}user aurora {rule}\n")).await?;
     let url = server.url().replace("redis://", &format!("redis://aurora:{password}@"));
-    let site = Site::plan().set("redis.url", url).start().await?;
+    let site = Site::plan().set("redis.url", url).set("raw.stream", "aurora:raw").start().await?;
     site.publish("aurora/sensors/door/alerts", 2, (0..10).map(alert)).await?;
-    site.jetstream_of(10).await?;
+    server.ask::<String>(&format!("XADD aurora:raw * format json payload {}", alert(10).replace(' ', "_"))).await?;
+    site.jetstream_of(11).await?;
     let denied: Vec<String> =
         server.ask::<Vec<redis::Value>>("ACL LOG").await?.iter().map(|d| format!("{d:?}")).collect();
     ensure!(denied.is_empty(), "{denied:?}");
     let (well, said) = check(&site)?;
-    ensure!(well && said.ends_with("\nok\n"), "{said}");
+    // A stream of one server.
+    ensure!(well && said.ends_with("\nok, 1 warning\n"), "{said}");
 
     for right in rule.split(' ').filter(|word| word.starts_with('+')) {
         let (set, unset) = (format!("ACL SETUSER aurora {right}"), right.replace('+', "-"));
@@ -114,6 +145,11 @@ async fn the_documented_rights_are_enough_and_none_of_them_is_too_much() -> Resu
     server.ask::<()>("ACL SETUSER aurora resetkeys ~other:*").await?;
     let (well, said) = check(&site)?;
     ensure!(!well && said.contains("XADD aurora:alerts") && said.contains("more"), "{said}");
+    // The source writes to the group of the raw stream, even if it removes nothing.
+    server.ask::<()>("ACL SETUSER aurora resetkeys ~aurora:[^r]* %R~aurora:raw").await?;
+    let (well, said) = check(&site)?;
+    let refused = said.lines().find(|line| line.starts_with("raw") && line.contains("FAILED"));
+    ensure!(!well && refused.is_some_and(|line| line.contains("XREADGROUP aurora:raw")), "{said}");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
             trials.push(Trial::broker("redis", redis_streams::probe(redis).await));
         }
         if let (Some(raw), Some(redis)) = (&config.raw, &config.redis) {
-            trials.push(Trial::new("raw", raw::probe(raw, redis).await));
+            trials.push(Trial::broker("raw", raw::probe(raw, redis).await));
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));

@@ -405,6 +405,7 @@ fn a_bad_variable_is_named_itself() {
             "http://u:secret@h",
             "AURORA_MQTT__URL: mqtt.url: \"http://u:***@h\" has the wrong scheme",
         ),
+        ("AURORA_REDIS__REPLICAS", "1", "redis.replicas: is set, but `redis.durability` is \"memory\""),
         ("AURORA_MQTT__CA", "/nonexistent", "AURORA_MQTT__CA: mqtt.ca: /nonexistent does not exist"),
         ("AURORA_NATS__SUBJECTS", "a.>", "nats.subjects: is the string \"a.>\", expected a list"),
         ("AURORA_GUESTS__ROUTE", "{ path = \"x\" }", "is a section, not a key; set its keys one by one"),

@@ -35,7 +35,7 @@ pub struct Letter {
     pub streams: Vec<String>,
     /// Digest of its delivery.
     pub delivery: String,
-    /// Of a message for other sites: its `Nats-Msg-Id`.
+    /// Of a message for other sites: its id in the outbox.
     pub message_id: String,
     /// Of a message for other sites: `alert`, `ioc` or `attestation`.
     pub message_kind: String,

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use prometheus::{
-    Counter, CounterVec, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, histogram_opts,
+    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    histogram_opts,
 };
 
 use super::age::Age;
@@ -210,8 +210,8 @@ pub struct Metrics {
     pub ingest_in_flight: IntGauge,
     /// Entries of the outbox that a relay has taken and not cleared.
     pub outbox_pending: IntGauge,
-    /// Age of the oldest entry of the outbox, seconds.
-    pub outbox_oldest: Gauge,
+    /// Age of the oldest entry of the outbox.
+    pub outbox_oldest: Age,
     /// Entries of the outbox that JetStream turned out to have already, when the stream was read for them.
     pub outbox_recognised: IntCounter,
     /// Entries of the raw stream taken and not yet stored.
@@ -366,7 +366,7 @@ impl Metrics {
             ),
             outbox_oldest: register(
                 &registry,
-                Gauge::new("aurora_outbox_oldest_seconds", "Age of the oldest entry of the outbox"),
+                Age::new("aurora_outbox_oldest_seconds", "Age of the oldest entry of the outbox"),
             ),
             outbox_recognised: counter(
                 "aurora_outbox_recognised_total",

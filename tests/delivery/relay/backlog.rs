@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use harness::Site;
+use harness::{Place, Site};
 
-use super::{assert_exactly_once_in_order, emptied, fill, nats};
+use super::{assert_exactly_once_in_order, emptied, fill, fill_with, nats};
 use crate::delivery::{alert, assert_exactly_once};
 
 const DOOR: &str = "aurora/sensors/door_1/alerts";
@@ -53,4 +53,35 @@ async fn what_gathers_while_nats_is_away_is_measured_and_sent_at_full_rate_after
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn what_waits_grows_older_while_redis_is_away() -> Result<()> {
+    const OLDEST: &str = "aurora_outbox_oldest_seconds";
+    let mut site = Site::plan().start().await?;
+    site.nats.as_mut().context("no NATS")?.stop().await?;
+    fill(&site, 0..1).await?;
+    let before = site.series_of(OLDEST, 0.001).await?;
+    site.redis.pause()?;
+    // Longer than any time between two measurements.
+    let after = site.series_of(OLDEST, before + 5.0).await?;
+    site.redis.resume()?;
+    assert!(after < before + 60.0, "{before} {after}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn entries_that_do_not_come_in_time_together_come_in_parts() -> Result<()> {
+    const COUNT: u32 = 120;
+    let plan = Site::plan().proxied(Place::Redis).set("redis.timeout", "500ms").set("redis.reconnect_max", "100ms");
+    let mut site = plan.set("nats.reconnect_max", "100ms").brokers().await?;
+    let large = "x".repeat(50_000);
+    fill_with(&site, 0..COUNT, |_| "aurora.alerts.network", &large).await?;
+    // A second and a half is what a read may take, and all of them take four.
+    site.proxy(Place::Redis)?.set(|faults| faults.bytes_per_second = 1_500_000);
+    site.start_daemon().await?;
+    emptied(&site).await?;
+    assert_exactly_once_in_order(&site.jetstream().await?, COUNT);
+    assert!(site.log().contains("the outbox cannot be used"), "it was never too much");
+    Ok(())
 }

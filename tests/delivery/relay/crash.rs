@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use async_nats::jetstream;
+use async_nats::jetstream::{self, stream::Config};
 use harness::{Place, Plan, Site};
 
-use super::{arrived, assert_exactly_once_in_order, emptied, fill, forgotten, nats};
+use super::{arrived, assert_exactly_once_in_order, emptied, fill, fill_with, forgotten, nats};
 
 /// So many fit into one chunk of a proxy, which delays one after the other.
 const FIRST: u32 = 40;
@@ -21,9 +21,17 @@ fn plan() -> Plan {
 
 /// Has the relay send `0..FIRST` and sees to it that the acks never arrive, nor anything else of NATS.
 async fn lose_the_acks(site: &Site, jetstream: &jetstream::Context) -> Result<()> {
+    lose_the_acks_of(site, jetstream, fill(site, 0..FIRST)).await
+}
+
+async fn lose_the_acks_of(
+    site: &Site,
+    jetstream: &jetstream::Context,
+    filling: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let proxy = site.proxy(Place::Nats)?;
     proxy.set(|faults| faults.delay = Duration::from_millis(500));
-    fill(site, 0..FIRST).await?;
+    filling.await?;
     arrived(site, jetstream, FIRST.into()).await?;
     proxy.down();
     assert_eq!(site.stream(super::OUTBOX).await?.len(), FIRST as usize, "an ack came through");
@@ -64,6 +72,33 @@ async fn lost_acks_are_found_in_the_stream_beyond_its_duplicate_window() -> Resu
     forgotten(&site, &jetstream).await?;
     fill(&site, FIRST..150).await?;
     site.proxy(Place::Nats)?.heal();
+    all_sent_once(&site, f64::from(FIRST)).await?;
+    // For all of them at once, although only one message at a time is sent after a failure.
+    assert_eq!(site.log().matches("looked in the JetStream stream").count(), 1, "{}", site.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_refused_message_is_looked_for_before_it_is_sent_again() -> Result<()> {
+    const SUBJECT: &str = "aurora.cps.x";
+    let stream = |subjects: &[&str]| Config {
+        name: "AURORA".to_owned(),
+        subjects: subjects.iter().map(|&subject| subject.to_owned()).collect(),
+        duplicate_window: Duration::from_secs(1),
+        ..Config::default()
+    };
+    let mut site = plan().set("nats.retries", 1000).brokers().await?;
+    let jetstream = nats(&site).await?;
+    jetstream.create_stream(stream(&["aurora.soar.>", "aurora.cps.>"])).await?;
+    site.start_daemon().await?;
+    lose_the_acks_of(&site, &jetstream, fill_with(&site, 0..FIRST, |_| SUBJECT, "")).await?;
+    // Refused from the first one on, for longer than JetStream remembers that it has them.
+    jetstream.update_stream(stream(&["aurora.soar.>"])).await?;
+    forgotten(&site, &jetstream).await?;
+    site.proxy(Place::Nats)?.heal();
+    fill_with(&site, FIRST..150, |_| SUBJECT, "").await?;
+    site.series_of("aurora_stage_retried_total{stage=\"relay\"}", 3.0).await?;
+    jetstream.update_stream(stream(&["aurora.soar.>", "aurora.cps.>"])).await?;
     all_sent_once(&site, f64::from(FIRST)).await
 }
 

@@ -16,6 +16,24 @@ impl Chance {
 }
 
 #[tokio::test]
+async fn two_events_of_one_id_are_two_messages() -> Result<()> {
+    let site = Site::plan().start().await?;
+    let mut redis = super::redis(&site).await?;
+    // As of a device whose packet id comes round with an equal payload.
+    for number in ["0", "1"] {
+        let mut add = redis::cmd("XADD");
+        add.arg(super::OUTBOX).arg("*").arg("subject").arg("aurora.alerts.network").arg("id").arg("the-same");
+        add.arg("kind").arg("alert").arg("data").arg(format!(r#"{{"number":{number}}}"#));
+        add.exec_async(&mut redis).await?;
+    }
+    emptied(&site).await?;
+    let messages = site.jetstream().await?;
+    assert_exactly_once_in_order(&messages, 2);
+    assert!(messages.iter().all(|message| message.headers["Aurora-Event-Id"] == "the-same"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_subject_keeps_its_order_over_cuts_at_any_moment() -> Result<()> {
     const COUNT: u32 = 15_000;
     let site = Site::plan().proxied(Place::Nats).set("nats.reconnect_max", "100ms").start().await?;

@@ -1,5 +1,13 @@
-use anyhow::{Result, ensure};
-use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use async_nats::jetstream::{
+    message::PublishMessage,
+    stream::{Config, DiscardPolicy},
+};
 use harness::{Nats, Site};
 
 use super::{arrived, emptied, fill, fill_with, nats, number};
@@ -36,6 +44,46 @@ async fn a_message_too_large_for_the_stream_is_a_dead_letter_after_its_retries()
 }
 
 #[tokio::test]
+async fn a_message_too_large_for_the_stream_keeps_its_subject_in_order_until_it_is_taken() -> Result<()> {
+    let site = site(Config { max_message_size: 1000, ..Config::default() }, 1000).await?;
+    fill_with(&site, 0..1, |_| "aurora.alerts.x", &"x".repeat(2000)).await?;
+    fill_with(&site, 1..20, |_| "aurora.alerts.x", "").await?;
+    fill_with(&site, 20..30, |_| "aurora.alerts.y", "").await?;
+    let jetstream = nats(&site).await?;
+    arrived(&site, &jetstream, 10).await?;
+    assert_eq!(site.stream(super::OUTBOX).await?.len(), 20);
+    jetstream.update_stream(stream(Config::default())).await?;
+    emptied(&site).await?;
+    super::assert_exactly_once_in_order(&site.jetstream().await?, 30);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_counted_as_jetstream_counts_it() -> Result<()> {
+    let site = site(Config { max_message_size: 520, ..Config::default() }, 0).await?;
+    for number in 0..100 {
+        fill_with(&site, number..number + 1, |_| "aurora.alerts.x", &"x".repeat(350 + number as usize)).await?;
+    }
+    emptied(&site).await?;
+    let messages = site.jetstream().await?;
+    let largest = messages.iter().max_by_key(|message| message.payload.len()).context("nothing was taken")?;
+    let letters = site.stream("aurora:dead_letter").await?;
+    assert!(!letters.is_empty() && letters.len() + messages.len() == 100, "{} {}", letters.len(), messages.len());
+    // The same with one byte more is what the server itself refuses, and the same length is what it takes.
+    let jetstream = nats(&site).await?;
+    for (more, is_taken) in [("", true), ("x", false)] {
+        let mut message =
+            PublishMessage::build().payload([largest.payload.as_slice(), more.as_bytes()].concat().into());
+        for (name, value) in &largest.headers {
+            // As long, and no repetition.
+            message = message.header(name.as_str(), value.replace("id-", "di-"));
+        }
+        assert_eq!(jetstream.send_publish("aurora.alerts.x", message).await?.await.is_ok(), is_taken, "{more:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_message_too_large_for_the_server_is_a_dead_letter_as_well() -> Result<()> {
     let site = site(Config::default(), 0).await?;
     fill_with(&site, 0..1, |_| "aurora.alerts.network", &"x".repeat(1 << 20)).await?;
@@ -43,6 +91,31 @@ async fn a_message_too_large_for_the_server_is_a_dead_letter_as_well() -> Result
     let letters = site.stream_of("aurora:dead_letter", 1).await?;
     assert!(letters[0].text("reason").contains("max_payload"), "{}", letters[0].text("reason"));
     arrived(&site, &nats(&site).await?, 9).await
+}
+
+#[tokio::test]
+async fn entries_that_can_never_be_sent_are_dead_letters_at_once_and_end_nothing() -> Result<()> {
+    let site = site(Config::default(), 1000).await?;
+    let mut redis = super::redis(&site).await?;
+    let entries: [&[&str]; 4] = [
+        &["subject", "aurora.alerts.network", "id", "a\r\nNats-Rollup: all", "kind", "alert", "data", "broken"],
+        &["subject", "aurora.alerts.network", "id", "", "kind", "alert", "data", "empty"],
+        &["id", "lost", "kind", "alert", "data", "no subject"],
+        &["body", "not ours"],
+    ];
+    for fields in entries {
+        redis::cmd("XADD").arg(super::OUTBOX).arg("*").arg(fields).exec_async(&mut redis).await?;
+    }
+    fill(&site, 0..10).await?;
+    let letters = site.stream_of("aurora:dead_letter", 4).await?;
+    let told: Vec<_> = letters.iter().map(|letter| (letter.text("payload"), letter.text("attempts"))).collect();
+    assert_eq!(told, ["broken", "empty", "no subject", "body\nnot ours"].map(|text| (text.into(), "1".into())));
+    for (letter, reason) in letters.iter().zip(["its id", "its id", "no subject", "no subject"]) {
+        assert!(letter.text("reason").contains(reason), "{letter:?}");
+    }
+    emptied(&site).await?;
+    super::assert_exactly_once_in_order(&site.jetstream().await?, 10);
+    Ok(())
 }
 
 #[tokio::test]
@@ -111,28 +184,66 @@ async fn a_full_stream_is_waited_for_and_the_order_kept() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_user_who_may_not_publish_somewhere_is_told_and_holds_up_nothing_else() -> Result<()> {
-    let more = r#"
-        authorization {
+/// The users of a server, where the relay's may not publish to some subjects.
+fn users(denied: &str) -> String {
+    format!(
+        r#"
+        authorization {{
             users = [
-                { user: relay, password: "p@ss", permissions: { publish: { deny: ["aurora.cps.>"] } } }
-                { user: other, password: other }
+                {{ user: relay, password: "p@ss", permissions: {{ publish: {{ deny: [{denied}] }} }} }}
+                {{ user: other, password: other }}
             ]
-        }
-        no_auth_user: other"#;
-    let nats = Nats { more: more.to_owned(), ..Nats::default() };
-    let mut site = Site::plan().nats(nats).brokers().await?;
+        }}
+        no_auth_user: other"#
+    )
+}
+
+/// A site whose relay may not publish to some subjects.
+async fn forbidding(denied: &str, retries: i64, ack_timeout: &str) -> Result<Site> {
+    let nats = Nats { more: users(denied), ..Nats::default() };
+    let mut site = Site::plan().nats(nats).set("nats.reconnect_max", "200ms").brokers().await?;
     let port = site.nats.as_ref().map(harness::Broker::port).unwrap_or_default();
     site.set("nats.url", format!("nats://relay:p%40ss@127.0.0.1:{port}"));
-    site.set("nats.retries", 1);
-    site.set("nats.ack_timeout", "300ms");
+    site.set("nats.retries", retries);
+    site.set("nats.ack_timeout", ack_timeout);
     site.start_daemon().await?;
-    fill_with(&site, 0..20, |number| if number % 2 == 0 { "aurora.cps.x" } else { "aurora.alerts.x" }, "").await?;
-    let letters = site.stream_of("aurora:dead_letter", 10).await?;
-    assert!(letters[0].text("reason").contains("may not publish"), "{letters:?}");
+    Ok(site)
+}
+
+#[tokio::test]
+async fn users_who_may_not_publish_to_two_subjects_are_told_and_nothing_else_waits_for_it() -> Result<()> {
+    let site = forbidding(r#""aurora.cps.>", "aurora.soar.>""#, 1, "20s").await?;
+    let subject = |number| ["aurora.cps.x", "aurora.soar.x", "aurora.alerts.x"][number as usize % 3];
+    let began = Instant::now();
+    fill_with(&site, 0..30, subject, "").await?;
+    arrived(&site, &nats(&site).await?, 10).await?;
+    let letters = site.stream_of("aurora:dead_letter", 20).await?;
+    assert!(letters.iter().all(|letter| letter.text("reason").contains("may not publish")), "{letters:?}");
     emptied(&site).await?;
+    // Not one wait for an ack that cannot come.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let subjects: Vec<_> = site.jetstream().await?.into_iter().map(|message| message.subject).collect();
     assert_eq!(subjects, ["aurora.alerts.x"; 10]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_right_that_is_granted_is_made_use_of_over_the_same_connection() -> Result<()> {
+    let site = forbidding(r#""aurora.cps.>""#, 1000, "5s").await?;
+    fill_with(&site, 0..20, |_| "aurora.cps.x", "").await?;
+    site.series_of("aurora_stage_retried_total{stage=\"relay\"}", 3.0).await?;
+    let server = site.nats.as_ref().context("no NATS")?;
+    let file = std::fs::read_dir(server.folder())?.filter_map(Result::ok).map(|file| file.path());
+    let file = file.filter(|path| path.extension().is_some_and(|end| end == "conf")).last().context("no file")?;
+    let text = std::fs::read_to_string(&file)?;
+    ensure!(text.contains(r#""aurora.cps.>""#), "{text}");
+    std::fs::write(&file, text.replace(r#""aurora.cps.>""#, r#""aurora.other.>""#))?;
+    let reloaded = Command::new("kill").arg("-HUP").arg(server.pid().to_string()).status()?;
+    ensure!(reloaded.success(), "it cannot be told to reload");
+    emptied(&site).await?;
+    let messages = site.jetstream().await?;
+    assert_eq!(messages.iter().map(number).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(site.stream("aurora:dead_letter").await?.is_empty());
+    assert_eq!(site.scrape().await?.get("aurora_broker_reconnects_total{broker=\"nats\"}")?, 0.0);
     Ok(())
 }

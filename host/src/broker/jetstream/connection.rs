@@ -1,16 +1,17 @@
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::{
     Client, ConnectOptions, Event, ReconnectToServer, ServerAddr, ServerError,
     jetstream::{self, Context, context::ContextBuilder},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -32,8 +33,11 @@ pub struct Dial {
 pub struct Connection {
     pub(super) jetstream: Context,
     lost: CancellationToken,
-    forbidden: Arc<Mutex<BTreeSet<String>>>,
+    forbidden: Arc<watch::Sender<Forbidden>>,
 }
+
+/// Subjects to which we may not publish, each with when the server last said so.
+type Forbidden = BTreeMap<String, Instant>;
 
 /// NATS cannot be used as configured, or not now.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +65,11 @@ pub enum ConnectionError {
 /// An address on which nobody can listen.
 const NOWHERE: &str = "nats://127.0.0.1:0";
 
-/// More subjects than this are not remembered as forbidden.
-const MOST_FORBIDDEN: usize = 1024;
+/// More subjects than this are not remembered as forbidden. So many messages can be under way.
+const MOST_FORBIDDEN: usize = 65_536;
+
+/// For how long they are, where there are as many.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Dial {
     /// As `config` says. Nothing is connected yet.
@@ -83,7 +90,7 @@ impl Dial {
     pub async fn connect(&mut self) -> Result<Connection, ConnectionError> {
         let mut servers = self.servers.clone();
         servers.extend(self.discovered.iter().filter(|server| !self.servers.contains(server)).cloned());
-        let (lost, forbidden) = (CancellationToken::new(), Arc::new(Mutex::new(BTreeSet::new())));
+        let (lost, forbidden) = (CancellationToken::new(), Arc::new(watch::Sender::default()));
         let connected = Arc::new(AtomicBool::new(false));
         let options = options(&self.config)
             .await?
@@ -138,33 +145,58 @@ impl Connection {
         self.lost.cancelled().await;
     }
 
-    /// Whether the server said that we may not publish to `subject`. It says so beside the message, which is never
-    /// answered.
-    pub(super) fn is_forbidden(&self, subject: &str) -> bool {
-        self.forbidden.lock().unwrap_or_else(PoisonError::into_inner).contains(subject)
+    /// Waits until the server says that we may not publish to `subject`, or has said so after `since`: what it said
+    /// before may not hold any more. It says so beside the message, which is never answered.
+    pub(super) async fn forbidden(&self, subject: &str, since: Instant) {
+        heard(&self.forbidden, subject, since).await;
     }
 
-    /// The same of making consumers and reading with them.
+    /// Whether it said so of making consumers or reading with them.
     pub(super) fn forbids_consumers(&self) -> bool {
-        let forbidden = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
-        forbidden.iter().any(|subject| subject.starts_with('$') && subject.contains(".API.CONSUMER."))
+        let forbidden = self.forbidden.borrow();
+        forbidden.keys().any(|subject| subject.starts_with('$') && subject.contains(".API.CONSUMER."))
     }
 }
 
-fn hear(event: &Event, lost: &CancellationToken, forbidden: &Mutex<BTreeSet<String>>) {
+fn hear(event: &Event, lost: &CancellationToken, forbidden: &watch::Sender<Forbidden>) {
     match event {
         Event::Disconnected | Event::Closed => lost.cancel(),
         Event::ServerError(ServerError::Other(text)) => {
-            tracing::warn!(error = text, "NATS complains");
+            let mut is_new = true;
             if let Some(subject) = forbidden_subject(text) {
-                let mut forbidden = forbidden.lock().unwrap_or_else(PoisonError::into_inner);
-                if forbidden.len() < MOST_FORBIDDEN {
-                    forbidden.insert(subject.to_owned());
-                }
+                forbidden.send_modify(|forbidden| is_new = remember(forbidden, subject, Instant::now()));
+            }
+            // It says so of each message, and a flood of them is told once.
+            if is_new {
+                tracing::warn!(error = text, "NATS complains");
             }
         }
         other => tracing::debug!(event = %other, "NATS says"),
     }
+}
+
+/// Waits until `subject` is forbidden since `since` or later.
+async fn heard(forbidden: &watch::Sender<Forbidden>, subject: &str, since: Instant) {
+    let is_it = |forbidden: &Forbidden| forbidden.get(subject).is_some_and(|said| *said >= since);
+    if forbidden.subscribe().wait_for(is_it).await.is_err() {
+        // Nobody would say so any more.
+        std::future::pending().await
+    }
+}
+
+/// Notes that `subject` is forbidden; whether it is one more.
+fn remember(forbidden: &mut Forbidden, subject: &str, now: Instant) -> bool {
+    if let Some(said) = forbidden.get_mut(subject) {
+        *said = now;
+        return false;
+    }
+    if forbidden.len() >= MOST_FORBIDDEN {
+        forbidden.retain(|_, said| now.saturating_duration_since(*said) < REMEMBERED);
+    }
+    if forbidden.len() < MOST_FORBIDDEN {
+        forbidden.insert(subject.to_owned(), now);
+    }
+    true
 }
 
 /// Out of `Permissions Violation for Publish to "subject"`.
@@ -226,6 +258,8 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -236,6 +270,28 @@ mod tests {
         assert_eq!(login("nats://u:p%40%2f%%41@host"), pair("u", "p@/%A"));
         assert_eq!(login("nats://token@host"), pair("token", ""));
         assert_eq!(login("nats://a,tls://u:p@b"), pair("u", "p"));
+    }
+
+    #[test]
+    fn what_is_forbidden_is_heard_of_and_only_what_was_said_since() {
+        let (forbidden, before) = (watch::Sender::default(), Instant::now());
+        let is_heard = |subject, since| heard(&forbidden, subject, since).now_or_never().is_some();
+        let text = "Permissions Violation for Publish to \"a\"".to_owned();
+        assert!(!is_heard("a", before));
+        hear(&Event::ServerError(ServerError::Other(text)), &CancellationToken::new(), &forbidden);
+        assert!(is_heard("a", before) && !is_heard("b", before));
+        assert!(!is_heard("a", Instant::now() + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn of_too_many_forbidden_subjects_the_old_ones_are_forgotten() {
+        let (mut forbidden, first) = (Forbidden::new(), Instant::now());
+        for number in 0..MOST_FORBIDDEN {
+            assert!(remember(&mut forbidden, &number.to_string(), first));
+        }
+        assert!(!remember(&mut forbidden, "0", first + REMEMBERED));
+        assert!(remember(&mut forbidden, "one more", first + REMEMBERED));
+        assert_eq!(forbidden.keys().collect::<Vec<_>>(), ["0", "one more"]);
     }
 
     #[test]

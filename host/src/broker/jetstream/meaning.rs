@@ -5,26 +5,47 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 
 use super::{Config, Subjects};
+use crate::broker::Finding;
 
 /// With less, a short outage of the relay is enough to have it read the stream before it sends.
 const SHORT: Duration = Duration::from_secs(2 * 60);
 
 /// What of `found` breaks a promise or costs something, each with a remedy.
-pub(super) fn doubts(found: &stream::Config, config: &Config) -> Vec<String> {
-    let mut doubts = Vec::new();
-    let mut doubt = |holds: bool, text: String| doubts.extend(holds.then_some(text));
+pub(super) fn judge(found: &stream::Config, config: &Config) -> Vec<Finding> {
+    let mut findings = problems(found, config);
+    findings.extend(doubts(found, config).into_iter().map(Finding::warning));
+    findings
+}
+
+/// With which nothing, or not all of what may be shared, ever leaves the site.
+fn problems(found: &stream::Config, config: &Config) -> Vec<Finding> {
+    let mut problems = Vec::new();
+    let mut problem = |holds: bool, text: String| problems.extend(holds.then(|| Finding::problem(text)));
     let name = &found.name;
-    let edit = |option: &str| format!("nats stream edit {name} {option}");
     let missing: Vec<_> = config.subjects.iter().filter(|subject| !covered(subject, &found.subjects)).collect();
-    doubt(
+    problem(
         !missing.is_empty(),
         format!(
             "{name} does not take {}, what is shared there becomes a dead letter; add them ({}) or remove them from \
              nats.subjects",
             missing.iter().map(|subject| subject.as_str()).collect::<Vec<_>>().join(" "),
-            edit("--subjects …"),
+            edit(name, "--subjects …"),
         ),
     );
+    problem(
+        found.no_ack,
+        format!("{name} acknowledges nothing, so nothing is ever known to be sent; {}", edit(name, "--ack")),
+    );
+    problem(found.sealed, format!("{name} is sealed and takes nothing more; name another in nats.stream"));
+    problems
+}
+
+/// With which a promise breaks when something else goes wrong, or that cost something.
+fn doubts(found: &stream::Config, config: &Config) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let mut doubt = |holds: bool, text: String| doubts.extend(holds.then_some(text));
+    let name = &found.name;
+    let edit = |option: &str| edit(name, option);
     doubt(
         found.storage == StorageType::Memory,
         format!("{name} is kept in memory and lost with nats-server; make it anew with --storage file"),
@@ -33,8 +54,6 @@ pub(super) fn doubts(found: &stream::Config, config: &Config) -> Vec<String> {
         found.num_replicas <= 1,
         format!("{name} is on one server and lost with its disk; in a cluster: {}", edit("--replicas 3")),
     );
-    doubt(found.no_ack, format!("{name} acknowledges nothing, so nothing is ever known to be sent; {}", edit("--ack")));
-    doubt(found.sealed, format!("{name} is sealed and takes nothing more; name another in nats.stream"));
     doubt(
         found.retention != RetentionPolicy::Limits,
         format!(
@@ -97,6 +116,10 @@ pub(super) fn doubts(found: &stream::Config, config: &Config) -> Vec<String> {
     doubts
 }
 
+fn edit(name: &str, option: &str) -> String {
+    format!("nats stream edit {name} {option}")
+}
+
 /// Whether the patterns of a stream take all that `wanted` stands for.
 fn covered(wanted: &str, patterns: &[String]) -> bool {
     patterns.iter().any(|pattern| Subjects::covers(pattern, wanted))
@@ -114,6 +137,7 @@ fn humantime(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Weight;
 
     fn sound() -> stream::Config {
         let config = Config::default();
@@ -131,9 +155,9 @@ mod tests {
 
     #[test]
     fn a_replicated_stream_as_configured_raises_no_doubt() {
-        assert_eq!(doubts(&sound(), &Config::default()), Vec::<String>::new());
+        assert_eq!(judge(&sound(), &Config::default()), []);
         let wider = stream::Config { subjects: vec!["aurora.>".to_owned(), "AURORA.*".to_owned()], ..sound() };
-        assert_eq!(doubts(&wider, &Config::default()), Vec::<String>::new());
+        assert_eq!(judge(&wider, &Config::default()), []);
     }
 
     #[test]
@@ -141,8 +165,6 @@ mod tests {
         let cases = [
             (stream::Config { storage: StorageType::Memory, ..sound() }, "kept in memory"),
             (stream::Config { num_replicas: 1, ..sound() }, "--replicas 3"),
-            (stream::Config { no_ack: true, ..sound() }, "acknowledges nothing"),
-            (stream::Config { sealed: true, ..sound() }, "is sealed"),
             (stream::Config { retention: RetentionPolicy::WorkQueue, ..sound() }, "--retention limits"),
             (stream::Config { duplicate_window: Duration::from_secs(30), ..sound() }, "ids for 30s"),
             (stream::Config { discard: DiscardPolicy::New, ..sound() }, "--discard old"),
@@ -150,14 +172,28 @@ mod tests {
             (stream::Config { max_messages: 1000, ..sound() }, "keeps 1000 messages"),
             (stream::Config { max_messages_per_subject: 5, ..sound() }, "5 messages of a subject"),
             (stream::Config { max_message_size: 1024, ..sound() }, "1024 bytes at most"),
+        ];
+        assert_found(cases, Weight::Warning);
+    }
+
+    #[test]
+    fn a_stream_that_does_not_take_what_may_be_shared_is_a_problem() {
+        let cases = [
+            (stream::Config { no_ack: true, ..sound() }, "acknowledges nothing"),
+            (stream::Config { sealed: true, ..sound() }, "is sealed"),
             (
                 stream::Config { subjects: vec!["aurora.alerts.*".to_owned()], ..sound() },
                 "aurora.alerts.> aurora.intel.>",
             ),
         ];
+        assert_found(cases, Weight::Problem);
+    }
+
+    fn assert_found(cases: impl IntoIterator<Item = (stream::Config, &'static str)>, expected: Weight) {
         for (found, words) in cases {
-            let doubts = doubts(&found, &Config::default());
-            assert!(doubts.len() == 1 && doubts[0].contains(words), "{words}: {doubts:?}");
+            let findings = judge(&found, &Config::default());
+            let [Finding { weight, text }] = &findings[..] else { panic!("{words}: {findings:?}") };
+            assert!(*weight == expected && text.contains(words), "{words}: {findings:?}");
         }
     }
 }

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use super::{Config, Connection, connection::options, meaning, stream};
-use crate::{config::urls, telemetry::Chain};
+use crate::{broker::Probed, config::urls, telemetry::Chain};
 
 /// Connects once, looks at the stream without making one, and says what is there, for `aurora check --connect`.
 ///
 /// # Errors
 /// What failed and what to do.
-pub async fn probe(config: &Config) -> Result<String, String> {
+pub async fn probe(config: &Config) -> Result<Probed, String> {
     let options = options(config).await.map_err(|error| Chain(&error).to_string())?;
     let connect = tokio::time::timeout(Duration::from_secs(5), options.connect(urls::split(&config.url))).await;
     let client = connect
@@ -17,9 +17,9 @@ pub async fn probe(config: &Config) -> Result<String, String> {
     let connection = Connection::of(client);
     let found = stream::find(&connection, config).await.map_err(|error| Chain(&error).to_string())?;
     let Some(found) = found else {
-        return Ok(format!("nats-server {version}, stream {} is not there yet and will be made", config.stream));
+        return Ok(format!("nats-server {version}, stream {} is not there yet and will be made", config.stream).into());
     };
-    let mut said = match stream::differences(&found, config) {
+    let said = match stream::differences(&found, config) {
         differences if differences.is_empty() => {
             format!("nats-server {version}, stream {} is as configured", config.stream)
         }
@@ -29,9 +29,5 @@ pub async fn probe(config: &Config) -> Result<String, String> {
             differences.join("; ")
         ),
     };
-    for doubt in meaning::doubts(&found, config) {
-        said.push_str("\nwarning: ");
-        said.push_str(&doubt);
-    }
-    Ok(said)
+    Ok(Probed { said, findings: meaning::judge(&found, config) })
 }

@@ -1,7 +1,8 @@
 use std::error::Error as _;
 
 use async_nats::{
-    HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
+    header::NATS_MESSAGE_ID,
     jetstream::{
         self, ErrorCode,
         context::{self, PublishAckFuture, PublishErrorKind},
@@ -20,10 +21,56 @@ pub struct Message<'a> {
     pub subject: &'a str,
     /// `Nats-Msg-Id`: JetStream drops a second message with the same one within its window.
     pub id: &'a str,
+    /// `Aurora-Event-Id`: the event that it is or belongs to.
+    pub event: &'a str,
     /// `Aurora-Site`: where it comes from.
     pub site: &'a str,
     /// The payload.
     pub data: Bytes,
+}
+
+const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
+const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
+
+/// Longest id.
+const MOST_ID: usize = 255;
+
+impl Message<'_> {
+    /// What is wrong with it whoever it is sent to: outside text that cannot be a header.
+    #[must_use]
+    pub fn flaw(&self) -> Option<Refusal> {
+        if self.subject.is_empty() {
+            return Some(Refusal::NoSubject);
+        }
+        // Visible ASCII: a line break would end the header, and the server cuts spaces off its ends. What was no UTF-8
+        // is not ASCII either, so two ids that differ never become one.
+        let is_sound =
+            self.id.len() <= MOST_ID && self.id.bytes().all(|b| b.is_ascii_graphic()) && !self.event.is_empty();
+        (!is_sound).then_some(Refusal::Id)
+    }
+
+    /// Its size as JetStream counts it: with its headers, as they are on the wire.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let header =
+            |(name, value): (HeaderName, &str)| name.to_string().len() + ": ".len() + value.len() + "\r\n".len();
+        let headers: usize = self.values().into_iter().map(header).sum();
+        "NATS/1.0\r\n".len() + headers + "\r\n".len() + self.data.len()
+    }
+
+    fn headers(&self) -> Result<HeaderMap, PublishError> {
+        let refused = |_| PublishError::Refused(Refusal::Id);
+        let mut headers = HeaderMap::new();
+        // Parsed: the client's conversions panic at what is no header.
+        for (name, value) in self.values() {
+            headers.insert(name, value.parse::<HeaderValue>().map_err(refused)?);
+        }
+        Ok(headers)
+    }
+
+    fn values(&self) -> [(HeaderName, &str); 3] {
+        [(NATS_MESSAGE_ID, self.id), (EVENT, self.event), (SITE, self.site)]
+    }
 }
 
 /// JetStream did not take a message.
@@ -43,6 +90,12 @@ pub enum PublishError {
 /// Why a message is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
+    /// It cannot be sent anywhere.
+    #[error("its entry in the outbox has no subject")]
+    NoSubject,
+    /// Its id names no event, or cannot be a header.
+    #[error("its id is empty, longer than 255 characters with that of its entry, or not all visible ASCII")]
+    Id,
     /// The stream has no such subject.
     #[error("the stream does not take this subject")]
     Subject,
@@ -63,6 +116,14 @@ pub enum Refusal {
     Other(u64, String),
 }
 
+impl Refusal {
+    /// Whether nothing but another message would help: no change of the stream, of the server, or of our rights.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::NoSubject | Self::Id)
+    }
+}
+
 /// A message on its way.
 pub struct Sent(PublishAckFuture);
 
@@ -72,33 +133,36 @@ impl Connection {
     /// # Errors
     /// If it cannot be sent.
     pub async fn publish(&self, message: &Message<'_>) -> Result<Sent, PublishError> {
-        let publish = PublishMessage::build()
-            .message_id(message.id)
-            .header("Aurora-Site", HeaderValue::from(message.site))
-            .payload(message.data.clone());
+        let publish = PublishMessage::build().headers(message.headers()?).payload(message.data.clone());
         match self.jetstream.send_publish(message.subject.to_owned(), publish).await {
             Ok(ack) => Ok(Sent(ack)),
             Err(error) => Err(judge(error)),
         }
     }
 
-    /// Waits until `deadline` for JetStream to say that `stream` has a message that was sent to `subject`.
+    /// Waits until `deadline` for JetStream to say that `stream` has a message that was sent to `subject` at `since` or
+    /// later, or for the server to say that we may not send there.
     ///
     /// # Errors
     /// If it says anything else, or nothing; then the message may have been stored nonetheless.
-    pub async fn ack(&self, sent: Sent, stream: &str, subject: &str, deadline: Instant) -> Result<(), PublishError> {
-        let error = match timeout_at(deadline, sent.0.into_future()).await {
-            Ok(Ok(ack)) if ack.stream == stream => return Ok(()),
-            Ok(Ok(ack)) => PublishError::Refused(Refusal::Elsewhere(ack.stream)),
-            Ok(Err(error)) => judge(error),
-            Err(_) => PublishError::Silent,
+    pub async fn ack(
+        &self,
+        sent: Sent,
+        (stream, subject): (&str, &str),
+        since: std::time::Instant,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        let answer = tokio::select! {
+            // In this order: an ack is certain, and a complaint may be about an earlier message.
+            biased;
+            answer = timeout_at(deadline, sent.0.into_future()) => answer,
+            () = self.forbidden(subject, since) => return Err(PublishError::Refused(Refusal::Forbidden)),
         };
-        // It is dropped without an answer, and the reason comes by another way.
-        match error {
-            PublishError::Again(_) | PublishError::Silent if self.is_forbidden(subject) => {
-                Err(PublishError::Refused(Refusal::Forbidden))
-            }
-            error => Err(error),
+        match answer {
+            Ok(Ok(ack)) if ack.stream == stream => Ok(()),
+            Ok(Ok(ack)) => Err(PublishError::Refused(Refusal::Elsewhere(ack.stream))),
+            Ok(Err(error)) => Err(judge(error)),
+            Err(_) => Err(PublishError::Silent),
         }
     }
 }
@@ -134,6 +198,25 @@ mod tests {
     fn of(code: usize, number: u64) -> Option<Refusal> {
         let json = format!(r#"{{"code":{code},"err_code":{number},"description":"d"}}"#);
         refusal(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_a_header_is_refused_and_never_panics() {
+        fn of<'a>(id: &'a str, site: &'a str) -> Message<'a> {
+            Message { subject: "a.b", id, event: id, site, data: Bytes::new() }
+        }
+        let long = "x".repeat(MOST_ID + 1);
+        for id in ["", "a\nb", "a\rb", "a\0b", " a", "a b", "ü", "\u{fffd}", &long] {
+            assert_eq!(of(id, "s").flaw(), Some(Refusal::Id), "{id:?}");
+        }
+        for id in ["a", "0b8e1c1e-0000-5000-8000-000000000000:ioc:12", &long[1..]] {
+            assert_eq!(of(id, "s").flaw(), None, "{id:?}");
+            assert!(of(id, "s").headers().is_ok());
+        }
+        for (id, site) in [("a\r\nNats-Rollup: all", "s"), ("a", "s\nx")] {
+            assert!(matches!(of(id, site).headers(), Err(PublishError::Refused(Refusal::Id))));
+        }
+        assert_eq!(Message { subject: "", ..of("a", "s") }.flaw(), Some(Refusal::NoSubject));
     }
 
     #[test]

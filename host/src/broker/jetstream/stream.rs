@@ -29,6 +29,8 @@ pub struct Adopted {
     pub differences: Vec<String>,
     /// The subjects that it takes.
     pub subjects: Subjects,
+    /// The largest message that it takes, headers included; nothing where any size will do.
+    pub max_message_size: Option<usize>,
     /// How long it remembers the ids of messages, whatever is configured here.
     pub duplicate_window: Duration,
 }
@@ -60,6 +62,8 @@ fn adopted(found: &stream::Config, config: &Config) -> Adopted {
     Adopted {
         differences: differences(found, config),
         subjects: Subjects::new(&found.subjects),
+        // -1 and, in an answer to an old request, 0 mean any.
+        max_message_size: usize::try_from(found.max_message_size).ok().filter(|most| *most > 0),
         duplicate_window: found.duplicate_window,
     }
 }

@@ -43,7 +43,8 @@ pub struct Config {
     pub durability: Level,
     /// What a batch is to Redis.
     pub step: Step,
-    /// How many replicas must have it, for `durability = "replicas"`; with `"fsync"` on their disks, too.
+    /// How many replicas must have it, for `durability = "replicas"`; with `"fsync"` on their disks, too. A problem with
+    /// `"memory"`, which waits for none.
     pub replicas: u32,
 }
 
@@ -138,6 +139,10 @@ impl Config {
         if self.durability == Level::Replicas && self.replicas == 0 {
             let what = "is 0, but `redis.durability` is \"replicas\"";
             findings.problem("redis.replicas", what, "say how many replicas must have a batch, 1 for example");
+        }
+        if self.durability == Level::Memory && self.replicas > 0 {
+            let what = "is set, but `redis.durability` is \"memory\", which waits for none";
+            findings.problem("redis.replicas", what, "set redis.durability to \"replicas\", or leave it out");
         }
         if self.streams.contains_key(&self.outbox) {
             let what = "is also in `redis.streams`, whose streams are trimmed and open to routers";

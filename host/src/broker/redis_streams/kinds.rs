@@ -1,6 +1,6 @@
 use redis::RedisError;
 
-use super::{Connection, Layout, Pool, PoolError};
+use super::{Layout, Pool, PoolError};
 
 /// A key's type cannot be asked for.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub async fn misfits(redis: &Pool, layout: &Layout) -> Result<Vec<(String, Strin
         pipeline.cmd("TYPE").arg(layout.key(stream));
     }
     let kinds: Vec<String> = pipeline.query_async(&mut *connection).await.map_err(|error| {
-        drop(Connection::take(connection));
+        redis.discard(connection);
         KindError::Redis(error)
     })?;
     let named = layout.streams().map(|stream| layout.name(stream).to_owned()).zip(kinds);

@@ -7,7 +7,7 @@ use std::{
 
 use redis::{AsyncTypedCommands, RedisError, Script, aio::MultiplexedConnection};
 
-use super::{Connection, Layout, Pool, PoolError, Stream};
+use super::{Layout, Pool, PoolError, Stream};
 use crate::event::EntryId;
 
 static PART: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("letters.lua")));
@@ -160,8 +160,7 @@ impl Letters {
         let mut connection = self.redis.get().await?;
         let answer = question(&mut connection, self.layout.key(self.stream)).await;
         answer.map_err(|source| {
-            // It may be dead, or have answers under way that nobody waits for.
-            drop(Connection::take(connection));
+            self.redis.discard(connection);
             LettersError::Redis { stream: self.name().to_owned(), source }
         })
     }

@@ -25,7 +25,7 @@ pub use layout::{Layout, Memory, Stream};
 pub use letters::{Fields, Letters, LettersError, Listed, Order, Span, Walk};
 pub use outbox::{Backlog, Outbox, group_is_gone};
 pub use pool::{Connection, Pool, PoolError};
-pub use probe::probe;
+pub use probe::{probe, probe_raw};
 pub use raw::{Claimed, Pending, RawEntry, RawStream, Standing, Taken, groups_of};
 pub use sealed::{CommitError, Sealed, Stored};
 pub use session::Session;

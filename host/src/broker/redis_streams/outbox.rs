@@ -3,7 +3,7 @@ use std::{collections::HashMap, time::Duration};
 use redis::{AsyncTypedCommands, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
 use super::{
-    Connection, Pool,
+    Pool,
     waiting::{Entry, Stream, Waiting, milliseconds},
 };
 
@@ -17,21 +17,28 @@ pub struct Outbox {
 }
 
 /// How much waits, and for how long.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Entries that are not cleared.
     pub entries: i64,
     /// Those among them that a relay has taken.
     pub taken: i64,
-    /// Age of the oldest, seconds; 0 where there is none.
-    pub oldest_seconds: f64,
+    /// Age of the oldest, on the clock of Redis; none where there is none.
+    pub oldest: Option<Duration>,
 }
 
 /// Consumer group of the relays.
 pub const GROUP: &str = "aurora-relay";
 
-/// Entries looked at in one round trip.
+/// Ids of entries in one round trip.
 const PAGE: usize = 1000;
+
+/// Entries read in one round trip. Redis counts entries and not their bytes, so few enough that they can be held, and
+/// come in time, where all of them are as large as NATS takes any.
+const AT_ONCE: usize = 64;
+
+/// No more is read for one page once it has so many bytes.
+const PAGE_BYTES: usize = 16 << 20;
 
 impl Outbox {
     /// Opens `stream` as `consumer`, and makes the stream and its group if they are missing. `block` is the longest that
@@ -90,34 +97,64 @@ impl Outbox {
         }
     }
 
-    /// Entries behind `after` that this consumer has taken and not cleared: what a run before left.
+    /// A page of entries behind `after` that this consumer has taken and not cleared: what a run before left. At most
+    /// `most`, and fewer where they are large.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn left_over(&mut self, after: &str, most: usize) -> RedisResult<Vec<Waiting>> {
-        self.read(after, most, None).await
+        let (mut page, mut after) = (Page::new(most), after.to_owned());
+        while let Some(count) = page.wanted() {
+            let entries = self.read(&after, count, None).await?;
+            let Some(last) = entries.last() else { break };
+            after.clone_from(&last.entry);
+            let is_last = entries.len() < count;
+            page.add(entries);
+            if is_last {
+                break;
+            }
+        }
+        Ok(page.entries)
     }
 
-    /// New entries; waits up to `block` for some.
+    /// A page of new entries; waits up to `block` for some. At most `most`, and fewer where they are large.
     ///
     /// # Errors
-    /// If Redis cannot be reached or refuses.
+    /// If Redis cannot be reached or refuses. It may have handed some out nonetheless.
     pub async fn next(&mut self, most: usize, block: Duration) -> RedisResult<Vec<Waiting>> {
-        self.read(">", most, Some(block)).await
+        let (mut page, mut block) = (Page::new(most), Some(block));
+        while let Some(count) = page.wanted() {
+            let entries = self.read(">", count, block.take()).await?;
+            let is_last = entries.len() < count;
+            page.add(entries);
+            if is_last {
+                break;
+            }
+        }
+        Ok(page.entries)
     }
 
-    /// Takes over some entries of consumers that have gone away, from `cursor` on; `0-0` is the beginning. Returns the
-    /// cursor to go on from, which is `0-0` again at the end.
+    /// Takes over a page of entries of consumers that have gone away, from `cursor` on; `0-0` is the beginning. At most
+    /// `most`, and fewer where they are large. Returns the cursor to go on from, which is `0-0` again at the end.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn take_over(&mut self, cursor: &str, most: usize) -> RedisResult<(String, Vec<Waiting>)> {
-        // Not JUSTID: that would not count as a delivery, and the next run would take the entries for unsent ones.
-        let mut command = redis::cmd("XAUTOCLAIM");
-        command.arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(self.stale.as_millis() as u64);
-        command.arg(cursor).arg("COUNT").arg(most);
-        let (next, entries, _deleted): (String, Vec<Entry>, Value) = command.query_async(&mut self.connection).await?;
-        Ok((next, entries.into_iter().map(Waiting::of).collect()))
+        let (mut page, mut cursor) = (Page::new(most), cursor.to_owned());
+        while let Some(count) = page.wanted() {
+            // Not JUSTID: that would not count as a delivery, and the next run would take the entries for unsent ones.
+            let mut command = redis::cmd("XAUTOCLAIM");
+            command.arg(&self.stream).arg(GROUP).arg(&self.consumer).arg(self.stale.as_millis() as u64);
+            command.arg(&cursor).arg("COUNT").arg(count);
+            let (next, entries, _deleted): (String, Vec<Entry>, Value) =
+                command.query_async(&mut self.connection).await?;
+            page.add(entries.into_iter().map(Waiting::of).collect());
+            cursor = next;
+            if cursor == "0-0" {
+                break;
+            }
+        }
+        Ok((cursor, page.entries))
     }
 
     /// Clears entries that JetStream has. Doing it twice does no harm.
@@ -178,8 +215,9 @@ impl Outbox {
         const LOOK: &str = "
             local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
             local taken = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+            local time = redis.call('TIME')
             return {redis.call('XLEN', KEYS[1]), type(taken[1]) == 'number' and taken[1] or 0,
-                    oldest[1] and oldest[1][1] or '', redis.call('TIME')[1]}";
+                    oldest[1] and oldest[1][1] or '', time[1] * 1000 + math.floor(time[2] / 1000)}";
         let mut connection =
             redis.get().await.map_err(|error| (redis::ErrorKind::Io, "no connection", error.to_string()))?;
         let mut command = redis::cmd("EVAL");
@@ -187,16 +225,12 @@ impl Outbox {
         let (entries, taken, oldest, now): (i64, i64, String, i64) = match command.query_async(&mut *connection).await {
             Ok(looked) => looked,
             Err(error) => {
-                // It may have died, and the pool does not look.
-                drop(Connection::take(connection));
+                redis.discard(connection);
                 return Err(error);
             }
         };
-        let oldest_seconds = match oldest.is_empty() {
-            true => 0.0,
-            false => (now as f64 - milliseconds(&oldest) as f64 / 1000.0).max(0.0),
-        };
-        Ok(Backlog { entries, taken, oldest_seconds })
+        let age = || Duration::from_millis(u64::try_from(now - milliseconds(&oldest)).unwrap_or(0));
+        Ok(Backlog { entries, taken, oldest: (!oldest.is_empty()).then(age) })
     }
 
     async fn read(&mut self, after: &str, most: usize, block: Option<Duration>) -> RedisResult<Vec<Waiting>> {
@@ -213,8 +247,55 @@ impl Outbox {
     }
 }
 
+/// Entries that are read together: as many as wanted, until they have too many bytes.
+struct Page {
+    entries: Vec<Waiting>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Page {
+    fn new(most: usize) -> Self {
+        Self { entries: Vec::new(), bytes: 0, most }
+    }
+
+    /// How many may be read now; nothing where it is full.
+    fn wanted(&self) -> Option<usize> {
+        let left = self.most.saturating_sub(self.entries.len());
+        (left > 0 && self.bytes < PAGE_BYTES).then(|| left.min(AT_ONCE))
+    }
+
+    fn add(&mut self, entries: Vec<Waiting>) {
+        self.bytes += entries.iter().map(Waiting::bytes).sum::<usize>();
+        self.entries.extend(entries);
+    }
+}
+
 /// Whether the group is gone, as after somebody emptied Redis: then it has to be made again.
 #[must_use]
 pub fn group_is_gone(error: &RedisError) -> bool {
     error.code() == Some("NOGROUP")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: usize, bytes: usize) -> Vec<Waiting> {
+        let fields = [b"subject".to_vec(), b"a".to_vec(), b"data".to_vec(), vec![0; bytes]];
+        vec![Waiting::of(("1-0".to_owned(), Some(fields.into()))); count]
+    }
+
+    #[test]
+    fn a_page_ends_with_its_count_or_with_its_bytes() {
+        let mut page = Page::new(100);
+        assert_eq!(page.wanted(), Some(AT_ONCE));
+        page.add(entries(AT_ONCE, 10));
+        assert_eq!(page.wanted(), Some(100 - AT_ONCE));
+        page.add(entries(100 - AT_ONCE, 10));
+        assert_eq!(page.wanted(), None);
+        let mut page = Page::new(1000);
+        page.add(entries(2, PAGE_BYTES / 2));
+        assert_eq!((page.wanted(), page.entries.len()), (None, 2));
+    }
 }

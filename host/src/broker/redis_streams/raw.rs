@@ -263,12 +263,17 @@ impl RawStream {
 pub async fn groups_of(redis: &Pool, key: &str) -> Result<Option<Vec<StreamInfoGroup>>, PoolError> {
     let mut connection = redis.get().await?;
     let asked = async {
-        Ok(match connection.exists(key).await? {
-            true => Some(connection.xinfo_groups(key).await?.groups),
-            false => None,
+        // Not EXISTS, for which the daemon has no other use and so no right.
+        let kind: String = redis::cmd("TYPE").arg(key).query_async(&mut *connection).await?;
+        Ok(match kind.as_str() {
+            "none" => None,
+            _ => Some(connection.xinfo_groups(key).await?.groups),
         })
     };
-    asked.await.map_err(|error| PoolError::Connect(deadpool::managed::PoolError::Backend(error)))
+    asked.await.map_err(|error| {
+        redis.discard(connection);
+        PoolError::Connect(deadpool::managed::PoolError::Backend(error))
+    })
 }
 
 /// An entry with its fields and their values by turns; none of an entry that was deleted. Not the client's own type:

@@ -7,13 +7,15 @@ use crate::event::EntryId;
 pub struct Waiting {
     /// Its entry in the outbox.
     pub entry: String,
-    /// JetStream subject. Empty where somebody deleted the entry while a relay had it.
+    /// Whether somebody deleted the entry while a relay had it. The rest is empty then.
+    pub is_deleted: bool,
+    /// JetStream subject. Empty where the entry has none, and so is not of the publish stage.
     pub subject: String,
-    /// What becomes `Nats-Msg-Id`.
+    /// Id of the event; of one of its observables, the event's with more behind a colon.
     pub id: String,
     /// `alert`, `ioc` or `attestation`.
     pub kind: String,
-    /// The message.
+    /// The message. Of an entry without `subject` and `data`: all its names and values, one a line.
     pub data: Bytes,
 }
 
@@ -26,12 +28,24 @@ pub(super) type Entry = (String, Option<Vec<Vec<u8>>>);
 
 impl Waiting {
     pub(super) fn of((entry, fields): Entry) -> Self {
-        let mut waiting =
-            Self { entry, subject: String::new(), id: String::new(), kind: String::new(), data: Bytes::new() };
+        let mut waiting = Self {
+            entry,
+            is_deleted: fields.is_none(),
+            subject: String::new(),
+            id: String::new(),
+            kind: String::new(),
+            data: Bytes::new(),
+        };
         let text = |bytes: Vec<u8>| {
             String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
         };
-        let mut fields = fields.unwrap_or_default().into_iter();
+        let fields = fields.unwrap_or_default();
+        let is_ours = fields.iter().step_by(2).any(|name| name == b"subject" || name == b"data");
+        if !is_ours {
+            // Nobody but its maker knows what it was meant to be, so it has to be kept whole.
+            waiting.data = fields.join(&b'\n').into();
+        }
+        let mut fields = fields.into_iter();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
             match name.as_slice() {
                 b"subject" => waiting.subject = text(value),
@@ -43,6 +57,30 @@ impl Waiting {
             }
         }
         waiting
+    }
+
+    /// What becomes `Nats-Msg-Id`: the id with that of the entry, `<id>:<entry>`.
+    ///
+    /// The id alone would not do. An event's is a digest of what was delivered, packet id and payload included, so that
+    /// the same delivery always gets the same; but packet ids come round, at a few hundred events a second within
+    /// JetStream's duplicate window, and a device that sends equal payloads, none of which is a repetition to us, would
+    /// have its later ones dropped. An entry stands for one event stored here, under whatever id, and keeps its own
+    /// through every resend, by whichever host.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        format!("{}:{}", self.id, self.entry)
+    }
+
+    /// The id of the event that it is or belongs to.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        self.id.split(':').next().unwrap_or_default()
+    }
+
+    /// About how much memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.entry.len() + self.subject.len() + self.id.len() + self.kind.len() + self.data.len()
     }
 
     /// When the entry was made, milliseconds since 1970-01-01 UTC on the clock of Redis.
@@ -66,11 +104,23 @@ mod tests {
         let fields = ["later", "x", "id", "1", "subject", "a.b", "kind", "alert", "data", "{}"];
         let waiting = Waiting::of(("1700000000123-4".to_owned(), Some(fields.map(|field| field.into()).into())));
         assert_eq!((waiting.subject.as_str(), waiting.id.as_str(), waiting.kind.as_str()), ("a.b", "1", "alert"));
+        assert_eq!((waiting.message_id().as_str(), waiting.event_id()), ("1:1700000000123-4", "1"));
         assert_eq!((&waiting.data[..], waiting.made_ms()), (&b"{}"[..], 1_700_000_000_123));
     }
 
     #[test]
-    fn a_deleted_entry_has_no_subject() {
-        assert!(Waiting::of(("1-0".to_owned(), None)).subject.is_empty());
+    fn an_observable_belongs_to_its_event() {
+        let fields = ["id", "0b8e:ioc:7", "subject", "a.b"].map(|field| field.into()).into();
+        let waiting = Waiting::of(("1-0".to_owned(), Some(fields)));
+        assert_eq!((waiting.message_id().as_str(), waiting.event_id()), ("0b8e:ioc:7:1-0", "0b8e"));
+    }
+
+    #[test]
+    fn a_deleted_entry_is_told_from_one_without_a_subject_which_is_kept_whole() {
+        assert!(Waiting::of(("1-0".to_owned(), None)).is_deleted);
+        let fields = ["body", "a", "id", "1"].map(|field| field.into()).into();
+        let malformed = Waiting::of(("1-0".to_owned(), Some(fields)));
+        assert!(!malformed.is_deleted && malformed.subject.is_empty());
+        assert_eq!((malformed.id.as_str(), &malformed.data[..]), ("1", &b"body\na\nid\n1"[..]));
     }
 }

@@ -11,6 +11,7 @@ use crate::broker::redis_streams::Waiting;
 pub(super) struct Aside {
     subjects: BTreeMap<String, Queue>,
     len: usize,
+    bytes: usize,
 }
 
 struct Queue {
@@ -25,6 +26,11 @@ impl Aside {
         self.len
     }
 
+    /// About how much memory they take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether messages of `subject` have to wait.
     pub fn holds(&self, subject: &str) -> bool {
         self.subjects.contains_key(subject)
@@ -33,7 +39,7 @@ impl Aside {
     /// Whether this very message is here.
     pub fn has(&self, message: &Waiting) -> bool {
         let queue = self.subjects.get(&message.subject);
-        queue.is_some_and(|queue| queue.messages.iter().any(|waiting| waiting.entry == message.entry))
+        queue.is_some_and(|queue| queue.messages.binary_search_by_key(&order(message), order).is_ok())
     }
 
     /// Adds a message in its place. `wait` is for how long its subject has to wait, if it does not wait already.
@@ -41,8 +47,9 @@ impl Aside {
         let queue = self.subjects.entry(message.subject.clone());
         let queue = queue.or_insert_with(|| Queue { due: Instant::now() + wait, messages: VecDeque::new() });
         let place = queue.messages.partition_point(|waiting| order(waiting) <= order(&message));
-        queue.messages.insert(place, message);
+        self.bytes += message.bytes();
         self.len += 1;
+        queue.messages.insert(place, message);
     }
 
     /// For how long nothing is due; nothing where nothing waits.
@@ -59,6 +66,7 @@ impl Aside {
         let subject = subject.clone();
         let messages = self.subjects.remove(&subject)?.messages;
         self.len -= messages.len();
+        self.bytes -= messages.iter().map(Waiting::bytes).sum::<usize>();
         Some(messages)
     }
 }
@@ -76,6 +84,7 @@ mod tests {
     fn message(entry: &str, subject: &str) -> Waiting {
         Waiting {
             entry: entry.to_owned(),
+            is_deleted: false,
             subject: subject.to_owned(),
             id: entry.to_owned(),
             kind: "alert".to_owned(),
@@ -92,7 +101,8 @@ mod tests {
         }
         aside.put(message("1-0", "b"), Duration::from_secs(60));
         assert!(aside.holds("a") && aside.holds("b") && !aside.holds("c"));
-        assert!(aside.has(&message("10-2", "a")) && !aside.has(&message("10-2", "b")));
+        assert!(["2-0", "9-0", "10-2", "10-10"].iter().all(|entry| aside.has(&message(entry, "a"))));
+        assert!(!aside.has(&message("10-2", "b")) && !aside.has(&message("10-3", "a")));
         let entries: Vec<_> = aside.take_due().unwrap().into_iter().map(|message| message.entry).collect();
         assert_eq!(entries, ["2-0", "9-0", "10-2", "10-10"]);
         assert!(aside.take_due().is_none());
@@ -106,6 +116,6 @@ mod tests {
         aside.put(message("1-0", "a"), Duration::ZERO);
         aside.put(message("2-0", "a"), Duration::from_secs(60));
         assert_eq!(aside.take_due().unwrap().len(), 2);
-        assert_eq!((aside.len(), aside.wait()), (0, None));
+        assert_eq!((aside.len(), aside.bytes(), aside.wait()), (0, 0, None));
     }
 }

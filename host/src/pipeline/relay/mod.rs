@@ -28,10 +28,20 @@
 //! hosts at one outbox each keeps its order, and the order between them is that of chance.
 //!
 //! **Refused messages** ([`Refusal`](jetstream::Refusal)) keep later ones of their subject waiting, and no other
-//! subject, until they are taken or, after their retries, buried as a dead letter. A cause that has used up its retries
-//! once is not given them again for a minute: they are there for somebody to mend the stream, and a flood of bad
-//! messages would hold its subject for ever. Everything else (no connection, no answer, no leader, no space) is tried
-//! without end, and the outbox holds what waits; neither NATS nor the relay's memory has a part in how much that is.
+//! subject, until they are taken or, after their retries, buried as a dead letter; at once where nothing could help, as
+//! with an id that cannot be a header or an entry without a subject. What is refused without being sent, because its
+//! subject or its size is none that the stream takes, keeps all later ones behind it. What is refused by an answer,
+//! because the user may not publish there or the stream has changed since it was looked at, does not: those that were
+//! under way with it are stored before it.
+//!
+//! A cause that has used up its retries once is not given them again for a minute: they are there for somebody to mend
+//! the stream, and a flood of bad messages would hold its subject for ever. What waits for a retry, with what waits
+//! behind it, is held in memory, and while that is as much as may be under way (`nats.max_in_flight`), or 64 MiB,
+//! nothing new is taken out of the outbox, for any subject. So refusals delay the others by the retries of a cause at the most, and
+//! longer only while new causes come up faster than old ones are spent.
+//!
+//! Everything else (no connection, no answer, no leader, no space) is tried without end, and the outbox holds what waits;
+//! neither NATS nor the relay's memory has a part in how much that is.
 
 mod round;
 mod known;
@@ -194,11 +204,12 @@ impl Relay {
     /// Keeps the gauges of the outbox current, most of all while nothing can be sent.
     async fn measure(&self, outbox: &str) {
         loop {
-            // Whoever stores events says so when Redis is away.
+            // Whoever stores events says so when Redis is away. What waits there grows older meanwhile.
             if let Ok(backlog) = Outbox::backlog(&self.redis, outbox).await {
                 self.metrics.stage(Stage::Relay).queue.set(backlog.entries);
                 self.metrics.outbox_pending.set(backlog.taken);
-                self.metrics.outbox_oldest.set(backlog.oldest_seconds);
+                let since = |age: Duration| chrono::Utc::now().timestamp_millis() - age.as_millis() as i64;
+                self.metrics.outbox_oldest.since(backlog.oldest.map(since));
             }
             tokio::time::sleep(MEASURE).await;
         }

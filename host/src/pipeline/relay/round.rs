@@ -27,6 +27,9 @@ pub(super) struct Round<'a> {
 /// How often a look is taken at the stream's settings, and for entries that nobody works on.
 const LOOK: Duration = Duration::from_secs(15);
 
+/// Messages that wait in memory may take so many bytes before no more are taken out of the outbox.
+const MOST_ASIDE: usize = 64 << 20;
+
 impl<'a> Round<'a> {
     pub fn new(
         relay: &'a Relay,
@@ -56,7 +59,7 @@ impl<'a> Round<'a> {
             }
             let wait = self.aside.wait().map_or(BLOCK, |wait| wait.min(BLOCK));
             // More behind what waits would be too much to remember, so the outbox remembers it.
-            if self.aside.len() >= self.relay.config.max_in_flight {
+            if self.aside.len() >= self.relay.config.max_in_flight || self.aside.bytes() >= MOST_ASIDE {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => continue,
                     () = self.connection.lost() => return Err(Error::Lost),
@@ -64,7 +67,7 @@ impl<'a> Round<'a> {
                 }
             }
             match self.next(wait).await? {
-                Some(page) => self.send(page).await?,
+                Some(page) => self.send_all(page).await?,
                 None => return Ok(()),
             }
         }
@@ -73,13 +76,13 @@ impl<'a> Round<'a> {
 
     /// New entries; none after a while without any, nothing when the relay is to stop.
     async fn next(&mut self, wait: Duration) -> Result<Option<Vec<Waiting>>, Error> {
-        let next = self.outbox.next(self.known.window, wait);
+        let next = self.outbox.next(self.known.page.min(self.known.window), wait);
         tokio::pin!(next);
         tokio::select! {
-            page = &mut next => Ok(Some(page.inspect_err(tell_of_a_lost_group)?)),
+            page = &mut next => Ok(Some(self.known.read(page).inspect_err(tell_of_a_lost_group)?)),
             () = self.connection.lost() => {
                 // Not dropped: what Redis hands out now must be handed out before the next round asks what it has.
-                next.await?;
+                self.known.read(next.await)?;
                 Err(Error::Lost)
             }
             () = self.relay.stop.cancelled() => Ok(None),
@@ -91,7 +94,8 @@ impl<'a> Round<'a> {
     async fn left_over(&mut self) -> Result<(), Error> {
         let mut after = "0".to_owned();
         loop {
-            let mut page = self.outbox.left_over(&after, self.known.window).await?;
+            let page = self.outbox.left_over(&after, self.known.page).await;
+            let mut page = self.known.read(page)?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.entry);
             page.retain(|message| !self.aside.has(message));
@@ -103,7 +107,8 @@ impl<'a> Round<'a> {
     async fn take_over(&mut self) -> Result<(), Error> {
         let mut cursor = "0-0".to_owned();
         loop {
-            let (next, mut page) = self.outbox.take_over(&cursor, self.known.window).await?;
+            let page = self.outbox.take_over(&cursor, self.known.page).await;
+            let (next, mut page) = self.known.read(page)?;
             page.retain(|message| !self.aside.has(message));
             if !page.is_empty() {
                 tracing::info!(entries = page.len(), "takes over what another host left in the outbox");
@@ -117,34 +122,38 @@ impl<'a> Round<'a> {
     }
 
     /// Tries a refused message again, alone, and, unless it is refused again, what waits behind it.
-    async fn retry(&mut self, mut messages: Vec<Waiting>) -> Result<(), Error> {
+    async fn retry(&mut self, messages: Vec<Waiting>) -> Result<(), Error> {
         // Perhaps somebody has mended it.
         self.stream = self.relay.adopt(&self.connection, self.known).await?;
-        let behind = messages.split_off(1.min(messages.len()));
-        let subject = messages.first().map(|message| message.subject.clone()).unwrap_or_default();
+        // They may have waited for longer than JetStream remembers what an earlier round sent of them.
+        let mut messages = self.sift(messages).await?;
+        let Some(subject) = messages.first().map(|message| message.subject.clone()) else { return Ok(()) };
+        let behind = messages.split_off(1);
         self.send(messages).await?;
-        if self.aside.holds(&subject) {
-            for message in behind {
-                self.aside.put(message, Duration::ZERO);
-            }
-            return Ok(());
+        if !self.aside.holds(&subject) {
+            return self.send_all(behind).await;
         }
-        let mut behind = behind.into_iter();
+        for message in behind {
+            self.aside.put(message, Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Publishes all of `page`, as many at a time as may be under way.
+    pub async fn send_all(&mut self, page: Vec<Waiting>) -> Result<(), Error> {
+        let mut rest = page.into_iter();
         loop {
-            let page: Vec<_> = behind.by_ref().take(self.known.window).collect();
-            if page.is_empty() {
+            let some: Vec<_> = rest.by_ref().take(self.known.window).collect();
+            if some.is_empty() {
                 return Ok(());
             }
-            self.send(page).await?;
+            self.send(some).await?;
         }
     }
 
     /// Publishes all of `page`, waits for the acks, and clears what JetStream has taken. All are sent in order, so
     /// after an error the next round begins with the first that is not known to be stored.
-    pub async fn send(&mut self, page: Vec<Waiting>) -> Result<(), Error> {
-        if page.is_empty() {
-            return Ok(());
-        }
+    async fn send(&mut self, page: Vec<Waiting>) -> Result<(), Error> {
         let (stage, broker) = (self.relay.metrics.stage(Stage::Relay), self.relay.metrics.broker(Broker::Nats));
         let begun = Instant::now();
         stage.received.inc_by(page.len() as u64);
@@ -167,30 +176,37 @@ impl<'a> Round<'a> {
     /// Notes of each message of `page` what became of it. Returns what is wrong with the moment, if anything is.
     async fn publish(&mut self, page: Vec<Waiting>) -> Option<PublishError> {
         let (mut sent, mut failure) = (Vec::with_capacity(page.len()), None);
+        let began = Instant::now();
         for message in page {
-            if message.subject.is_empty() {
+            if message.is_deleted {
                 self.known.acked.push(message.entry);
-            } else if self.aside.holds(&message.subject) {
+                continue;
+            }
+            if self.aside.holds(&message.subject) {
                 self.aside.put(message, Duration::ZERO);
-            } else if let Some(refusal) = self.foreseen(&message) {
+                continue;
+            }
+            let (id, site) = (message.message_id(), &self.relay.target.site);
+            let (subject, event) = (&message.subject, message.event_id());
+            let of = Message { subject, id: &id, event, site, data: message.data.clone() };
+            if let Some(refusal) = self.foreseen(&of) {
                 self.refuse(message, refusal);
-            } else {
-                let Waiting { subject, id, data, .. } = &message;
-                let of = Message { subject, id, site: &self.relay.target.site, data: data.clone() };
-                match self.connection.publish(&of).await {
-                    Ok(ack) => sent.push((message, ack)),
-                    Err(PublishError::Refused(refusal)) => self.refuse(message, refusal),
-                    Err(error) => {
-                        failure = Some(error);
-                        break;
-                    }
+                continue;
+            }
+            match self.connection.publish(&of).await {
+                Ok(ack) => sent.push((message, ack)),
+                Err(PublishError::Refused(refusal)) => self.refuse(message, refusal),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
                 }
             }
         }
         let deadline = tokio::time::Instant::now() + self.relay.config.ack_timeout;
         let stage = self.relay.metrics.stage(Stage::Relay);
         for (message, ack) in sent {
-            match self.connection.ack(ack, &self.relay.config.stream, &message.subject, deadline).await {
+            let to = (self.relay.config.stream.as_str(), message.subject.as_str());
+            match self.connection.ack(ack, to, began, deadline).await {
                 Ok(()) => {
                     stage.sent.inc();
                     if message.kind == "alert" {
@@ -207,24 +223,33 @@ impl<'a> Round<'a> {
     }
 
     /// Why `message` would be refused, where that is known without sending it.
-    fn foreseen(&self, message: &Waiting) -> Option<Refusal> {
-        if !self.stream.subjects.allow(&message.subject) {
+    fn foreseen(&self, message: &Message<'_>) -> Option<Refusal> {
+        if let Some(flaw) = message.flaw() {
+            return Some(flaw);
+        }
+        if !self.stream.subjects.allow(message.subject) {
             return Some(Refusal::Subject);
         }
+        // Foreseen, because what was under way with it would be stored before it.
+        if self.stream.max_message_size.is_some_and(|most| message.size() > most) {
+            return Some(Refusal::LargerThanStream);
+        }
         // The server says so only when it is tried, and the wait for an answer costs everybody.
-        self.known.is_spent(&message.subject, &Refusal::Forbidden).then_some(Refusal::Forbidden)
+        self.known.is_spent(message.subject, &Refusal::Forbidden, Instant::now()).then_some(Refusal::Forbidden)
     }
 
     fn refuse(&mut self, message: Waiting, refusal: Refusal) {
-        let tries = self.known.refused(&message.entry);
-        if tries <= self.relay.config.retries && !self.known.is_spent(&message.subject, &refusal) {
+        let (tries, now) = (self.known.refused(&message.entry), Instant::now());
+        if refusal.is_final() {
+            self.condemned.push((message, refusal, tries));
+        } else if tries <= self.relay.config.retries && !self.known.is_spent(&message.subject, &refusal, now) {
             let most = self.relay.config.reconnect_max;
             let wait = backoff(most).nth(tries.clamp(1, 16) as usize - 1).unwrap_or(most);
             tracing::debug!(subject = message.subject, reason = %refusal, tries, "refused, will be tried again");
             self.relay.metrics.stage(Stage::Relay).retried.inc();
             self.aside.put(message, wait);
         } else {
-            self.known.spend(&message.subject, &refusal);
+            self.known.spend(&message.subject, &refusal, now);
             self.condemned.push((message, refusal, tries));
         }
     }

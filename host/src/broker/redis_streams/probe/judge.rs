@@ -142,7 +142,8 @@ fn replicas(seen: &Seen, config: &Config, findings: &mut Vec<Finding>) {
             format!("redis.replicas is {wanted} and {there} are connected, so nothing would be acknowledged now");
         findings.push(Finding::problem(text));
     }
-    if there > 0 && wanted == 0 && seen.setting("min-replicas-to-write") == Some("0") {
+    let waits_for_some = config.durability != Level::Memory && wanted > 0;
+    if there > 0 && !waits_for_some && seen.setting("min-replicas-to-write") == Some("0") {
         findings.push(Finding::warning(
             "min-replicas-to-write is 0: a master that is cut off from its replicas still acknowledges, and what it took is \
              lost at the failover; set it to 1, or redis.durability to \"replicas\"",
@@ -234,6 +235,14 @@ mod tests {
         }
         let replicated = Config { durability: Level::Replicas, replicas: 2, ..Config::default() };
         assert_eq!(judged("connected_slaves:2", "always", &replicated), []);
+    }
+
+    #[test]
+    fn replicas_that_nobody_waits_for_do_not_make_up_for_a_master_that_is_cut_off() {
+        let with = |durability| Config { durability, replicas: 1, ..Config::default() };
+        let seen = Seen::saying(&safe("connected_slaves:1"), &SAFE);
+        assert!(judge(&seen, &with(Level::Memory))[0].text.contains("min-replicas-to-write"));
+        assert_eq!(judge(&seen, &with(Level::Replicas)), []);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod judge;
 mod rights;
 
 use self::seen::Seen;
-use super::{Config, Pool};
+use super::{Config, Pool, PoolError};
 use crate::{
     broker::{Finding, Probed},
     telemetry::Chain,
@@ -31,4 +31,16 @@ pub async fn probe(config: &Config) -> Result<Probed, String> {
     }
     findings.sort_by_key(|finding| finding.weight);
     Ok(Probed { said: seen.name(), findings })
+}
+
+/// Whether we may do with the raw stream `key` what its source does, and remove its entries, where it `removes` them.
+///
+/// # Errors
+/// If Redis cannot be asked.
+pub async fn probe_raw(redis: &Pool, key: &str, removes: bool) -> Result<Vec<Finding>, PoolError> {
+    let mut connection = redis.get().await?;
+    rights::rehearse_raw(&mut *connection, key, removes).await.map_err(|error| {
+        redis.discard(connection);
+        PoolError::Connect(deadpool::managed::PoolError::Backend(error))
+    })
 }

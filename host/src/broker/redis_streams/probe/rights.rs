@@ -51,6 +51,23 @@ const COMMANDS: [&str; 34] = [
     "PING",
 ];
 
+/// What it does with the stream of raw events, where there is one.
+const OF_RAW: [&str; 10] = [
+    "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 RAW",
+    "TYPE RAW",
+    "XGROUP CREATE RAW group 0 MKSTREAM",
+    "XREADGROUP GROUP group consumer COUNT 1 STREAMS RAW >",
+    "XPENDING RAW group",
+    "XCLAIM RAW group consumer 60000 0-1",
+    "XAUTOCLAIM RAW group consumer 60000 0",
+    "XINFO GROUPS RAW",
+    "XLEN RAW",
+    "XACK RAW group 0-1",
+];
+
+/// And, unless it is told not to.
+const REMOVES: &str = "XDEL RAW 0-1";
+
 /// What it does besides for `redis.durability`.
 fn waits(level: Level) -> &'static [&'static str] {
     match level {
@@ -62,23 +79,39 @@ fn waits(level: Level) -> &'static [&'static str] {
 
 /// Queues every command and throws them away. An error means that Redis could not be asked.
 pub(super) async fn rehearse(connection: &mut impl ConnectionLike, config: &Config) -> RedisResult<Vec<Finding>> {
+    let commands = COMMANDS.iter().chain(waits(config.durability)).flat_map(|command| spelled(command, config));
+    queue(connection, commands).await
+}
+
+/// The same of what is done with the raw stream `key`, from which entries are removed or not.
+pub(super) async fn rehearse_raw(
+    connection: &mut impl ConnectionLike,
+    key: &str,
+    removes: bool,
+) -> RedisResult<Vec<Finding>> {
+    let commands = OF_RAW.iter().chain(removes.then_some(&REMOVES));
+    queue(connection, commands.map(|command| with_key(command, key))).await
+}
+
+async fn queue(
+    connection: &mut impl ConnectionLike,
+    commands: impl Iterator<Item = (String, Cmd)>,
+) -> RedisResult<Vec<Finding>> {
     let mut refused = Refused::default();
     // Outside a transaction it does nothing, and says so.
     refused.asked("EXEC", redis::cmd("EXEC").query_async(connection).await)?;
     if !refused.asked("MULTI", redis::cmd("MULTI").query_async(connection).await)? {
         return Ok(refused.findings());
     }
-    for command in COMMANDS.iter().chain(waits(config.durability)) {
-        for (shown, command) in spelled(command, config) {
-            refused.asked(&shown, command.query_async(connection).await)?;
-        }
+    for (shown, command) in commands {
+        refused.asked(&shown, command.query_async(connection).await)?;
     }
     refused.asked("DISCARD", redis::cmd("DISCARD").query_async(connection).await)?;
     Ok(refused.findings())
 }
 
-/// What stands for a key in [`COMMANDS`].
-const PLACES: [&str; 4] = ["STREAM", "OUTBOX", "DEAD", "STATE"];
+/// What stands for a key in [`COMMANDS`] and [`OF_RAW`].
+const PLACES: [&str; 4] = ["STREAM", "OUTBOX", "RAW", "STATE"];
 
 /// A command with each of its keys, and how to name it.
 fn spelled(command: &str, config: &Config) -> Vec<(String, Cmd)> {
@@ -89,11 +122,14 @@ fn spelled(command: &str, config: &Config) -> Vec<(String, Cmd)> {
             names.into_iter().map(|name| config.key(name)).collect()
         }
         Some("OUTBOX") => vec![config.key(&config.outbox)],
-        Some("DEAD") => vec![config.key(&config.dead_letter)],
         Some(_) => vec![config.state_key("check:rights")],
         None => return vec![(name(command), filled(command, ""))],
     };
-    keys.into_iter().map(|key| (format!("{} {key}", name(command)), filled(command, &key))).collect()
+    keys.into_iter().map(|key| with_key(command, &key)).collect()
+}
+
+fn with_key(command: &str, key: &str) -> (String, Cmd) {
+    (format!("{} {key}", name(command)), filled(command, key))
 }
 
 fn filled(command: &str, key: &str) -> Cmd {
@@ -180,28 +216,54 @@ mod tests {
         assert!(packed.contains("{aurora}:outbox") && packed.contains("MKSTREAM"), "{packed}");
     }
 
-    /// First words of [`COMMANDS`].
+    /// First words of what is tried.
     fn tried() -> BTreeSet<&'static str> {
-        COMMANDS.iter().filter_map(|command| command.split(' ').next()).collect()
+        let all = COMMANDS.iter().chain(&OF_RAW).chain([&REMOVES]);
+        all.filter_map(|command| command.split(' ').next()).collect()
+    }
+
+    /// Commands that the client spells itself, by the methods that send them.
+    const TYPED: [(&str, &str); 4] =
+        [("del", "DEL"), ("xgroup_create_mkstream", "XGROUP"), ("xinfo_groups", "XINFO"), ("xlen", "XLEN")];
+
+    /// Methods of connections and pipelines that send what they are given.
+    const PLAIN: [&str; 5] = ["add_command", "atomic", "cmd", "exec_async", "query_async"];
+
+    /// Commands in `text`, of Rust or of Lua.
+    fn sent(text: &str) -> BTreeSet<String> {
+        let quoted =
+            [("cmd(\"", '"'), ("of_group(\"", '"'), ("call('", '\'')].into_iter().flat_map(|(begins, ends)| {
+                text.split(begins).skip(1).filter_map(move |rest| rest.split(ends).next()).map(str::to_owned)
+            });
+        let typed = ["connection", "pipeline"].into_iter().flat_map(|of| text.split(of).skip(1)).filter_map(|rest| {
+            let rest = rest.trim_start().strip_prefix('.')?;
+            let (method, _) = rest.split_once('(')?;
+            let is_name = method.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if !is_name || PLAIN.contains(&method) {
+                return None;
+            }
+            let command = TYPED.iter().find(|(name, _)| *name == method);
+            Some(command.unwrap_or_else(|| panic!("which command does `{method}` send?")).1.to_owned())
+        });
+        quoted.chain(typed).collect()
     }
 
     #[test]
-    fn every_command_of_the_script_is_tried() {
-        let script = include_str!("../commit.lua");
-        let used: BTreeSet<_> = script.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
-        assert!(used.contains("XADD"), "{used:?}");
-        assert!(used.is_subset(&tried()), "{:?}", used.difference(&tried()));
+    fn finds_commands_however_they_are_spelled() {
+        let text = "redis::cmd(\"TYPE\"); self.of_group(\"XCLAIM\"); redis.call('XACK', x); connection\n    .xlen(key); \
+                    self.connection.del(a); pipeline.atomic().cmd(\"XDEL\"); the connection. Then (x)";
+        assert_eq!(sent(text).into_iter().collect::<Vec<_>>(), ["DEL", "TYPE", "XACK", "XCLAIM", "XDEL", "XLEN"]);
+        assert!(std::panic::catch_unwind(|| sent("connection.exists(key)")).is_err());
     }
 
     #[test]
-    fn every_command_that_the_host_sends_is_tried() {
+    fn every_command_that_the_host_and_its_scripts_send_is_tried() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/broker/redis_streams");
-        let mut used = BTreeSet::new();
-        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
-            let text = std::fs::read_to_string(file).unwrap_or_default();
-            used.extend(text.split("cmd(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
+        let used: BTreeSet<_> = files.flat_map(|path| sent(&std::fs::read_to_string(path).unwrap())).collect();
+        for known in ["XREADGROUP", "XADD", "XINFO", "HSET"] {
+            assert!(used.contains(known), "{used:?}");
         }
-        assert!(used.contains("XREADGROUP"), "{used:?}");
         let missing: Vec<_> =
             used.iter().filter(|name| !tried().contains(name.as_str()) && !name.starts_with("WAIT")).collect();
         assert!(missing.is_empty(), "add {missing:?} to COMMANDS and to the ACL rule in deploy/README.md");
@@ -215,7 +277,7 @@ mod tests {
             rule.split(' ').filter_map(|word| word.strip_prefix('+')).map(str::to_owned).collect();
         let own = ["multi", "exec", "discard", "info", "config|get"].map(str::to_owned);
         let named = |command: &&str| name(command).replace(' ', "|").to_lowercase();
-        let wanted: BTreeSet<_> = COMMANDS.iter().map(named).chain(own).collect();
+        let wanted: BTreeSet<_> = COMMANDS.iter().chain(&OF_RAW).chain([&REMOVES]).map(named).chain(own).collect();
         assert_eq!(allowed, wanted);
     }
 
