@@ -95,7 +95,8 @@ async fn check_says_what_the_settings_of_the_jetstream_stream_mean() -> Result<(
     let configuration = site.write_configuration(([127, 0, 0, 1], 1).into())?;
     let output = Command::new(binary()?).args(["check", "--connect", "--config"]).arg(&configuration).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
+    // It would take nothing of most subjects.
+    assert!(!output.status.success(), "{text}");
     for words in ["aurora.intel.>", "in memory", "one server", "ids for 5s", "discard new", "after 1h", "1000 messages"]
     {
         assert!(
