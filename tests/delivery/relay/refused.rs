@@ -45,11 +45,14 @@ async fn a_message_too_large_for_the_stream_is_a_dead_letter_after_its_retries()
 
 #[tokio::test]
 async fn a_message_too_large_for_the_stream_keeps_its_subject_in_order_until_it_is_taken() -> Result<()> {
-    let site = site(Config { max_message_size: 1000, ..Config::default() }, 1000).await?;
+    let mut site = Site::plan().set("nats.retries", 1000).set("nats.reconnect_max", "200ms").brokers().await?;
+    let jetstream = nats(&site).await?;
+    jetstream.create_stream(stream(Config { max_message_size: 1000, ..Config::default() })).await?;
     fill_with(&site, 0..1, |_| "aurora.alerts.x", &"x".repeat(2000)).await?;
     fill_with(&site, 1..20, |_| "aurora.alerts.x", "").await?;
     fill_with(&site, 20..30, |_| "aurora.alerts.y", "").await?;
-    let jetstream = nats(&site).await?;
+    // Now, so that all of them are taken together.
+    site.start_daemon().await?;
     arrived(&site, &jetstream, 10).await?;
     assert_eq!(site.stream(super::OUTBOX).await?.len(), 20);
     jetstream.update_stream(stream(Config::default())).await?;
@@ -71,14 +74,15 @@ async fn what_is_too_large_is_counted_as_jetstream_counts_it() -> Result<()> {
     assert!(!letters.is_empty() && letters.len() + messages.len() == 100, "{} {}", letters.len(), messages.len());
     // The same with one byte more is what the server itself refuses, and the same length is what it takes.
     let jetstream = nats(&site).await?;
-    for (more, is_taken) in [("", true), ("x", false)] {
+    for (more, id, is_taken) in [("", "di-", true), ("x", "dx-", false)] {
         let mut message =
             PublishMessage::build().payload([largest.payload.as_slice(), more.as_bytes()].concat().into());
         for (name, value) in &largest.headers {
             // As long, and no repetition.
-            message = message.header(name.as_str(), value.replace("id-", "di-"));
+            message = message.header(name.as_str(), value.replace("id-", id));
         }
-        assert_eq!(jetstream.send_publish("aurora.alerts.x", message).await?.await.is_ok(), is_taken, "{more:?}");
+        let answer = jetstream.send_publish("aurora.alerts.x", message).await?.await;
+        assert_eq!(answer.is_ok(), is_taken, "{more:?}: {answer:?}");
     }
     Ok(())
 }

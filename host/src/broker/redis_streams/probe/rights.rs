@@ -223,8 +223,13 @@ mod tests {
     }
 
     /// Commands that the client spells itself, by the methods that send them.
-    const TYPED: [(&str, &str); 4] =
-        [("del", "DEL"), ("xgroup_create_mkstream", "XGROUP"), ("xinfo_groups", "XINFO"), ("xlen", "XLEN")];
+    const TYPED: [(&str, &str); 5] = [
+        ("del", "DEL"),
+        ("hget", "HGET"),
+        ("xgroup_create_mkstream", "XGROUP"),
+        ("xinfo_groups", "XINFO"),
+        ("xlen", "XLEN"),
+    ];
 
     /// Methods of connections and pipelines that send what they are given.
     const PLAIN: [&str; 5] = ["add_command", "atomic", "cmd", "exec_async", "query_async"];
