@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
         for (appenders, rounds) in APPENDERS.into_iter().zip(&mut appends) {
             let folder = tempfile::tempdir()?;
             let config = Config { path: folder.path().join("spool"), ..Config::default() };
-            let (spool, _) = Spool::open(&config, &Metrics::new())?;
+            let spool = Spool::open(&config, &Metrics::new())?;
             rounds.push(append(&spool, appenders, &record).await?);
             replays.push(replay(&spool).await?);
         }

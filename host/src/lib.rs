@@ -10,7 +10,7 @@
 //! | `ledger` | what becomes of deliveries, as their source's task hears it |
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
 //! | [`raw`] | events out of a Redis stream |
-//! | [`pipeline`] | lanes, and the stages `normalize → route → federate → publish → settle` |
+//! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`sandbox`] | the only place that knows wasmtime |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |

@@ -127,7 +127,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         Some(spool_config) => {
             let (config, metrics) = (spool_config.clone(), metrics.clone());
             let open = move || Spool::open(&config, &metrics);
-            let (spool, _) = tokio::task::spawn_blocking(open).await.context("opening the spool failed")??;
+            let spool = tokio::task::spawn_blocking(open).await.context("opening the spool failed")??;
             Some((spool, spool_config.after))
         }
         None => None,
@@ -198,6 +198,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
             session: Arc::clone(&session),
             reconnect_max: redis_config.reconnect_max,
             readiness: readiness.clone(),
+            audit: audit.clone(),
             metrics: metrics.clone(),
             stop: replay_stop.clone(),
         };

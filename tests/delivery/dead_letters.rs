@@ -6,8 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Site, binary};
+use harness::{Place, Site, binary};
 use serde_json::Value;
+
+use super::refused::redis;
 
 pub(super) const LETTERS: &str = "aurora:dead_letter";
 
@@ -153,5 +155,61 @@ async fn discards_what_was_chosen_and_says_so_in_the_audit_trail() -> Result<()>
     let audited = audited(&site, "dead-letter-discard").await?;
     assert!(audited[0].contains("who=cli") && audited[0].contains("letters=2"), "{audited:?}");
     assert!(audited[0].contains(r#"--stage "source""#), "{audited:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn letters_of_a_daemon_that_writes_plain_entries_go_as_well() -> Result<()> {
+    let site = Site::plan().without_nats().set("redis.step", "plain").start().await?;
+    site.publish("aurora/sensors/door_1/alerts", 1, [r#"{"title":"cut 0"#, r#"{"title":"cut 1"#]).await?;
+    let letters = site.stream_of(LETTERS, 2).await?;
+    let said = dead_letter(&site, &["discard", &letters[0].id, "--yes"])?;
+    assert_eq!((said.code, said.text().as_str()), (Some(0), "1 dead letter discarded\n"), "{said:?}");
+    let mended = format!("normalize={}", harness::hostile_guest()?.display());
+    let said = dead_letter(&site, &["replay", &letters[1].id, "--with", &mended])?;
+    assert_eq!((said.code, said.text().as_str()), (Some(0), "1 replayed\n"), "{said:?}");
+    assert!(site.stream(LETTERS).await?.is_empty());
+    assert_eq!(site.stream("aurora:alerts").await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_discarded_that_the_audit_trail_cannot_be_told_of() -> Result<()> {
+    let site = site().await?;
+    redis(&site, &["RENAME", "aurora:audit", "kept"]).await?;
+    redis(&site, &["SET", "aurora:audit", "no stream"]).await?;
+    let said = dead_letter(&site, &["discard", "--all", "--yes"])?;
+    assert!(said.code == Some(1) && said.err.contains("aurora:audit holds a string"), "{said:?}");
+    assert_eq!(site.stream(LETTERS).await?.len(), 6);
+    redis(&site, &["RENAME", "kept", "aurora:audit"]).await?;
+    let said = dead_letter(&site, &["discard", "--all", "--yes"])?;
+    assert_eq!((said.code, said.text().as_str()), (Some(0), "6 dead letters discarded\n"), "{said:?}");
+    Ok(())
+}
+
+/// Runs a command on a thread of its own: the proxy runs on this one.
+async fn beside(site: &Site, arguments: &[&str]) -> Result<String> {
+    let mut command = command(site.folder(), arguments)?;
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_no_number_is_told_that_is_not_known() -> Result<()> {
+    let site = Site::plan().without_nats().proxied(Place::Redis).start().await?;
+    let device = "aurora/sensors/door_1/alerts";
+    site.publish(device, 1, [r#"{"title":"cut 0"#, r#"{"title":"cut 1"#, r#"{"title":"cut 2"#]).await?;
+    let ids: Vec<String> = site.stream_of(LETTERS, 3).await?.into_iter().map(|letter| letter.id).collect();
+    site.proxy(Place::Redis)?.lose_answers_to(b"dead-letter-discard", 1);
+    let said = beside(&site, &["discard", &ids[0], "1-0", "--yes"]).await?;
+    assert_eq!(said, "2 discarded or gone before: an answer of Redis was lost that said which\n");
+    assert_eq!((site.proxy(Place::Redis)?.answers_lost(), site.stream(LETTERS).await?.len()), (1, 2));
+    assert_eq!(audited(&site, "dead-letter-discard").await?.len(), 1);
+    site.proxy(Place::Redis)?.lose_answers_to(b"dead-letter-replay", 1);
+    let mended = format!("normalize={}", harness::hostile_guest()?.display());
+    let said = beside(&site, &["replay", "--all", "--yes", "--with", &mended]).await?;
+    assert_eq!(said, "2 replayed or gone before: an answer of Redis was lost that said which\n");
+    assert_eq!((site.stream("aurora:alerts").await?.len(), site.stream(LETTERS).await?.len()), (2, 0));
     Ok(())
 }

@@ -18,6 +18,10 @@ async fn equal_alerts_are_one_event_and_are_counted() -> Result<()> {
     assert_eq!(site.jetstream_of(4).await?.len(), 4, "what is suppressed here is not shared either");
     let first = entries[0].data()["id"].as_str().unwrap_or_default().to_owned();
     assert_eq!(site.redis_value(&format!("aurora:state:suppressed:{first}")).await?.as_deref(), Some("9"));
+    let scrape = site.scrape().await?;
+    let stage = |what: &str| scrape.get(&format!("aurora_stage_{what}_total{{stage=\"dedup\"}}"));
+    assert_eq!((stage("in")?, stage("out")?, stage("dropped")?), (40.0, 4.0, 36.0));
+    assert_eq!(scrape.get("aurora_events_published_total")?, 4.0);
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use super::alert;
 
 const DOOR: &str = "aurora/sensors/door_1/alerts";
 
-async fn redis(site: &Site, command: &[&str]) -> Result<redis::Value> {
+/// A command to the site's Redis.
+pub(super) async fn redis(site: &Site, command: &[&str]) -> Result<redis::Value> {
     let mut connection = redis::Client::open(site.redis.url())?.get_multiplexed_async_connection().await?;
     let mut made = redis::cmd(command[0]);
     made.arg(&command[1..]);

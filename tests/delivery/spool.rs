@@ -1,9 +1,13 @@
 //! Redis away: events are accepted, acknowledged, and kept on disk, and they are stored in order when it is back.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use aurora::{
+    spool::{Config, Spool},
+    telemetry::Metrics,
+};
 use harness::{Fsync, PATIENCE, Plan, Redis, Site};
 
-use super::{alert, assert_exactly_once, number};
+use super::{alert, assert_exactly_once, number, refused::redis};
 
 const DOOR: &str = "aurora/sensors/door_1/alerts";
 const STREAM: &str = "aurora:cps:alerts";
@@ -107,4 +111,141 @@ async fn a_full_spool_holds_the_sources_back_and_loses_nothing() -> Result<()> {
     assert!(site.scrape().await?.get("aurora_spool_bytes")? <= 8.0 * 1024.0 * 1024.0);
     site.redis.restart().await?;
     in_order(&site, COUNT).await
+}
+
+/// Waits until so many records are set aside, and gives what the audit trail says of them.
+async fn set_aside(site: &Site, count: usize, audit: &str) -> Result<Vec<String>> {
+    site.wait_until(&format!("{count} records set aside"), async || {
+        let entries = site.stream(audit).await?;
+        let told = entries.iter().filter(|entry| entry.text("action") == "spool-damage");
+        let told: Vec<String> = told.map(|entry| entry.text("details")).collect();
+        ensure!(told.len() >= count, "{told:?}");
+        Ok(told)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_version_is_set_aside_and_holds_nothing_up() -> Result<()> {
+    let mut site = plan().start().await?;
+    site.redis.stop().await?;
+    site.publish(DOOR, 1, (0..50).map(|number| alert("low", number))).await?;
+    site.series_of("aurora_spool_events", 50.0).await?;
+    site.kill_daemon()?;
+    {
+        let spool = Spool::open(&Config { path: site.folder().join("spool"), ..Config::default() }, &Metrics::new())?;
+        let mut record = spool.oldest().await?.context("no record")?.bytes.to_vec();
+        // The layout is the first argument of one byte.
+        let at = record.windows(8).position(|bytes| bytes == b"$1\r\n1\r\n$").context("no layout")?;
+        record[at + 4] = b'9';
+        spool.append(7, record.into()).await?;
+        spool.append(8, "*1\r\n$4\r\nPING\r\n".into()).await?;
+    }
+    site.redis.restart().await?;
+    site.start_daemon().await?;
+    site.publish(DOOR, 1, (50..100).map(|number| alert("low", number))).await?;
+    in_order(&site, 100).await?;
+    let told = set_aside(&site, 2, "aurora:audit").await?;
+    assert!(told[0].contains("(7 events)") && told[0].contains("layout 9"), "{told:?}");
+    assert!(told[1].contains("(8 events)") && told[1].contains("it is no batch"), "{told:?}");
+    let scrape = site.scrape().await?;
+    assert_eq!((scrape.get("aurora_spool_damaged_total")?, scrape.get("aurora_spool_records")?), (2.0, 0.0));
+    assert!(!site.log().contains("Redis has lost"), "a loss that nobody had");
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_for_keys_of_another_hash_tag_are_set_aside_and_not_stored_where_nobody_reads() -> Result<()> {
+    let mut site = plan().start().await?;
+    site.redis.stop().await?;
+    site.publish(DOOR, 1, (0..50).map(|number| alert("low", number))).await?;
+    site.series_of("aurora_spool_events", 50.0).await?;
+    let records = site.scrape().await?.get("aurora_spool_records")? as usize;
+    site.kill_daemon()?;
+    site.set("redis.hash_tag", "plant");
+    site.redis.restart().await?;
+    site.start_daemon().await?;
+    site.publish(DOOR, 1, [alert("low", 0)]).await?;
+    let told = set_aside(&site, records, "{plant}:aurora:audit").await?;
+    assert!(told.iter().all(|told| told.contains("redis.hash_tag")), "{told:?}");
+    site.stream_of("{plant}:aurora:cps:alerts", 1).await?;
+    assert!(site.stream(STREAM).await?.is_empty());
+    // A person finds the events in the files, one on a line.
+    let mut found = 0;
+    for file in std::fs::read_dir(site.folder().join("spool/damaged"))? {
+        let record = std::fs::read(file?.path())?;
+        found += record.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"{\"id\":")).count();
+    }
+    assert_eq!(found, 50);
+    Ok(())
+}
+
+#[tokio::test]
+async fn why_redis_does_not_take_the_spool_is_said_once() -> Result<()> {
+    let mut site = plan().start().await?;
+    // It answers everything and writes nothing.
+    redis(&site, &["CONFIG", "SET", "maxmemory", "1"]).await?;
+    site.publish(DOOR, 1, (0..100).map(|number| alert("low", number))).await?;
+    site.series_of("aurora_spool_events", 100.0).await?;
+    acknowledged(&site).await?;
+    site.wait_until("that it is not ready", async || {
+        let body = site.readiness().await?;
+        ensure!(body.contains("cannot replay the spool") && body.contains("OOM"), "{body}");
+        Ok(())
+    })
+    .await?;
+    // Whatever comes of further attempts goes behind this in the log.
+    let attempts = async || -> Result<u64> {
+        let stats = redis(&site, &["INFO", "commandstats"]).await?;
+        let redis::Value::VerbatimString { text: stats, .. } = stats else {
+            let redis::Value::BulkString(stats) = stats else { anyhow::bail!("{stats:?}") };
+            return attempts_of(&String::from_utf8_lossy(&stats));
+        };
+        attempts_of(&stats)
+    };
+    let before = attempts().await?;
+    site.wait_until("some more attempts", async || {
+        let after = attempts().await?;
+        ensure!(after >= before + 3, "{after} after {before}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(site.log().matches("cannot replay the spool").count(), 1, "{}", site.log());
+    redis(&site, &["CONFIG", "SET", "maxmemory", "0"]).await?;
+    in_order(&site, 100).await?;
+    site.daemon()?.ready(PATIENCE).await?;
+    assert!(!site.readiness().await?.contains("cannot replay the spool"));
+    Ok(())
+}
+
+/// How often the script was called.
+fn attempts_of(stats: &str) -> Result<u64> {
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next());
+    Ok(calls.map_or(Ok(0), str::parse)?)
+}
+
+#[tokio::test]
+async fn what_the_spool_has_lost_is_not_said_to_be_lost_by_redis_alone() -> Result<()> {
+    // Batches of one event, so that there are several records.
+    let mut site = plan().set("lanes.batch", 1).start().await?;
+    site.redis.stop().await?;
+    site.publish(DOOR, 1, (0..5).map(|number| alert("low", number))).await?;
+    site.series_of("aurora_spool_records", 5.0).await?;
+    site.kill_daemon()?;
+    let files = std::fs::read_dir(site.folder().join("spool"))?.map(|file| Ok(file?.path()));
+    let mut files: Vec<_> = files.collect::<Result<_>>()?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "resp"));
+    files.sort();
+    let mut record = std::fs::read(&files[1])?;
+    record[100] ^= 1;
+    std::fs::write(&files[1], record)?;
+    site.redis.restart().await?;
+    site.start_daemon().await?;
+    let told = set_aside(&site, 1, "aurora:audit").await?;
+    assert!(told[0].contains("(1 events) fails its checksum"), "{told:?}");
+    site.series_of("aurora_redis_lost_batches_total", 1.0).await?;
+    assert_eq!(site.stream_of(STREAM, 4).await?.iter().map(number).collect::<Vec<_>>(), [0, 2, 3, 4]);
+    assert!(site.log().contains("the spool has lost or set aside"), "{}", site.log());
+    assert!(!site.log().contains("Redis has lost batches"), "{}", site.log());
+    Ok(())
 }

@@ -175,9 +175,16 @@ impl Config {
             redis.validate(findings);
         }
         self.dedup.validate(findings);
-        if self.raw.is_some() && self.redis.as_ref().is_some_and(|redis| redis.step == redis_streams::Step::Plain) {
-            let what = "is set, but `redis.step` is \"plain\", which acknowledges no entries";
-            findings.problem("raw", what, "leave `redis.step` out");
+        if self.redis.as_ref().is_some_and(|redis| redis.step == redis_streams::Step::Plain) {
+            let needs = [
+                ("raw", self.raw.is_some(), "which acknowledges no entries"),
+                // A record of the spool is the command of the atomic step, so there would be nothing in it.
+                ("spool", self.spool.is_some(), "whose batches cannot be kept on disk"),
+            ];
+            for (section, _, why) in needs.into_iter().filter(|(_, is_set, _)| *is_set) {
+                let what = format!("is set, but `redis.step` is \"plain\", {why}");
+                findings.problem(section, what, "leave `redis.step` out");
+            }
         }
         if let Some(spool) = &self.spool {
             spool.validate(findings);

@@ -241,6 +241,23 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
 }
 
 #[test]
+fn the_plain_step_goes_with_nothing_that_needs_the_atomic_one() {
+    for (section, expected) in [
+        ("[raw]", "raw: is set, but `redis.step` is \"plain\", which acknowledges no entries; leave `redis.step` out"),
+        (
+            "[spool]\npath = 'spool'",
+            "spool: is set, but `redis.step` is \"plain\", whose batches cannot be kept on disk",
+        ),
+    ] {
+        let load = |step| Site::new().load(&format!("{SOUND}{section}"), &[("AURORA_REDIS__STEP", step)], Purpose::Run);
+        assert!(load("atomic").is_ok());
+        let found = load("plain").unwrap_err();
+        assert_eq!(found.len(), 1, "{section}: {found:#?}");
+        assert!(found[0].contains(expected), "{}", found[0]);
+    }
+}
+
+#[test]
 fn rejects_each_partial_mutual_tls_setting_and_names_what_is_missing() {
     for (set, expected) in [
         (&["cert"][..], "mqtt.cert: mutual TLS is set in part: `mqtt.cert` without `mqtt.ca` and `mqtt.key`; set"),

@@ -51,6 +51,9 @@ pub enum AsideError {
         "the last step may or may not be stored; run the same again, letters that are done are gone from the stream"
     )]
     Commit(#[source] CommitError),
+    /// A step of which nothing is stored: a stream became something else after [`Aside::look`].
+    #[error("nothing of the last step is stored")]
+    Unwritable(#[source] CommitError),
 }
 
 /// Who acts, in the field `agent` of the audit trail.
@@ -122,7 +125,7 @@ impl Aside {
     /// Stores a step whole, trying for a while.
     ///
     /// # Errors
-    /// [`AsideError::Commit`].
+    /// [`AsideError::Commit`], [`AsideError::Unwritable`].
     pub(super) async fn store(&mut self, commit: Commit) -> Result<Stored, AsideError> {
         let Some(commit) = self.producer.seal(commit) else { return Ok(Default::default()) };
         let mut commit = commit.whole();
@@ -133,28 +136,30 @@ impl Aside {
                 Err(error) => error,
             };
             let wait = waits.next().unwrap_or(self.reconnect_max);
-            if matches!(error, CommitError::Superseded { .. } | CommitError::Unwritable(_))
-                || begun.elapsed() + wait > self.patience
-            {
-                return Err(AsideError::Commit(error));
+            match error {
+                CommitError::Unwritable(_) => return Err(AsideError::Unwritable(error)),
+                CommitError::Superseded { .. } => return Err(AsideError::Commit(error)),
+                _ if begun.elapsed() + wait > self.patience => return Err(AsideError::Commit(error)),
+                _ => {}
             }
             tracing::warn!(error = %Chain(&error), "cannot store a step, will try again");
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Takes `letters` out of their stream for good. Returns how many of them were there.
+    /// Takes `letters` out of their stream for good. Returns how many of them were there; none if that is not known, for an
+    /// answer of Redis was lost.
     ///
     /// # Errors
-    /// [`AsideError::Commit`].
-    pub async fn discard(&mut self, letters: &[EntryId], chosen: &str) -> Result<usize, AsideError> {
-        let (Some(first), Some(last)) = (letters.first(), letters.last()) else { return Ok(0) };
+    /// [`AsideError::Commit`], [`AsideError::Unwritable`].
+    pub async fn discard(&mut self, letters: &[EntryId], chosen: &str) -> Result<Option<usize>, AsideError> {
+        let (Some(first), Some(last)) = (letters.first(), letters.last()) else { return Ok(Some(0)) };
         let details = format!("letters={} first={first} last={last} chosen={chosen}", letters.len());
         let mut commit = self.begin(64 * letters.len(), "dead-letter-discard", &details);
         for id in letters {
             commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
         }
         let stored = self.store(commit).await?;
-        Ok(letters.len() - stored.repeats.len())
+        Ok((!stored.before).then(|| letters.len() - stored.repeats.len()))
     }
 }

@@ -24,6 +24,8 @@ pub struct Ready {
     pub(super) delivered: Vec<Delivered>,
     /// Of each event of the commit: its delivery, and its position among that one's events.
     pub(super) events: Vec<(usize, u32)>,
+    /// Of each event of the commit: whether it may be one with others.
+    pub(super) have_keys: Vec<bool>,
     /// Of each entry of the commit: what it is.
     pub(super) entries: Vec<Entry>,
 }
@@ -55,7 +57,7 @@ pub(super) enum Entry {
     Event(usize),
     /// Something for other sites, of the event at this position.
     Shared(usize),
-    /// A dead letter.
+    /// A dead letter, or what has become one since.
     DeadLetter,
 }
 
@@ -92,7 +94,7 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
             }
         });
     }
-    let Batch { commit, events, entries, .. } = batch;
+    let Batch { commit, events, have_keys, entries, .. } = batch;
     let (mut delivered, mut put_off) = (Vec::with_capacity(position), Vec::new());
     for (delivery, settlement) in decided.deliveries.into_iter().zip(settlements) {
         match settlement {
@@ -103,7 +105,7 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
             Err(wait) => put_off.push((wait, delivery)),
         }
     }
-    (Ready { commit: producer.seal(commit).map(Sealed::whole), delivered, events, entries }, put_off)
+    (Ready { commit: producer.seal(commit).map(Sealed::whole), delivered, events, have_keys, entries }, put_off)
 }
 
 /// A commit while it is put together, with what its parts are.
@@ -111,13 +113,15 @@ pub(super) struct Batch<'a> {
     pub commit: Commit,
     target: &'a Target,
     pub events: Vec<(usize, u32)>,
+    pub have_keys: Vec<bool>,
     pub entries: Vec<Entry>,
 }
 
 impl<'a> Batch<'a> {
     /// Into `commit`, with room for `deliveries`.
     pub fn new(commit: Commit, target: &'a Target, deliveries: usize) -> Self {
-        Self { commit, target, events: Vec::with_capacity(deliveries), entries: Vec::with_capacity(deliveries) }
+        let (events, have_keys) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
+        Self { commit, target, events, have_keys, entries: Vec::with_capacity(deliveries) }
     }
 
     /// Adds the delivery at `index`, which is the commit's at `position`. Returns the number of its events.
@@ -174,6 +178,7 @@ impl<'a> Batch<'a> {
         self.commit.event(key, event.id);
         let index = self.events.len();
         self.events.push((position, event.position));
+        self.have_keys.push(key.is_some());
         if !event.streams.is_empty() {
             let data = event_json(event);
             let (severity, category) = (event.event.severity().as_str(), event.event.category().as_str());

@@ -1,10 +1,10 @@
-//! The way of an event: source → lane → normalize → route → federate → publish → settle, and the relay behind it.
+//! The way of an event: source → lane → normalize → route → federate → dedup → publish → settle, and the relay behind it.
 //!
 //! [`Lanes`] spreads deliveries by device. Each lane is a thread that owns its guests: it gathers a batch, has
 //! [`Decider`] run the three stages on it, and hands the [`Decided`] batch to its publisher task. The publisher stores
-//! a batch in one round trip and only then settles its deliveries. While it waits for Redis the lane decides the next
-//! batch, so batches grow by themselves when Redis is slow; two decided batches wait at the most, then the lane waits,
-//! then sources stop reading.
+//! a batch in one round trip, in which Redis also finds the events that were there already, and only then settles its
+//! deliveries. While it waits for Redis the lane decides the next batch, so batches grow by themselves when Redis is slow;
+//! two decided batches wait at the most, then the lane waits, then sources stop reading.
 //!
 //! The guest of a stage lies in a [`Slot`]; a lane takes it from there batch by batch, so it can be replaced between two.
 //! A poison event is searched for and costs itself. A guest that is itself at fault is no longer called: its breaker

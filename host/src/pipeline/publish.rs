@@ -105,9 +105,10 @@ impl Publisher {
         if let Some(mut commit) = ready.commit.take() {
             // Until what is refused is kept as well, for until then we know better than a ping whether Redis stores.
             let _in_flight = self.metrics.broker(Broker::Redis).one_in_flight();
-            if let Some(stored) = self.store_whole(&mut ready, &mut commit).await? {
+            let stored = self.store_whole(&mut ready, &mut commit).await?;
+            self.count(&ready, stored.as_ref());
+            if let Some(stored) = stored {
                 self.account(&mut ready, &stored);
-                self.count(&ready);
             }
         }
         stage.seconds.observe(begun.elapsed().as_secs_f64());
@@ -195,7 +196,7 @@ impl Publisher {
 
     /// Writes down what Redis says of a batch.
     fn account(&self, ready: &mut Ready, stored: &Stored) {
-        report_loss(&self.metrics, stored.lost);
+        report_loss(&self.metrics, stored.lost, self.spool.as_ref().map(|(spool, _)| spool));
         for &delivery in &stored.repeats {
             ready.delivered[delivery].settlement = Settlement::Repeated;
         }
@@ -210,7 +211,6 @@ impl Publisher {
                 }
             }
         }
-        self.metrics.stage(Stage::Dedup).dropped.inc_by(stored.suppressed.len() as u64);
     }
 
     /// Has the batch stored without the entries of the streams that cannot be written, and with dead letters instead.
@@ -257,13 +257,14 @@ impl Publisher {
         refused: impl Fn(usize) -> Option<(String, String)>,
     ) -> Vec<(DeadLetter, Vec<usize>)> {
         let (mut letters, mut buried) = (Vec::new(), BTreeSet::new());
-        for (place, entry) in ready.entries.iter().enumerate() {
+        for (place, entry) in ready.entries.iter_mut().enumerate() {
             let (event, effect) = match *entry {
                 Entry::Event(event) => (event, Effect::NotPublished),
                 Entry::Shared(event) => (event, Effect::NotShared),
                 Entry::DeadLetter => continue,
             };
             let Some((stream, cause)) = refused(place) else { continue };
+            *entry = Entry::DeadLetter;
             let (delivery, position) = ready.events[event];
             let delivered = &mut ready.delivered[delivery];
             let reason = format!("stream {stream}: {cause}");
@@ -285,34 +286,84 @@ impl Publisher {
         letters
     }
 
-    fn count(&self, ready: &Ready) {
+    /// Counts what of a batch is in its streams; none: all of it is in the spool, and counts when it leaves that.
+    fn count(&self, ready: &Ready, stored: Option<&Stored>) {
+        let tally = Tally::of(ready, stored);
+        let dedup = self.metrics.stage(Stage::Dedup);
+        dedup.received.inc_by(tally.looked_up);
+        dedup.dropped.inc_by(tally.suppressed);
+        // What a replay of the spool finds to be suppressed has been counted as sent, for a record does not say more.
+        dedup.sent.inc_by(tally.looked_up - tally.suppressed);
+        self.metrics.stage(Stage::Publish).sent.inc_by(tally.sent);
+        self.metrics.events_published.inc_by(tally.published.len() as u64);
         let now = chrono::Utc::now().timestamp_millis();
-        let (mut published, mut sent) = (0, 0);
         // Counted here and entered at once: lanes would contend for it event by event.
         let seconds = self.metrics.event_seconds.local();
-        for entry in &ready.entries {
-            let (Entry::Event(event) | Entry::Shared(event)) = *entry else { continue };
-            let delivered = &ready.delivered[ready.events[event].0];
-            if let Settlement::Published(_) = delivered.settlement {
-                sent += 1;
-                if let Entry::Event(_) = entry {
-                    published += 1;
-                    seconds.observe((now - delivered.received_ms).max(0) as f64 / 1000.0);
-                }
-            }
+        for delivery in tally.published {
+            seconds.observe((now - ready.delivered[delivery].received_ms).max(0) as f64 / 1000.0);
         }
         seconds.flush();
-        self.metrics.stage(Stage::Publish).sent.inc_by(sent);
-        self.metrics.events_published.inc_by(published);
     }
 }
 
-/// Says that Redis has lost batches that it had stored.
-pub(super) fn report_loss(metrics: &Metrics, lost: u64) {
-    if lost > 0 {
-        metrics.redis_lost_batches.inc_by(lost);
+/// What became of a batch, in numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    /// Events that were looked up by their key.
+    looked_up: u64,
+    /// Those that were there already.
+    suppressed: u64,
+    /// Entries of events that are stored now, here and for other sites.
+    sent: u64,
+    /// The deliveries of those that are normalized events, entry by entry.
+    published: Vec<usize>,
+}
+
+impl Tally {
+    fn of(ready: &Ready, stored: Option<&Stored>) -> Self {
+        let mut tally = Self::default();
+        let (mut is_repeat, mut is_suppressed) = (vec![false; ready.delivered.len()], vec![false; ready.events.len()]);
+        if let Some(stored) = stored {
+            stored.repeats.iter().for_each(|&delivery| is_repeat[delivery] = true);
+            stored.suppressed.iter().for_each(|&(event, _)| is_suppressed[event] = true);
+        }
+        // Of a batch that was stored before nobody knows any more what was suppressed.
+        let is_known = stored.is_none_or(|stored| !stored.before);
+        for (event, has_key) in ready.have_keys.iter().enumerate() {
+            tally.looked_up += u64::from(*has_key && is_known && !is_repeat[ready.events[event].0]);
+            tally.suppressed += u64::from(is_suppressed[event]);
+        }
+        for entry in ready.entries.iter().filter(|_| stored.is_some()) {
+            let (Entry::Event(event) | Entry::Shared(event)) = *entry else { continue };
+            let (delivery, _) = ready.events[event];
+            if is_repeat[delivery] || is_suppressed[event] {
+                continue;
+            }
+            tally.sent += 1;
+            if let Entry::Event(_) = entry {
+                tally.published.push(delivery);
+            }
+        }
+        tally
+    }
+}
+
+/// Says that Redis does not have what went before a batch of the same lane: it had it and has lost it, or it never came,
+/// for the `spool` has lost it.
+pub(super) fn report_loss(metrics: &Metrics, batches: u64, spool: Option<&Spool>) {
+    if batches == 0 {
+        return;
+    }
+    metrics.redis_lost_batches.inc_by(batches);
+    if spool.is_some_and(Spool::is_damaged) {
         tracing::error!(
-            batches = lost,
+            batches,
+            "Redis does not have all batches: they are among the records that the spool has lost or set aside, or else Redis \
+             came back with an older state"
+        );
+    } else {
+        tracing::error!(
+            batches,
             "Redis has lost batches that it had stored: it came back with an older state; see appendfsync and redis.durability"
         );
     }
@@ -334,5 +385,77 @@ impl Delivered {
             attempts: self.attempts.max(1),
             payload: self.payload.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::{Context, Duty, Identity};
+
+    fn delivered() -> Delivered {
+        Delivered {
+            duty: Duty::none(),
+            settlement: Settlement::Published(0),
+            identity: Identity::Once(0),
+            context: Arc::new(Context {
+                source: "test".to_owned(),
+                format: "json".to_owned(),
+                topic: None,
+                device_id: None,
+                channel: None,
+                source_ip: None,
+            }),
+            received_ms: 0,
+            payload: Bytes::new(),
+            attempts: 0,
+        }
+    }
+
+    /// Two deliveries. The first has two events, of a key each: one for two streams, one for a stream and other sites, and
+    /// of each an entry that was refused. The second has an event without a key.
+    fn ready() -> Ready {
+        Ready {
+            commit: None,
+            delivered: vec![delivered(), delivered()],
+            events: vec![(0, 0), (0, 1), (1, 0)],
+            have_keys: vec![true, true, false],
+            entries: vec![
+                Entry::Event(0),
+                Entry::Event(0),
+                Entry::DeadLetter,
+                Entry::Event(1),
+                Entry::Shared(1),
+                Entry::DeadLetter,
+                Entry::Event(2),
+            ],
+        }
+    }
+
+    fn tally(looked_up: u64, suppressed: u64, sent: u64, published: &[usize]) -> Tally {
+        Tally { looked_up, suppressed, sent, published: published.to_vec() }
+    }
+
+    #[test]
+    fn entries_are_counted_one_by_one() {
+        let first = Uuid::nil();
+        for (stored, expected) in [
+            (Stored::default(), tally(2, 0, 5, &[0, 0, 0, 1])),
+            // One event of the two of a delivery.
+            (Stored { suppressed: vec![(0, first)], ..Stored::default() }, tally(2, 1, 3, &[0, 1])),
+            (Stored { suppressed: vec![(0, first), (1, first)], ..Stored::default() }, tally(2, 2, 1, &[1])),
+            (Stored { repeats: vec![0], ..Stored::default() }, tally(0, 0, 1, &[1])),
+            (Stored { before: true, ..Stored::default() }, tally(0, 0, 5, &[0, 0, 0, 1])),
+        ] {
+            assert_eq!(Tally::of(&ready(), Some(&stored)), expected, "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_to_the_spool_is_not_published_yet() {
+        assert_eq!(Tally::of(&ready(), None), tally(2, 0, 0, &[]));
     }
 }

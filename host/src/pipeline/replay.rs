@@ -53,6 +53,8 @@ pub enum Fate {
     Dropped(String),
     /// It was not there any more: it had been replayed, discarded, or trimmed.
     Gone,
+    /// One of those: it is done with, and an answer of Redis was lost that said how.
+    Unclear,
     /// It stays where it is, for this reason.
     Failed(String),
 }
@@ -110,6 +112,9 @@ impl Replay {
         }
         let Batch { commit, events, .. } = batch;
         let stored = aside.store(commit).await?;
+        if stored.before {
+            planned.iter().for_each(|&index| fates[index] = Fate::Unclear);
+        }
         tell_repetitions(&stored, &events, &planned, &mut fates);
         Ok(fates)
     }

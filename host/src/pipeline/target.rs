@@ -8,7 +8,7 @@ use super::dedup;
 use crate::{
     broker::{
         mqtt,
-        redis_streams::{Layout, Memory, Stream},
+        redis_streams::{Layout, Memory, Step, Stream},
     },
     config::Config,
 };
@@ -56,10 +56,15 @@ impl Target {
     }
 
     /// For a command that stores something beside the daemon, of which there may be one or none: under a name that
-    /// nobody else has and that is soon forgotten.
+    /// nobody else has and that is soon forgotten, and always in atomic steps.
     #[must_use]
     pub fn for_command(config: &Config) -> Self {
-        Self::of(config, unique(&config.site.id), &Memory { session: COMMAND, ..memory(config) })
+        let mut config = config.clone();
+        // A letter goes in the step that stores its events; entries written one by one would take none out.
+        if let Some(redis) = &mut config.redis {
+            redis.step = Step::Atomic;
+        }
+        Self::of(&config, unique(&config.site.id), &Memory { session: COMMAND, ..memory(&config) })
     }
 
     fn of(config: &Config, session: String, memory: &Memory) -> Self {
@@ -86,7 +91,11 @@ impl Target {
                 group: raw.group.clone(),
                 remove: raw.remove,
             }),
-            dedup: config.dedup.clone(),
+            dedup: match redis.step {
+                Step::Atomic => config.dedup.clone(),
+                // Nobody would look a key up, so none is made: it is there to be measured.
+                Step::Plain => dedup::Config { window: Duration::ZERO, ..config.dedup.clone() },
+            },
             site: config.site.id.clone(),
             layout,
         }
@@ -122,4 +131,22 @@ fn memory(config: &Config) -> Memory {
         mqtt::Version::V3_1_1 => (u64::from(u16::MAX), SESSION),
     };
     Memory { dedup: config.dedup.window, horizon: horizon.min(u64::from(u16::MAX)), session }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::redis_streams;
+
+    #[test]
+    fn makes_keys_of_dedup_only_where_somebody_looks_them_up() {
+        let with = |step| {
+            let redis = Some(redis_streams::Config { step, ..redis_streams::Config::default() });
+            Config { redis, ..Config::default() }
+        };
+        assert_eq!(Target::new(&with(Step::Atomic)).dedup.window, dedup::Config::default().window);
+        assert!(Target::new(&with(Step::Plain)).dedup.window.is_zero());
+        // A command's steps are atomic in any case.
+        assert!(!Target::for_command(&with(Step::Plain)).dedup.window.is_zero());
+    }
 }

@@ -3,18 +3,25 @@
 //! we died before its removal, is recognised.
 
 use std::{
+    error::Error,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Sleep,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::publish::{Superseded, report_loss};
+use super::{
+    audit::Audit,
+    publish::{Superseded, report_loss},
+};
 use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
-        backoff,
+        Backoff, backoff,
         redis_streams::{CommitError, Pool, Sealed, Session, Stored},
     },
     spool::{Record, Spool},
@@ -33,6 +40,8 @@ pub struct Unspool {
     pub reconnect_max: Duration,
     /// Who hears of Redis being away.
     pub readiness: Readiness,
+    /// Where damage is written down.
+    pub audit: Audit,
     /// The counters.
     pub metrics: Metrics,
     /// Ends the task; what is not stored waits on disk.
@@ -56,6 +65,7 @@ impl Unspool {
     }
 
     async fn rounds(&self) -> Result<std::convert::Infallible, Superseded> {
+        self.tell_damage();
         let mut depth = self.spool.watch();
         loop {
             // The sender lives in `self.spool`, so the wait cannot fail.
@@ -91,21 +101,24 @@ impl Unspool {
             let bad = match Sealed::of_record(&record.bytes, self.session.layout()) {
                 Err(error) => {
                     next = self.read_after(record.number).await;
-                    Some(format!("it is no batch: {error}"))
+                    Some(format!("is nothing that can be stored: {}", Chain(&error)))
                 }
                 Ok(mut commit) => {
                     let (stored, behind) = tokio::join!(self.store(&mut commit), self.read_after(record.number));
-                    let stored = stored?;
-                    self.account(&record, &stored);
                     next = behind;
-                    stored.refused.first().map(|(_, reason)| {
-                        let refused = stored.refused.len();
-                        format!("Redis refused {refused} entries of it, and took the rest: {reason}")
+                    stored?.map_or_else(Some, |stored| {
+                        self.account(&record, &stored);
+                        replayed += u64::from(record.events);
+                        refusal(&stored)
                     })
                 }
             };
-            replayed += u64::from(record.events);
-            removals.begin(&self.spool, record.number, bad).await;
+            match bad {
+                None => removals.begin(&self.spool, record.number).await,
+                // Before the next is stored: if we die now, it is only of a lane's last batch that Redis says again what it
+                // has refused.
+                Some(reason) => self.set_aside(record.number, &reason).await,
+            }
             if told.elapsed() > PROGRESS {
                 told = Instant::now();
                 tracing::info!(replayed, left = self.spool.depth().events, "replaying the spool");
@@ -115,43 +128,69 @@ impl Unspool {
 
     /// The first record behind `number`, however long it takes to read it.
     async fn read_after(&self, number: u64) -> Option<Record> {
-        let mut waits = backoff(self.reconnect_max);
+        let mut trouble = self.trouble("cannot read the spool, will try again");
         loop {
-            match self.spool.after(number).await {
+            let read = self.spool.after(number).await;
+            self.tell_damage();
+            match read {
                 Ok(record) => return record,
-                Err(error) => tracing::error!(error = %Chain(&error), "cannot read the spool, will try again"),
-            }
-            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+                Err(error) => trouble.wait(&error).await,
+            };
         }
     }
 
-    /// Stores a batch, however long it takes.
-    async fn store(&self, commit: &mut Sealed) -> Result<Stored, Superseded> {
+    /// Sets a record aside, however long it takes: it is all that there is of its events, or of what Redis refused of them.
+    async fn set_aside(&self, number: u64, reason: &str) {
+        let mut trouble = self.trouble("cannot set a record of the spool aside, will try again");
+        while let Err(error) = self.spool.set_aside(number, reason).await {
+            trouble.wait(&error).await;
+        }
+        self.tell_damage();
+    }
+
+    /// Writes down what was lost to the queue.
+    fn tell_damage(&self) {
+        for damage in self.spool.take_damage() {
+            self.audit.record("spool-damage", damage.to_string());
+        }
+    }
+
+    /// Stores a batch, however long it takes; or says why it can never be.
+    async fn store(&self, commit: &mut Sealed) -> Result<Result<Stored, String>, Superseded> {
+        let broker = self.metrics.broker(Broker::Redis);
         // A ping is answered by a Redis that stores nothing as well; while one is in flight it is not heeded.
-        let _in_flight = self.metrics.broker(Broker::Redis).one_in_flight();
-        let mut waits = backoff(self.reconnect_max);
+        let _in_flight = broker.one_in_flight();
+        let mut trouble = self.trouble("cannot replay the spool, will try again");
         loop {
             let error = match commit.store(&self.redis, &self.session).await {
                 Ok(stored) => {
-                    self.metrics.broker(Broker::Redis).connected.set(1);
+                    broker.connected.set(1);
                     self.readiness.set(Part::Redis, PartState::Ready);
-                    return Ok(stored);
+                    return Ok(Ok(stored));
                 }
                 Err(error @ CommitError::Superseded { .. }) => return Err(Superseded::by(error)),
-                Err(error) => Chain(&error).to_string(),
+                Err(error) => error,
             };
-            tracing::debug!(error, "cannot replay the spool yet");
-            self.metrics.broker(Broker::Redis).connected.set(0);
-            self.readiness.set(Part::Redis, PartState::NotReady(format!("{error}; events go to the spool")));
-            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
+            if let Some(reason) = error.unreadable() {
+                return Ok(Err(format!("cannot be stored by this version: {reason}")));
+            }
+            broker.connected.set(0);
+            let told = format!("{}; events go to the spool", Chain(&error));
+            self.readiness.set(Part::Redis, PartState::NotReady(told));
+            trouble.wait(&error).await;
         }
+    }
+
+    fn trouble(&self, what: &'static str) -> Trouble<'_> {
+        let (waits, longest) = (backoff(self.reconnect_max), self.reconnect_max);
+        Trouble { what, told: String::new(), waits, longest, readiness: &self.readiness }
     }
 
     fn account(&self, record: &Record, stored: &Stored) {
         if stored.before {
             return;
         }
-        report_loss(&self.metrics, stored.lost);
+        report_loss(&self.metrics, stored.lost, Some(&self.spool));
         self.metrics.events_repeated.inc_by(stored.repeats.len() as u64);
         self.metrics.stage(Stage::Dedup).dropped.inc_by(stored.suppressed.len() as u64);
         // How many of a repeated delivery's events there were, the record does not say.
@@ -161,6 +200,47 @@ impl Unspool {
         let waited = (chrono::Utc::now().timestamp_millis() - record.written_ms).max(0) as f64 / 1000.0;
         (0..kept).for_each(|_| seconds.observe(waited));
         seconds.flush();
+    }
+}
+
+/// What Redis has refused of a batch that it has stored otherwise.
+fn refusal(stored: &Stored) -> Option<String> {
+    let (_, reason) = stored.refused.first()?;
+    let refused = stored.refused.len();
+    Some(format!("has {refused} entries that Redis refused, and is stored without them: {reason}"))
+}
+
+/// Something that does not work for the time being. It is said once, and again when there is another reason; `/readyz`
+/// says it for as long as this lives.
+struct Trouble<'a> {
+    what: &'static str,
+    told: String,
+    waits: Backoff,
+    longest: Duration,
+    readiness: &'a Readiness,
+}
+
+/// What of the daemon it is that does not work, as `/readyz` says it.
+const PART: &str = "spool";
+
+impl Trouble<'_> {
+    /// Says why it did not work this time. Returns the wait until it is time to try again.
+    fn wait(&mut self, error: &(dyn Error + 'static)) -> Sleep {
+        let error = Chain(error).to_string();
+        if error != self.told {
+            tracing::warn!(error, "{}", self.what);
+            self.readiness.degrade(PART, Some(format!("{}: {error}", self.what)));
+            self.told = error;
+        }
+        tokio::time::sleep(self.waits.next().unwrap_or(self.longest))
+    }
+}
+
+impl Drop for Trouble<'_> {
+    fn drop(&mut self) {
+        if !self.told.is_empty() {
+            self.readiness.degrade(PART, None);
+        }
     }
 }
 
@@ -176,22 +256,19 @@ impl Removals {
     /// Most at a time.
     const MOST: usize = 16;
 
-    /// Takes a record out; a `bad` one is set aside for that reason.
-    async fn begin(&mut self, spool: &Spool, number: u64, bad: Option<String>) {
+    /// Takes a record out.
+    async fn begin(&mut self, spool: &Spool, number: u64) {
         if self.tasks.len() >= Self::MOST {
             let removed = self.tasks.join_next().await;
             self.heed(removed);
         }
         let spool = spool.clone();
         self.tasks.spawn(async move {
-            let done = match bad {
-                None => spool.remove(number).await,
-                Some(reason) => spool.set_aside(number, reason).await,
-            };
-            if let Err(error) = &done {
+            let removed = spool.remove(number).await;
+            if let Err(error) = &removed {
                 tracing::warn!(error = %Chain(error), record = number, "a record of the spool stays on disk");
             }
-            done.is_ok()
+            removed.is_ok()
         });
     }
 

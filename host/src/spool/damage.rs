@@ -46,7 +46,7 @@ impl Damage {
     }
 }
 
-/// For the audit trail.
+/// As in the audit trail.
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (events, reason) = match self {

@@ -2,11 +2,11 @@
 //! runs under the lock that [`super::Spool`] holds over it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::OsStr,
     fs::{self, File},
     io,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,8 +22,9 @@ use super::{
 /// Folder of what was set aside, in the spool's own.
 pub(super) const DAMAGED: &str = "damaged";
 
-/// Ending of the mark: an empty file whose name is the number up to which all is done with. It keeps numbers from being
-/// given twice when the spool is empty, and shows when the oldest records are lost. A rename moves it, so there is one.
+/// Ending of the mark: a file whose name is the number up to which all is done with. It keeps numbers from being given
+/// twice when the spool is empty, and shows when the oldest records are lost, or when one of before comes back. A record
+/// that is done with is renamed to be the mark, so at each instant it is either a record or behind the mark.
 pub(super) const MARK: &str = ".removed";
 
 pub(super) struct Folder {
@@ -62,16 +63,32 @@ impl Folder {
         Ok(Some(damage))
     }
 
-    /// Takes out what is done with and has nothing before it, and moves the mark behind it. The files are the caller's to
-    /// remove afterwards: a crash in between brings records back, which is harmless. The other way round their numbers
-    /// would be missing. They go even if the mark cannot be moved, which is then tried again with the next.
-    pub fn clear_front(&mut self) -> (Vec<Name>, Result<(), Error>) {
-        let mut gone = Vec::new();
+    /// Takes out what is done with and has nothing before it, and moves the mark behind it. What is left of the files is
+    /// the caller's to [free](Left::free). Records go even if the mark cannot be moved; those come again after the next
+    /// start.
+    pub fn clear_front(&mut self) -> (Left, Result<(), Error>) {
+        let (mut marks, mut result) = (BTreeMap::from([(self.mark, 0)]), Ok(()));
         while let Some(name) = self.records.take_finished() {
-            gone.push(name);
+            result = result.and(self.retire(&name));
+            *marks.entry(name.number).or_default() += space(name.bytes);
         }
-        let marked = self.advance(self.records.first().unwrap_or(self.next) - 1);
-        (gone, marked)
+        // What was set aside leaves no file here that could become the mark.
+        let behind = self.records.first().unwrap_or(self.next) - 1;
+        let result = result.and_then(|()| self.advance(behind));
+        marks.entry(self.mark).or_default();
+        (Left { marks, mark: self.mark }, result)
+    }
+
+    /// Makes the file of a record the mark.
+    fn retire(&mut self, name: &Name) -> Result<(), Error> {
+        let path = self.path.join(mark_name(name.number));
+        match fs::rename(self.path.join(name.to_string()), &path) {
+            Ok(()) => self.mark = name.number,
+            // Somebody has removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.advance(name.number),
+            Err(error) => return Err(Error::io("move the mark to", &path)(error)),
+        }
+        Ok(())
     }
 
     fn advance(&mut self, to: u64) -> Result<(), Error> {
@@ -89,9 +106,49 @@ impl Folder {
     }
 }
 
+/// What is left of records that are done with: files that were the mark at some time, and the one that is.
+pub(super) struct Left {
+    /// By number: the disk space that becomes free with it.
+    marks: BTreeMap<u64, u64>,
+    mark: u64,
+}
+
+impl Left {
+    /// Removes what is left in `folder`, and empties the mark. Not under the lock: it can take milliseconds to free the
+    /// blocks of a file. A crash before it is done leaves more than one mark, of which the highest counts.
+    pub fn free(self, folder: &Path, room: &Room) -> Result<(), Error> {
+        let mut result = Ok(());
+        for (number, space) in self.marks {
+            let path = folder.join(mark_name(number));
+            let freed = if number == self.mark { empty(&path) } else { fs::remove_file(&path) };
+            match freed {
+                // Another thread has moved the mark on, and frees this one as well.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    result = result.and(Err(Error::io("remove", &path)(error)));
+                }
+                _ => room.give_back(space),
+            }
+        }
+        result
+    }
+}
+
+/// Takes a file's content away.
+pub(super) fn empty(path: &Path) -> io::Result<()> {
+    File::options().write(true).open(path)?.set_len(0)
+}
+
 /// The mark's name when it stands at `number`.
 pub(super) fn mark_name(number: u64) -> String {
     format!("{number:020}{MARK}")
+}
+
+/// Creates a folder that only we can read, if it is missing.
+pub(super) fn create_folder(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))?;
+    // So that the folder itself is still there after a crash.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(Error::io("sync", parent))
 }
 
 /// Creates a file that only we can read.
@@ -99,7 +156,8 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Moves `file` to `damaged/`, under a name that is free there. `false`: there is no such file.
+/// Moves `file` to `damaged/`, under a name that is free there; makes that folder if it
+/// is gone. `false`: there is no such file.
 pub(super) fn set_aside(folder: &Path, file: &OsStr) -> Result<bool, Error> {
     let (from, mut to) = (folder.join(file), folder.join(DAMAGED).join(file));
     for again in 1u64.. {
@@ -110,9 +168,16 @@ pub(super) fn set_aside(folder: &Path, file: &OsStr) -> Result<bool, Error> {
         name.push(format!(".{again}"));
         to.set_file_name(name);
     }
-    match fs::rename(&from, to) {
-        // Not so if it is `damaged/` that is gone.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(&from).is_err() => Ok(false),
-        moved => moved.map(|()| true).map_err(Error::io("set aside", &from)),
-    }
+    let moved = match fs::rename(&from, &to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(&from).is_err() {
+                return Ok(false);
+            }
+            // Whoever looked at what was in `damaged/` has removed it as well.
+            create_folder(&folder.join(DAMAGED))?;
+            fs::rename(&from, &to)
+        }
+        moved => moved,
+    };
+    moved.map(|()| true).map_err(Error::io("set aside", &from))
 }

@@ -5,12 +5,12 @@
 //!
 //! Not an embedded database: a batch is large (up to about a MiB) and there are a few hundred of them a second at most,
 //! so a file each costs little; and a byte that goes bad must cost one record, while a log-structured store or a B-tree
-//! cuts off or refuses everything behind its first bad page. The file holds the record as it is (`redis-cli --pipe`
-//! reads it), its [name](name) holds the rest, so there is no format of ours in between.
+//! cuts off or refuses everything behind its first bad page. The file holds the record as it is, its [name](name) holds
+//! the rest, so there is no format of ours in between.
 //!
 //! ```text
 //! lock                                    held by the daemon that runs
-//! 00000000000000000041.removed            all up to this number is done with
+//! 00000000000000000041.removed            the mark: all up to this number is done with
 //! 00000000000000000042-….resp             waits, the oldest first
 //! 7.tmp                                   being written
 //! damaged/                                what cannot be read, or will never be taken; for a person to look at
@@ -24,9 +24,11 @@
 //! | after the rename, before the folder is synced | the record or nothing; if it is there, it is whole, and it comes to Redis twice |
 //! | after `append` has returned | the record: it and the folder are synced |
 //! | while it is being replayed, or right after [`Spool::remove`] | it may come again: removals are not synced |
+//! | while it is removed | the record or the mark: one is renamed to be the other |
 //!
 //! So a record may come twice, and the script that stores it recognises that. It is never lost once it was accepted,
-//! and the queue never skips one without a [`Damage`].
+//! and the queue never skips one without a [`Damage`]. What stands before the mark was put there by a person, and goes
+//! back to `damaged/`: the script would take it for one that came twice.
 //!
 //! Order is that of the numbers. They are given out in the order in which appends end, and never twice; the time in a
 //! name tells only how old it is. All file work runs on blocking threads.
@@ -45,11 +47,11 @@ mod read;
 mod tests;
 
 use std::{
-    fs, io,
+    io,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -108,28 +110,46 @@ struct Shared {
     /// Held while files are named and removed, so only ever by blocking threads.
     folder: Mutex<Folder>,
     depth: watch::Sender<Depth>,
+    /// What nobody has heard of yet.
+    damage: Mutex<Vec<Damage>>,
+    /// Whether records have been lost to the queue, as far as anything tells of it.
+    is_damaged: AtomicBool,
     metrics: SpoolMetrics,
 }
 
 impl Spool {
-    /// Takes the folder over, and says what of it is lost; that is logged and counted already. Blocks.
+    /// Takes the folder over. Blocks.
     ///
     /// # Errors
     /// Another daemon has the folder, or the system refuses.
-    pub fn open(config: &Config, metrics: &Metrics) -> Result<(Self, Vec<Damage>), Error> {
-        let (folder, damage) = scan::open(&config.path, config.max_bytes.as_u64())?;
+    pub fn open(config: &Config, metrics: &Metrics) -> Result<Self, Error> {
+        let (folder, damage, is_damaged) = scan::open(&config.path, config.max_bytes.as_u64())?;
         let shared = Shared {
             path: folder.path.clone(),
             room: Arc::clone(&folder.room),
             tickets: AtomicU64::new(0),
             staged: Mutex::default(),
             depth: watch::Sender::default(),
+            damage: Mutex::default(),
+            is_damaged: is_damaged.into(),
             metrics: metrics.spool.clone(),
             folder: Mutex::new(folder),
         };
         shared.tell(&lock(&shared.folder));
-        damage.iter().for_each(|damage| shared.report(damage));
-        Ok((Self { shared: Arc::new(shared) }, damage))
+        damage.into_iter().for_each(|damage| shared.report(damage));
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What was lost to the queue since this was asked last, at the opening too. It is logged and counted already.
+    #[must_use]
+    pub fn take_damage(&self) -> Vec<Damage> {
+        std::mem::take(&mut *lock(&self.shared.damage))
+    }
+
+    /// Whether records are missing, or lie in `damaged/`: lost by this process, or by one before.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.shared.is_damaged.load(Ordering::Relaxed)
     }
 
     /// Puts a record behind all others, and returns its number when it will survive a crash. Of appends that overlap any
@@ -143,8 +163,8 @@ impl Spool {
         blocking(move || shared.append(events, &record)).await
     }
 
-    /// The oldest record, which stays until it is [removed](Self::remove). Damaged ones before it are set aside, logged
-    /// and counted.
+    /// The oldest record, which stays until it is [removed](Self::remove). Damaged ones before it are set aside; see
+    /// [`take_damage`](Self::take_damage).
     ///
     /// # Errors
     /// What the system says, where that is not about one record: try again later.
@@ -262,7 +282,7 @@ impl Shared {
     fn condemn(&self, number: u64, found: Found) -> Result<(), Error> {
         let mut folder = lock(&self.folder);
         if let Some(damage) = folder.condemn(number, found)? {
-            self.report(&damage);
+            self.report(damage);
             if let Err(error) = self.clear(folder) {
                 tracing::warn!(error = %Chain(&error), "cannot tidy the spool up");
             }
@@ -270,28 +290,22 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes the files that nobody waits for any more. Without the lock: it can take milliseconds to free the blocks
-    /// of a file, and appenders need not wait for that.
+    /// Removes the files that nobody waits for any more.
     fn clear(&self, mut folder: MutexGuard<'_, Folder>) -> Result<(), Error> {
-        let (gone, mut result) = folder.clear_front();
+        let (left, result) = folder.clear_front();
+        // Appenders need not wait for the disk to free blocks.
         drop(folder);
-        for name in gone {
-            let path = self.path.join(name.to_string());
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    result = result.and(Err(Error::io("remove", &path)(error)));
-                }
-                _ => self.room.give_back(space(name.bytes)),
-            }
-        }
+        let result = result.and(left.free(&self.path, &self.room));
         // Last, for those who wait for room.
         self.tell(&lock(&self.folder));
         result
     }
 
-    fn report(&self, damage: &Damage) {
+    fn report(&self, damage: Damage) {
         damage.log();
         self.metrics.damaged.inc_by(damage.records());
+        self.is_damaged.store(true, Ordering::Relaxed);
+        lock(&self.damage).push(damage);
     }
 
     /// Shows what is on disk. Under the folder's lock, so that the last to tell knows best.

@@ -5,14 +5,14 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     ffi::{OsStr, OsString},
     fs::{self, File, TryLockError},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use super::{
     Damage, Error,
     append::TEMPORARY,
-    folder::{DAMAGED, Folder, MARK, create_private, mark_name, set_aside},
+    folder::{DAMAGED, Folder, MARK, create_folder, create_private, empty, mark_name, set_aside},
     name::{ENDING, NUMBER_MAX, Name},
     read::{Found, misfit, read},
     records::Records,
@@ -23,8 +23,8 @@ const LOCK: &str = "lock";
 /// Every ext4 has it at its root, and a spool may well be a file system of its own.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// Opens the folder at `path`, creating it if it is missing.
-pub(super) fn open(path: &Path, max_bytes: u64) -> Result<(Folder, Vec<Damage>), Error> {
+/// Opens the folder at `path`, creating it if it is missing. Also says what of it is lost, and whether anything was before.
+pub(super) fn open(path: &Path, max_bytes: u64) -> Result<(Folder, Vec<Damage>, bool), Error> {
     create_folder(path)?;
     let lock = lock(path)?;
     warn_if_open_to_others(path)?;
@@ -33,6 +33,7 @@ pub(super) fn open(path: &Path, max_bytes: u64) -> Result<(Folder, Vec<Damage>),
     let mut scan = Scan::default();
     scan.files(path)?;
     let mark = scan.settle_mark(path)?;
+    scan.put_back(path, mark)?;
     scan.gaps(path, mark)?;
 
     let last = scan.names.keys().next_back().max(scan.misfits.last()).copied();
@@ -56,14 +57,7 @@ pub(super) fn open(path: &Path, max_bytes: u64) -> Result<(Folder, Vec<Damage>),
     let room = Room::new(max_bytes, records.depth().bytes);
     let folder =
         Folder { path: path.to_owned(), handle, _lock: lock, records, room, mark, next, answers: HashMap::new() };
-    Ok((folder, scan.damage))
-}
-
-fn create_folder(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))?;
-    // So that the folder itself is still there after a crash.
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(Error::io("sync", parent))
+    Ok((folder, scan.damage, scan.was_damaged))
 }
 
 /// Files in it are ours alone, but who may write to the folder may remove them. Not mended here: it may be a mount whose
@@ -99,13 +93,16 @@ struct Scan {
     /// Numbers of what was set aside, now or earlier.
     aside: BTreeSet<u64>,
     damage: Vec<Damage>,
+    /// Whether anything was set aside earlier.
+    was_damaged: bool,
 }
 
 impl Scan {
     fn files(&mut self, folder: &Path) -> Result<(), Error> {
         let aside = list(&folder.join(DAMAGED))?;
         self.aside.extend(aside.iter().filter_map(|file| number_aside(&file.to_string_lossy())));
-        if !aside.is_empty() {
+        self.was_damaged = !aside.is_empty();
+        if self.was_damaged {
             tracing::warn!(folder = %folder.display(), files = aside.len(), "the spool's damaged/ is not empty");
         }
         let mut foreign = Vec::new();
@@ -159,9 +156,12 @@ impl Scan {
         Ok(())
     }
 
-    /// Where the mark stands. There is more than one only if somebody copied files about.
+    /// Where the mark stands. A crash may have left older ones, and the record in it that it was.
     fn settle_mark(&mut self, folder: &Path) -> Result<Option<u64>, Error> {
         let mark = self.marks.pop_last();
+        if let Some(path) = mark.map(|number| folder.join(mark_name(number))) {
+            empty(&path).map_err(Error::io("empty", &path))?;
+        }
         for number in &self.marks {
             let path = folder.join(mark_name(*number));
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -169,8 +169,22 @@ impl Scan {
         Ok(mark)
     }
 
-    /// Finds numbers that are neither there nor removed nor set aside. Records at or before the mark were put back by
-    /// hand, or by a crash that undid their removal.
+    /// Sets aside again what stands before the mark: only a person can have put it there. Its batch would be taken for one
+    /// that was stored before, for later ones of its lane were, and nothing would come of it.
+    fn put_back(&mut self, folder: &Path, mark: Option<u64>) -> Result<(), Error> {
+        let Some(mark) = mark else { return Ok(()) };
+        while let Some((number, name)) = self.names.pop_first() {
+            if number > mark {
+                self.names.insert(number, name);
+                break;
+            }
+            let reason = "was put back, but records behind it are done with, so its time is over".to_owned();
+            self.set_aside(folder, name.to_string().as_ref(), Some(&name), reason)?;
+        }
+        Ok(())
+    }
+
+    /// Finds numbers that are neither there nor removed nor set aside.
     fn gaps(&mut self, folder: &Path, mark: Option<u64>) -> Result<(), Error> {
         let mut expected = mark.map(|mark| mark + 1);
         let from = expected.unwrap_or(0);

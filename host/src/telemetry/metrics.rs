@@ -198,7 +198,8 @@ pub struct Metrics {
     pub events_federated: IntCounter,
     /// Deliveries that had been stored before, when they were delivered for the first time.
     pub events_repeated: IntCounter,
-    /// Batches that Redis had stored and lost: it came back with an older state.
+    /// Batches missing in Redis before a later one of the same lane: it came back with an older state, or the spool lost
+    /// them.
     pub redis_lost_batches: IntCounter,
     /// Entries in the stream of dead letters.
     pub dead_letters: IntGauge,
@@ -344,7 +345,7 @@ impl Metrics {
             events_repeated: counter("aurora_events_repeated_total", "Deliveries that had been stored before"),
             redis_lost_batches: counter(
                 "aurora_redis_lost_batches_total",
-                "Batches that Redis had stored and lost, by coming back with an older state",
+                "Batches missing before a later one: Redis came back with an older state, or the spool lost them",
             ),
             dead_letters: register(
                 &registry,

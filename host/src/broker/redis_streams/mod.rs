@@ -2,6 +2,7 @@
 
 mod commit;
 mod sealed;
+mod record;
 mod layout;
 mod session;
 mod durability;
@@ -27,6 +28,7 @@ pub use outbox::{Backlog, Outbox, group_is_gone};
 pub use pool::{Connection, Pool, PoolError};
 pub use probe::{probe, probe_raw};
 pub use raw::{Claimed, Pending, RawEntry, RawStream, Standing, Taken, groups_of};
+pub use record::RecordError;
 pub use sealed::{CommitError, Sealed, Stored};
 pub use session::Session;
 pub use waiting::Waiting;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use redis::{Arg, Cmd, Pipeline, RedisError, Value, from_redis_value};
 use uuid::Uuid;
 
-use super::{Connection, Layout, Pool, PoolError, Session, Stream, commit};
+use super::{Connection, Layout, Pool, PoolError, RecordError, Session, Stream, commit, record};
 
 /// Any stream that cannot be written is left out.
 const ALL: &str = "*";
@@ -183,9 +183,9 @@ impl Sealed {
     /// Out of [`record`](Self::record).
     ///
     /// # Errors
-    /// If it is none.
-    pub fn of_record(record: &[u8], layout: &Arc<Layout>) -> Result<Self, RedisError> {
-        let arguments: Vec<Vec<u8>> = from_redis_value(redis::parse_redis_value(record)?)?;
+    /// If it is none, or one that is not for us.
+    pub fn of_record(record: &[u8], layout: &Arc<Layout>) -> Result<Self, RecordError> {
+        let arguments = record::arguments(record, layout)?;
         let mut command = Cmd::with_capacity(arguments.len(), record.len());
         for (index, argument) in arguments.iter().enumerate() {
             match index {
@@ -197,7 +197,8 @@ impl Sealed {
         let number = arguments.last().and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
         // The name of the command, the script, the number of keys, and then the first key.
         let is_foreign = arguments.get(3).is_none_or(|session| session != layout.session().as_bytes());
-        let number = number.ok_or((redis::ErrorKind::Parse, "the record does not end with a number"))?;
+        let no_number = || RecordError::NoBatch((redis::ErrorKind::Parse, "it does not end with a number").into());
+        let number = number.ok_or_else(no_number)?;
         Ok(Self {
             command,
             plain: None,

@@ -1,8 +1,8 @@
 use std::process::ExitCode;
 
 use super::{
-    choice::{Choice, letters},
-    open::Place,
+    choice::{Choice, Chosen, letters},
+    open::{Opened, Place},
     plain::say,
 };
 use crate::event::EntryId;
@@ -34,16 +34,51 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say("nothing is discarded");
         return Ok(ExitCode::FAILURE);
     }
-    let (described, mut discarded) = (args.choice.describe(), 0);
+    let mut tally = Tally::default();
+    let done = store(&mut opened, &chosen, &args.choice.describe(), &mut tally).await;
+    // Also after an error: what is done is done.
+    tally.tell();
+    done?;
+    // By a filter they were there a moment ago; by id it may be a slip.
+    let is_slip = args.choice.is_by_id() && tally.discarded + tally.unclear == 0;
+    Ok(if is_slip { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn store(opened: &mut Opened, chosen: &[Chosen], described: &str, tally: &mut Tally) -> anyhow::Result<()> {
+    // Nothing goes that the audit trail could not be told of.
+    opened.aside.look().await?;
     for step in chosen.chunks(STEP) {
         let ids: Vec<EntryId> = step.iter().map(|letter| letter.id).collect();
-        discarded += opened.aside.discard(&ids, &described).await?;
+        match opened.aside.discard(&ids, described).await? {
+            Some(discarded) => {
+                tally.discarded += discarded;
+                tally.gone += step.len() - discarded;
+            }
+            None => tally.unclear += step.len(),
+        }
     }
-    let gone = chosen.len() - discarded;
-    say(&format!("{} discarded", letters(discarded)));
-    if gone > 0 {
-        say(&format!("{gone} were not there any more: replayed, discarded or trimmed"));
+    Ok(())
+}
+
+/// What became of the letters.
+#[derive(Debug, Default)]
+struct Tally {
+    discarded: usize,
+    gone: usize,
+    unclear: usize,
+}
+
+impl Tally {
+    fn tell(&self) {
+        let Self { discarded, gone, unclear } = self;
+        if *discarded > 0 || *unclear == 0 {
+            say(&format!("{} discarded", letters(*discarded)));
+        }
+        if *gone > 0 {
+            say(&format!("{gone} were not there any more: replayed, discarded or trimmed"));
+        }
+        if *unclear > 0 {
+            say(&format!("{unclear} discarded or gone before: an answer of Redis was lost that said which"));
+        }
     }
-    // By a filter they were there a moment ago; by id it may be a slip.
-    Ok(if args.choice.is_by_id() && discarded == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

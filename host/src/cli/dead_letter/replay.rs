@@ -193,6 +193,7 @@ struct Tally {
     suppressed: usize,
     dropped: usize,
     gone: usize,
+    unclear: usize,
     failed: usize,
 }
 
@@ -203,6 +204,7 @@ impl Tally {
             Fate::Suppressed(_) => self.suppressed += 1,
             Fate::Dropped(_) => self.dropped += 1,
             Fate::Gone => self.gone += 1,
+            Fate::Unclear => self.unclear += 1,
             Fate::Failed(reason) => {
                 self.failed += 1;
                 if self.failed <= TOLD {
@@ -220,9 +222,10 @@ impl Tally {
             (self.dropped, "dropped by the guest"),
             (self.suppressed, "of equal content as other events, and counted towards them"),
             (self.gone, "not there any more: replayed, discarded or trimmed"),
+            (self.unclear, "replayed or gone before: an answer of Redis was lost that said which"),
             (self.failed, "failed again and stay"),
         ];
-        let told = numbers.iter().filter(|(number, what)| *number > 0 || *what == "replayed");
+        let told = numbers.iter().filter(|(number, what)| *number > 0 || *what == "replayed" && self.unclear == 0);
         let told: Vec<_> = told.map(|(number, what)| format!("{number} {what}")).collect();
         say(&told.join("\n"));
     }

@@ -23,17 +23,58 @@ async fn what_was_not_whole_is_removed_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_removal_cut_between_mark_and_file_brings_the_record_again() {
+async fn a_removal_that_is_cut_leaves_no_record_and_takes_no_space() {
     let site = Site::new();
     let spool = site.open();
-    spool.append(1, text("a")).await.unwrap();
-    spool.append(1, text("b")).await.unwrap();
-    let (file, content) = (site.file(1), fs::read(site.file(1)).unwrap());
-    spool.remove(1).await.unwrap();
+    for record in ["a", "b", "c"] {
+        spool.append(1, text(record)).await.unwrap();
+    }
     drop(spool);
-    fs::write(file, content).unwrap();
+    // As they lie there after the renames, before anything is freed.
+    for number in [1, 2] {
+        fs::rename(site.file(number), site.path().join(folder::mark_name(number))).unwrap();
+    }
     let spool = site.open();
-    assert_eq!(drain(&spool).await, [(1, text("a")), (2, text("b"))]);
+    let marks: Vec<_> = names(&site.path()).into_iter().filter(|name| name.ends_with(".removed")).collect();
+    assert_eq!(marks, [folder::mark_name(2)]);
+    assert_eq!(fs::metadata(site.path().join(&marks[0])).unwrap().len(), 0);
+    assert_eq!(drain(&spool).await, [(3, text("c"))]);
+}
+
+#[tokio::test]
+async fn removals_cut_by_kill_9_never_look_like_damage() {
+    let site = Site::new();
+    for enough in [1, 30, 7, 60, 20] {
+        let mut child = again(&[], "spool::tests::crash::removes_until_it_is_killed", &site.path());
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seen = lines.map_while(Result::ok).filter(|line| line.starts_with("removed")).take(enough).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(seen, enough, "the child ended by itself");
+        assert_eq!(site.open().depth().records, site.files().len() as u64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "run by removals_cut_by_kill_9_never_look_like_damage"]
+async fn removes_until_it_is_killed() {
+    let spool = Spool::open(&given_folder(), &Metrics::new()).unwrap();
+    assert_eq!(spool.take_damage(), []);
+    let mut after = 0;
+    loop {
+        for _ in 0..8 {
+            spool.append(1, Bytes::from(vec![1; 30_000])).await.unwrap();
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        while let Some(record) = spool.after(after).await.unwrap() {
+            let spool = spool.clone();
+            after = record.number;
+            tasks.spawn(async move { spool.remove(record.number).await.unwrap() });
+            println!("removed {after}");
+        }
+        tasks.join_all().await;
+    }
 }
 
 #[tokio::test]
@@ -65,8 +106,8 @@ async fn what_an_append_has_returned_survives_kill_9() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by what_an_append_has_returned_survives_kill_9"]
 async fn appends_until_it_is_killed() {
-    let (spool, damage) = Spool::open(&given_folder(), &Metrics::new()).unwrap();
-    assert_eq!(damage, []);
+    let spool = Spool::open(&given_folder(), &Metrics::new()).unwrap();
+    assert_eq!(spool.take_damage(), []);
     let mut tasks = tokio::task::JoinSet::new();
     for appender in 0..3 {
         let spool = spool.clone();

@@ -207,13 +207,64 @@ async fn a_lost_or_doubled_mark_does_not_hurt() {
 }
 
 #[tokio::test]
+async fn a_damaged_folder_that_somebody_removed_is_made_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = spooled().await;
+    let spool = site.open();
+    fs::write(site.file(1), "x").unwrap();
+    let damaged = site.path().join("damaged");
+    fs::remove_dir(&damaged).unwrap();
+    assert_eq!(spool.oldest().await.unwrap().unwrap().number, 2);
+    fs::remove_dir_all(&damaged).unwrap();
+    spool.set_aside(2, "Redis says no").await.unwrap();
+    assert_eq!((site.set_aside().len(), site.damaged()), (1, 2));
+    assert_eq!(fs::metadata(&damaged).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
 async fn where_nothing_can_be_set_aside_nothing_is_skipped() {
     let site = spooled().await;
     let spool = site.open();
     fs::write(site.file(1), "x").unwrap();
-    fs::remove_dir(site.path().join("damaged")).unwrap();
+    let damaged = site.path().join("damaged");
+    fs::remove_dir(&damaged).unwrap();
+    fs::write(&damaged, "in the way").unwrap();
     assert!(spool.oldest().await.is_err());
     assert_eq!((spool.depth().records, site.damaged()), (5, 0));
-    fs::create_dir(site.path().join("damaged")).unwrap();
+    fs::remove_file(&damaged).unwrap();
     assert_eq!(spool.oldest().await.unwrap().unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn a_record_put_back_by_hand_is_set_aside_again_with_the_reason() {
+    let site = Site::new();
+    let spool = site.open();
+    for record in ["a", "b", "c"] {
+        spool.append(1, text(record)).await.unwrap();
+    }
+    spool.set_aside(1, "Redis says no").await.unwrap();
+    spool.remove(2).await.unwrap();
+    drop(spool);
+    let name = &site.set_aside()[0];
+    fs::rename(site.path().join("damaged").join(name), site.path().join(name)).unwrap();
+    let (spool, damage) = site.open_damaged();
+    assert_eq!(damage.len(), 1);
+    assert!(damage[0].to_string().contains("(1 events) was put back"), "{}", damage[0]);
+    assert_eq!(site.set_aside(), [name.clone()]);
+    assert_eq!(drain(&spool).await, [(3, text("c"))]);
+    drop(spool);
+    assert_eq!(site.open().append(1, text("d")).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn it_is_known_that_something_was_lost_after_a_restart_too() {
+    let site = spooled().await;
+    let spool = site.open();
+    assert!(!spool.is_damaged());
+    spool.set_aside(1, "Redis says no").await.unwrap();
+    assert!(spool.is_damaged());
+    assert_eq!(spool.take_damage().len(), 1);
+    assert_eq!(spool.take_damage(), []);
+    drop(spool);
+    assert!(site.open().is_damaged());
 }

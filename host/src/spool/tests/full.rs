@@ -4,7 +4,7 @@ use super::*;
 
 fn small(site: &Site, bytes: ByteSize) -> Spool {
     let config = Config { max_bytes: bytes, ..site.config() };
-    Spool::open(&config, &site.metrics).unwrap().0
+    Spool::open(&config, &site.metrics).unwrap()
 }
 
 fn is_full(result: &Result<u64, Error>, by_system: bool) -> bool {
@@ -86,7 +86,7 @@ fn a_limit_on_file_sizes_is_full_and_leaves_nothing_behind() {
 #[ignore = "run by a_limit_on_file_sizes_is_full_and_leaves_nothing_behind"]
 async fn under_a_limit_on_file_sizes() {
     let config = given_folder();
-    let (spool, _) = Spool::open(&config, &Metrics::new()).unwrap();
+    let spool = Spool::open(&config, &Metrics::new()).unwrap();
     assert_eq!(spool.append(1, Bytes::from(vec![1; 20_000])).await.unwrap(), 1);
     let refused = spool.append(1, Bytes::from(vec![2; 100_000])).await;
     assert!(is_full(&refused, true), "{refused:?}");
@@ -115,7 +115,7 @@ fn a_full_disk_is_full_and_leaves_nothing_behind() {
 #[ignore = "run by a_full_disk_is_full_and_leaves_nothing_behind"]
 async fn on_a_small_disk() {
     let config = given_folder();
-    let (spool, _) = Spool::open(&config, &Metrics::new()).unwrap();
+    let spool = Spool::open(&config, &Metrics::new()).unwrap();
     let mut taken = 0;
     let refused = loop {
         match spool.append(1, Bytes::from(vec![1; 100_000])).await {
@@ -130,8 +130,8 @@ async fn on_a_small_disk() {
     spool.remove(1).await.unwrap();
     assert_eq!(spool.append(1, Bytes::from(vec![2; 100_000])).await.unwrap(), taken + 1);
     drop(spool);
-    let (spool, damage) = Spool::open(&config, &Metrics::new()).unwrap();
-    assert_eq!(damage, []);
+    let spool = Spool::open(&config, &Metrics::new()).unwrap();
+    assert_eq!(spool.take_damage(), []);
     let numbers: Vec<_> = drain(&spool).await.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (2..=taken + 1).collect::<Vec<_>>());
 }

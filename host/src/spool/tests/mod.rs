@@ -44,7 +44,9 @@ impl Site {
     }
 
     fn open_damaged(&self) -> (Spool, Vec<Damage>) {
-        Spool::open(&self.config(), &self.metrics).unwrap()
+        let spool = Spool::open(&self.config(), &self.metrics).unwrap();
+        let damage = spool.take_damage();
+        (spool, damage)
     }
 
     /// Records in the folder, by name.

@@ -90,24 +90,6 @@ async fn a_record_removed_before_its_elders_leaves_no_hole_behind_a_crash() {
     assert_eq!(site.metrics.spool.replayed.get(), 4);
 }
 
-#[tokio::test]
-async fn a_record_put_back_by_hand_is_replayed_first() {
-    let site = Site::new();
-    let spool = site.open();
-    for record in ["a", "b", "c"] {
-        spool.append(1, text(record)).await.unwrap();
-    }
-    spool.set_aside(1, "Redis says no").await.unwrap();
-    spool.remove(2).await.unwrap();
-    drop(spool);
-    let name = &site.set_aside()[0];
-    fs::rename(site.path().join("damaged").join(name), site.path().join(name)).unwrap();
-    let spool = site.open();
-    assert_eq!(drain(&spool).await, [(1, text("a")), (3, text("c"))]);
-    drop(spool);
-    assert_eq!(site.open().append(1, text("d")).await.unwrap(), 4);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_appends_after_an_append_has_returned_comes_behind_it() {
     const APPENDERS: u64 = 8;
