@@ -1,16 +1,22 @@
 //! Starts everything, watches it, and ends it in flow order: sources stop, what is in flight settles within the grace
 //! period, lanes and publishers end, and what was not settled is left to be delivered again.
 
+mod signals;
+mod spool;
+mod watch;
+
 use std::{num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+
+use signals::Signals;
+use watch::watch_redis;
 
 use crate::{
     admin::{self, Liveness, Part, PartState, Readiness},
@@ -26,7 +32,6 @@ use crate::{
     pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Target, Trail, Unspool, Witness},
     raw,
     sandbox::{LoadError, Sandbox},
-    spool::Spool,
     telemetry::{Broker, Metrics},
 };
 
@@ -124,12 +129,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let sandbox = Sandbox::new(&config.guests, lanes)?;
     let target = Target::new(config);
     let spool = match &config.spool {
-        Some(spool_config) => {
-            let (config, metrics) = (spool_config.clone(), metrics.clone());
-            let open = move || Spool::open(&config, &metrics);
-            let spool = tokio::task::spawn_blocking(open).await.context("opening the spool failed")??;
-            Some((spool, spool_config.after))
-        }
+        Some(spool_config) => Some((spool::open(spool_config, &metrics).await?, spool_config.after)),
         None => None,
     };
     let inherits = spool.as_ref().is_some_and(|(spool, _)| !spool.is_empty());
@@ -202,12 +202,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
             metrics: metrics.clone(),
             stop: replay_stop.clone(),
         };
-        others.spawn(async move {
-            if let Err(error) = replay.run().await {
-                tracing::error!(error = %error, "superseded");
-            }
-            ("replay of the spool", 0)
-        });
+        others.spawn(spool::empty(replay));
     }
 
     let relay_stop = CancellationToken::new();
@@ -274,48 +269,6 @@ fn parts(config: &Config) -> Vec<Part> {
     let raw = config.raw.is_some().then_some(Part::Raw);
     let nats = config.nats.is_some().then_some(Part::Nats);
     [Part::Guests, Part::Lanes, Part::Redis].into_iter().chain(mqtt).chain(raw).chain(nats).collect()
-}
-
-/// How often Redis is asked whether it is there. Publishers know while events flow; on a quiet site nobody else would.
-const WATCH: Duration = Duration::from_secs(2);
-
-async fn watch_redis(redis: Pool, letters: Letters, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
-    let broker = metrics.broker(Broker::Redis).clone();
-    let watch = async {
-        let mut told = false;
-        loop {
-            let answer = redis.ping().await;
-            // A stream that does not say is told of where a letter is to be stored.
-            if answer.is_ok()
-                && let Ok(length) = letters.count().await
-            {
-                metrics.dead_letters.set(i64::try_from(length).unwrap_or(i64::MAX));
-            }
-            match answer {
-                Ok(()) => {
-                    told = false;
-                    // A batch in flight knows better: it says so itself if it cannot be stored, and when it is.
-                    if broker.in_flight.get() == 0 {
-                        broker.connected.set(1);
-                        readiness.set(Part::Redis, PartState::Ready);
-                    }
-                }
-                Err(error) => {
-                    let error = crate::telemetry::Chain(&error).to_string();
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(error, "Redis is away, events wait until it is back");
-                    }
-                    broker.connected.set(0);
-                    readiness.set(Part::Redis, PartState::NotReady(error));
-                }
-            }
-            tokio::time::sleep(WATCH).await;
-        }
-    };
-    tokio::select! {
-        () = watch => {}
-        () = stop.cancelled() => {}
-    }
 }
 
 fn relay(
@@ -427,24 +380,4 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> Ended {
 pub(crate) fn all(errors: Vec<LoadError>) -> anyhow::Error {
     let lines: Vec<_> = errors.iter().map(|error| crate::telemetry::Chain(error).to_string()).collect();
     anyhow::anyhow!(lines.join("\n        "))
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
