@@ -1,19 +1,17 @@
 //! Acks that never came, or came and were not written down, and a JetStream that has forgotten the messages meanwhile.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use async_nats::jetstream;
 use harness::{Place, Plan, Site};
 
 use super::{arrived, assert_exactly_once_in_order, emptied, fill, forgotten, nats};
 
-/// So many fit into one chunk of a proxy, which delays one after the other.
+/// Entries of which the answer is lost.
 const FIRST: u32 = 40;
 
 const RECOGNISED: &str = "aurora_outbox_recognised_total";
 
-/// A stream that forgets soon, and proxies that can be slow enough for a test to come between a message and its answer.
+/// A stream that forgets soon, and proxies that can hold back what a test comes between.
 fn plan() -> Plan {
     let plan = Site::plan().proxied(Place::Nats).proxied(Place::Redis);
     plan.set("nats.duplicate_window", "1s").set("nats.reconnect_max", "100ms").set("redis.reconnect_max", "100ms")
@@ -22,7 +20,7 @@ fn plan() -> Plan {
 /// Has the relay send `0..FIRST` and sees to it that the acks never arrive, nor anything else of NATS.
 async fn lose_the_acks(site: &Site, jetstream: &jetstream::Context) -> Result<()> {
     let proxy = site.proxy(Place::Nats)?;
-    proxy.set(|faults| faults.delay = Duration::from_millis(500));
+    proxy.set(|faults| faults.frozen_down = true);
     fill(site, 0..FIRST).await?;
     arrived(site, jetstream, FIRST.into()).await?;
     proxy.down();
@@ -32,18 +30,20 @@ async fn lose_the_acks(site: &Site, jetstream: &jetstream::Context) -> Result<()
 
 /// Has the relay send `0..FIRST` and sees to it that it cannot write down what was acknowledged.
 async fn lose_the_clearing(site: &Site, jetstream: &jetstream::Context) -> Result<()> {
-    let proxy = site.proxy(Place::Redis)?;
-    proxy.set(|faults| faults.delay = Duration::from_millis(700));
+    let (redis, nats) = (site.proxy(Place::Redis)?, site.proxy(Place::Nats)?);
+    // The acks wait until nothing can be written down any more.
+    nats.set(|faults| faults.frozen_down = true);
     fill(site, 0..FIRST).await?;
     arrived(site, jetstream, FIRST.into()).await?;
-    // Time for the acks, and far from enough for the clearing.
+    redis.set(|faults| faults.frozen_up = true);
+    nats.heal();
     site.wait_until("the acks", async || {
         let acked = site.scrape().await?.get("aurora_stage_out_total{stage=\"relay\"}")?;
         ensure!(acked >= f64::from(FIRST), "{acked} acks");
         Ok(())
     })
     .await?;
-    proxy.down();
+    redis.down();
     assert_eq!(site.stream(super::OUTBOX).await?.len(), FIRST as usize, "it was cleared");
     Ok(())
 }
