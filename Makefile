@@ -33,6 +33,8 @@ bench: guests ## Measure, and print one table; ARGS="--quick" for a short form
 	@cargo bench --locked --package aurora --bench pipeline > $(TARGET)/bench.txt
 	@echo >> $(TARGET)/bench.txt
 	@cargo bench --locked --package aurora --bench end_to_end -- $(ARGS) >> $(TARGET)/bench.txt
+	@echo >> $(TARGET)/bench.txt
+	@cargo bench --locked --package aurora --bench spool >> $(TARGET)/bench.txt
 	@cat $(TARGET)/bench.txt
 
 lint: setup ## Check format, lints, and (where cargo-deny is installed) dependencies

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
-use harness::{Plan, Site, free_port, hostile_guest};
+use harness::{PATIENCE, Plan, Site, free_port, hostile_guest};
 
 use super::http::post;
 
@@ -40,8 +40,9 @@ async fn over_mqtt_dropped_and_rejected_events_are_acknowledged() -> Result<()> 
     assert_eq!((letters.len(), letters[0].text("reason")), (1, "told to".to_owned()));
     assert_eq!((letters[0].text("attempts"), letters[0].text("effect")), ("1".into(), "not-published".into()));
     all_acknowledged(&site).await?;
-    // Whatever is not acknowledged would come again.
-    site.kill_daemon()?;
+    // Whatever is not acknowledged would come again. Not killed: none in flight says that it is decided, and the
+    // acknowledgements may still be on their way.
+    site.terminate(PATIENCE).await?;
     site.start_daemon().await?;
     site.publish(TOPIC, 1, ["plain after"]).await?;
     assert_eq!(site.stream_of("aurora:alerts", 2).await?.len(), 2);
@@ -52,7 +53,7 @@ async fn over_mqtt_dropped_and_rejected_events_are_acknowledged() -> Result<()> 
 
 #[tokio::test]
 async fn over_mqtt_an_event_is_not_acknowledged_while_it_is_put_off() -> Result<()> {
-    let mut site = plan()?.set("lanes.retries", 100).start().await?;
+    let mut site = plan()?.set("lanes.retries", 1000).start().await?;
     site.publish(TOPIC, 1, ["normalize retry"]).await?;
     site.series_of(RETRIED, 1.0).await?;
     assert_eq!(site.scrape().await?.get(IN_FLIGHT)?, 1.0);
@@ -87,7 +88,7 @@ async fn over_http_each_line_has_its_outcome() -> Result<()> {
 #[tokio::test]
 async fn over_http_the_answer_waits_for_an_event_that_is_put_off() -> Result<()> {
     // 20 ms each: the guest's own wait.
-    let (plan, address) = ingest(plan()?.set("lanes.retries", 50))?;
+    let (plan, address) = ingest(plan()?.set("lanes.retries", 150))?;
     let site = plan.start().await?;
     let answering = tokio::spawn(async move { post(address, "secret", "text/plain", "normalize retry\n").await });
     site.series_of(RETRIED, 1.0).await?;
@@ -96,7 +97,7 @@ async fn over_http_the_answer_waits_for_an_event_that_is_put_off() -> Result<()>
     assert_eq!(status, 200, "{answer}");
     // Not waited for: it must be there by now.
     let letters = site.stream("aurora:dead_letter").await?;
-    assert_eq!((letters.len(), letters[0].text("attempts")), (1, "51".to_owned()));
+    assert_eq!((letters.len(), letters[0].text("attempts")), (1, "151".to_owned()));
     let answer: serde_json::Value = serde_json::from_str(&answer)?;
     assert_eq!(answer["dead_lettered"], 1);
     Ok(())

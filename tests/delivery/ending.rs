@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use harness::{PATIENCE, Place, Site};
+use harness::{PATIENCE, Place, Plan, Site};
 
 use super::{alert, assert_exactly_once};
 
 const DOOR: &str = "aurora/sensors/door_1/alerts";
 
+/// A site that knows a repeat by its identity alone: equal content is another event.
+fn plan() -> Plan {
+    Site::plan().set("dedup.window", "0s")
+}
+
 #[tokio::test]
 async fn sigterm_drains_and_the_next_daemon_takes_the_rest() -> Result<()> {
     const COUNT: u32 = 5000;
-    let mut site = Site::plan().without_nats().start().await?;
+    let mut site = plan().without_nats().start().await?;
     let mut publisher = site.publisher("device");
     for number in 0..COUNT {
         publisher.publish(DOOR, 1 + (number % 2) as u8, alert("low", number)).await?;
@@ -29,7 +34,7 @@ async fn sigterm_drains_and_the_next_daemon_takes_the_rest() -> Result<()> {
 
 #[tokio::test]
 async fn what_cannot_settle_within_the_grace_period_is_left_and_said() -> Result<()> {
-    let plan = Site::plan().without_nats().proxied(Place::Redis).set("shutdown.grace", "500ms");
+    let plan = plan().without_nats().proxied(Place::Redis).set("shutdown.grace", "500ms");
     let mut site = plan.start().await?;
     site.proxy(Place::Redis)?.set(|faults| faults.frozen = true);
     site.publish(DOOR, 1, (0..50).map(|number| alert("low", number))).await?;
@@ -45,7 +50,7 @@ async fn what_cannot_settle_within_the_grace_period_is_left_and_said() -> Result
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() -> Result<()> {
-    let plan = Site::plan().without_nats().proxied(Place::Redis).set("shutdown.grace", "10min");
+    let plan = plan().without_nats().proxied(Place::Redis).set("shutdown.grace", "10min");
     let mut site = plan.start().await?;
     site.proxy(Place::Redis)?.set(|faults| faults.frozen = true);
     site.publish(DOOR, 1, [alert("low", 0)]).await?;
@@ -59,7 +64,7 @@ async fn a_second_signal_ends_it_at_once() -> Result<()> {
 #[tokio::test]
 async fn kill_9_loses_nothing_and_doubles_nothing() -> Result<()> {
     const COUNT: u32 = 5000;
-    let mut site = Site::plan().start().await?;
+    let mut site = plan().start().await?;
     let mut publisher = site.publisher("device");
     for number in 0..COUNT {
         let severity = if number % 2 == 0 { "high" } else { "low" };
@@ -81,7 +86,7 @@ async fn kill_9_loses_nothing_and_doubles_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn a_daemon_that_starts_before_its_brokers_waits_for_them() -> Result<()> {
-    let mut site = Site::plan().without_nats().brokers().await?;
+    let mut site = plan().without_nats().brokers().await?;
     site.redis.stop().await?;
     site.mqtt.stop().await?;
     site.launch_daemon()?;

@@ -1,7 +1,7 @@
 //! The MQTT broker, NATS, the network, and two of them at once.
 
 use anyhow::Result;
-use harness::{Mosquitto, Persistence, Place, Plan};
+use harness::{Mosquitto, PATIENCE, Persistence, Place, Plan};
 
 use super::{
     events::Shape,
@@ -70,9 +70,10 @@ async fn both_killed(run: &mut Run, place: Place) -> Result<()> {
     run.site.start_daemon().await
 }
 
-/// See [`both_killed`].
+/// See [`both_killed`]. Here what content tells is left on beside identity, as sites have it.
 pub async fn host_and_redis_killed(bench: Bench) -> Result<Row> {
-    let mut run = bench.start(strict(), Shape::Mixed, 1_000.0).await?;
+    let plan = strict().set("dedup.window", "5m");
+    let mut run = bench.start(plan, Shape::Mixed, 1_000.0).await?;
     both_killed(&mut run, Place::Redis).await?;
     run.close().await
 }
@@ -81,6 +82,33 @@ pub async fn host_and_redis_killed(bench: Bench) -> Result<Row> {
 pub async fn host_and_nats_killed(bench: Bench) -> Result<Row> {
     let mut run = bench.start(strict(), Shape::Mixed, 1_000.0).await?;
     both_killed(&mut run, Place::Nats).await?;
+    run.close().await
+}
+
+/// JetStream has messages of which the daemon never hears. Both are killed, and stay away for longer than JetStream knows
+/// ids again: what it has is looked for then, and not sent again.
+pub async fn host_and_nats_away(bench: Bench) -> Result<Row> {
+    let plan = strict().proxied(Place::Nats).set("nats.duplicate_window", "2s");
+    let mut run = bench.start(plan, Shape::Mixed, 1_000.0).await?;
+    for _ in 0..run.breaks(2, 15) {
+        run.after(200..800).await?;
+        run.site.proxy(Place::Nats)?.set(|faults| faults.frozen_down = true);
+        run.after(50..400).await?;
+        run.kill(Place::Nats)?;
+        run.site.kill_daemon()?;
+        run.site.proxy(Place::Nats)?.heal();
+        // A thousand a second.
+        run.after(2_500..4_000).await?;
+        if run.chance.once_in(2) {
+            run.site.launch_daemon()?;
+            run.restart(Place::Nats).await?;
+            run.site.daemon()?.ready(PATIENCE).await?;
+        } else {
+            run.restart(Place::Nats).await?;
+            run.site.start_daemon().await?;
+        }
+        run.site.series_of("aurora_outbox_recognised_total", 1.0).await?;
+    }
     run.close().await
 }
 

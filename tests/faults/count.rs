@@ -20,8 +20,10 @@ pub const ALERTS: [&str; 2] = ["aurora:cps:alerts", "aurora:alerts"];
 pub struct Found {
     /// Alerts in the order of their stream: number, and when Redis took it, milliseconds since 1970-01-01 UTC.
     pub alerts: Vec<(u32, i64)>,
-    /// Readings of each device.
-    pub telemetry: BTreeMap<String, u64>,
+    /// Numbered readings in the order of their stream.
+    pub readings: Vec<u32>,
+    /// Readings of each device that are all the same, in the order of their stream: the id of each.
+    pub alike: BTreeMap<String, Vec<String>>,
     /// Messages in JetStream, in order.
     pub jetstream: Vec<u32>,
     /// Dead letters: of which number, and what they say.
@@ -51,8 +53,12 @@ impl Found {
             .await?;
         }
         walk_stream(&site.redis.url(), TELEMETRY, |entry| {
-            let device = entry.data()["device_id"].as_str().unwrap_or_default().to_owned();
-            *found.telemetry.entry(device).or_default() += 1;
+            if let Some(number) = number_in(&entry.text("data")) {
+                return found.readings.push(number);
+            }
+            let data = entry.data();
+            let [device, id] = ["device_id", "id"].map(|key| data[key].as_str().unwrap_or_default().to_owned());
+            found.alike.entry(device).or_default().push(id);
         })
         .await?;
         walk_stream(&site.redis.url(), "aurora:dead_letter", |entry| {
@@ -96,13 +102,25 @@ fn tally(sent: &[Sent], numbers: impl Iterator<Item = u32>) -> (Vec<u32>, u64) {
     (times, disorder)
 }
 
+/// As many readings of one device cannot come before the packet ids of MQTT, of which an id is made, come round: there
+/// are 65,535, and one event in eight is such a reading.
+const CYCLE: usize = 4_096;
+
+/// How many readings have the id of one shortly before them, which is to say that they are the same one again.
+fn repeats(ids: &[String]) -> u64 {
+    let mut last = HashMap::new();
+    let again = |(place, id)| last.insert(id, place).is_some_and(|before| place - before < CYCLE);
+    ids.iter().enumerate().map(again).filter(|&again| again).count() as u64
+}
+
 /// Compares. `shares` tells whether there is a JetStream at all.
 pub fn judge(sent: &[Sent], found: &Found, excused: &Excused, shares: bool) -> Row {
     let mut row = Row { sent: sent.len() as u64, ..Row::default() };
     let (redis, disorder) = tally(sent, found.alerts.iter().map(|(number, _)| *number));
     let (jetstream, disorder_outside) = tally(sent, found.jetstream.iter().copied());
-    row.disorder = disorder + disorder_outside;
-    row.redis = found.alerts.len() as u64 + found.telemetry.values().sum::<u64>();
+    let (numbered, disorder_of_readings) = tally(sent, found.readings.iter().copied());
+    row.disorder = disorder + disorder_outside + disorder_of_readings;
+    row.redis = (found.alerts.len() + found.readings.len() + found.alike.values().map(Vec::len).sum::<usize>()) as u64;
     row.jetstream = found.jetstream.len() as u64;
 
     let mut letters: HashMap<u32, u32> = HashMap::new();
@@ -113,14 +131,15 @@ pub fn judge(sent: &[Sent], found: &Found, excused: &Excused, shares: bool) -> R
         }
     }
     let (mut some_lost, mut some_twice) = (Vec::new(), Vec::new());
-    let mut readings: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut alike: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (number, event) in (0_u32..).zip(sent) {
         let index = number as usize;
         let acked = event.acked_ms.is_some();
         row.doubt += u64::from(!acked);
         let here = match event.kind {
-            Kind::Telemetry => {
-                let (least, most) = readings.entry(device(event.device)).or_default();
+            Kind::Telemetry { numbered: true } => numbered[index],
+            Kind::Telemetry { numbered: false } => {
+                let (least, most) = alike.entry(device(event.device)).or_default();
                 *least += u64::from(acked);
                 *most += 1;
                 continue;
@@ -156,12 +175,18 @@ pub fn judge(sent: &[Sent], found: &Found, excused: &Excused, shares: bool) -> R
             row.problem(format!("{number} left the site"));
         }
     }
-    for (device, (least, most)) in readings {
-        let there = found.telemetry.get(&device).copied().unwrap_or_default();
-        row.lost += least.saturating_sub(there);
-        row.twice += there.saturating_sub(most);
-        if !(least..=most).contains(&there) {
-            some_lost.push(format!("{there} readings of {device} instead of {least} to {most}"));
+    for (device, (least, most)) in alike {
+        let ids = found.alike.get(&device).map_or(&[][..], Vec::as_slice);
+        // One that is lost and another one that is doubled leave the sum as it was.
+        let repeats = repeats(ids);
+        let different = ids.len() as u64 - repeats;
+        row.lost += least.saturating_sub(different);
+        row.twice += repeats + different.saturating_sub(most);
+        if different < least {
+            some_lost.push(format!("{different} readings of {device} instead of {least} to {most}"));
+        }
+        if repeats > 0 || different > most {
+            some_twice.push(format!("{} readings of {device} and {repeats} of them again", ids.len()));
         }
     }
     for strange in found.strange.iter().take(3) {
@@ -269,15 +294,45 @@ mod tests {
     }
 
     #[test]
-    fn readings_that_are_all_the_same_are_counted() {
-        let readings = |count| {
-            judged(move |sent, found| {
-                sent.extend([Sent { device: 4, kind: Kind::Telemetry, acked_ms: Some(0) }; 3]);
-                found.telemetry.insert(device(4), count);
-            })
+    fn readings_that_are_all_the_same_are_counted_and_known_by_their_ids() {
+        let readings = |ids: &[&str]| {
+            let ids: Vec<_> = ids.iter().map(|&id| id.to_owned()).collect();
+            let row = judged(move |sent, found| {
+                let kind = Kind::Telemetry { numbered: false };
+                sent.extend([Sent { device: 5, kind, acked_ms: Some(0) }; 3]);
+                found.alike.insert(device(5), ids);
+            });
+            (row.lost, row.twice)
         };
-        assert!(readings(3).is_clean());
-        assert_eq!((readings(2).lost, readings(4).twice), (1, 1));
+        assert_eq!(readings(&["a", "b", "c"]), (0, 0));
+        assert_eq!(readings(&["a", "c"]), (1, 0));
+        assert_eq!(readings(&["a", "b", "c", "b"]), (0, 1));
+        assert_eq!(readings(&["a", "b", "c", "d"]), (0, 1));
+        assert_eq!(readings(&["a", "a", "c"]), (1, 1), "one lost and one doubled");
+    }
+
+    #[test]
+    fn an_id_may_come_again_when_packet_ids_have_come_round() {
+        let ids: Vec<_> = (0..10_000).map(|place| (place % 5_000).to_string()).collect();
+        assert_eq!(repeats(&ids), 0);
+        let ids: Vec<_> = (0..10_000).map(|place| (place % 4_000).to_string()).collect();
+        assert_eq!(repeats(&ids), 6_000);
+    }
+
+    #[test]
+    fn numbered_readings_are_found_one_by_one() {
+        let readings = |numbers: &[u32]| {
+            let numbers = numbers.to_vec();
+            let row = judged(move |sent, found| {
+                sent.extend([Sent { device: 4, kind: Kind::Telemetry { numbered: true }, acked_ms: Some(0) }; 3]);
+                found.readings = numbers;
+            });
+            (row.lost, row.twice, row.disorder)
+        };
+        assert_eq!(readings(&[8, 9, 10]), (0, 0, 0));
+        assert_eq!(readings(&[8, 10]), (1, 0, 0));
+        assert_eq!(readings(&[8, 8, 10]), (1, 1, 0));
+        assert_eq!(readings(&[9, 8, 10]), (0, 0, 1));
     }
 
     #[test]

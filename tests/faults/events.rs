@@ -3,8 +3,8 @@
 /// What is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Alerts of four devices, and readings of two more that are all the same: only their number tells whether one was
-    /// lost or doubled.
+    /// Alerts of four devices, readings with a number of one more, and of another one readings that are all the same:
+    /// no content tells them apart, only who delivered them.
     Mixed,
     /// Alerts alone.
     Alerts,
@@ -20,8 +20,11 @@ pub enum Kind {
         /// Whether it does.
         high: bool,
     },
-    /// A reading, like all others of its device.
-    Telemetry,
+    /// A reading.
+    Telemetry {
+        /// Whether its number is in it; else it is like all others of its device.
+        numbered: bool,
+    },
     /// An alert on which the guest traps.
     Poison,
 }
@@ -54,7 +57,10 @@ impl Shape {
     /// The event with this number.
     pub fn event(self, number: u32) -> (u32, Kind) {
         match self {
-            Self::Mixed if number % 4 == 3 => (ALERTING + number / 4 % (DEVICES - ALERTING), Kind::Telemetry),
+            Self::Mixed if number % 4 == 3 => {
+                let device = ALERTING + number / 4 % (DEVICES - ALERTING);
+                (device, Kind::Telemetry { numbered: device == ALERTING })
+            }
             Self::Trapping(every) if number % every == every - 1 => (number % ALERTING, Kind::Poison),
             // The device changes after its high one and its low one.
             _ => (
@@ -72,7 +78,12 @@ impl Shape {
     /// What the event says.
     pub fn payload(self, number: u32, kind: Kind) -> String {
         match (self, kind) {
-            (_, Kind::Telemetry) => r#"{"sensor":"temperature","value":21.50,"unit":"C"}"#.to_owned(),
+            (_, Kind::Telemetry { numbered: true }) => {
+                format!(r#"{{"sensor":"temperature","value":21.50,"unit":"C","number":{number}}}"#)
+            }
+            (_, Kind::Telemetry { numbered: false }) => {
+                r#"{"sensor":"temperature","value":21.50,"unit":"C"}"#.to_owned()
+            }
             (_, Kind::Poison) => format!("normalize trap {number}"),
             (Self::Trapping(_), _) => format!("plain {number}"),
             (_, Kind::Alert { high }) => {

@@ -250,7 +250,7 @@ impl Publishing {
         while self.next_id == 0 || self.outstanding.contains_key(&self.next_id) {
             self.next_id = self.next_id.wrapping_add(1);
         }
-        let channel = if kind == Kind::Telemetry { "telemetry" } else { "alerts" };
+        let channel = if matches!(kind, Kind::Telemetry { .. }) { "telemetry" } else { "alerts" };
         let topic = format!("aurora/sensors/{}/{channel}", device(of));
         let payload = self.shape.payload(number, kind);
         frames::publish(&topic, qos(of), self.next_id, payload.as_bytes(), out);

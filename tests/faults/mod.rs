@@ -62,6 +62,7 @@ cases! {
     when_nats_is_killed: brokers::nats_killed,
     when_daemon_and_redis_are_killed: brokers::host_and_redis_killed,
     when_daemon_and_nats_are_killed: brokers::host_and_nats_killed,
+    when_daemon_and_nats_stay_away: brokers::host_and_nats_away,
     when_daemon_and_mosquitto_are_killed: brokers::host_and_mqtt_killed,
     when_redis_and_nats_are_killed: brokers::redis_and_nats_killed,
     when_answers_of_redis_are_lost: redis::answers_lost,
@@ -123,8 +124,9 @@ async fn soak() -> Result<()> {
         println!("{row}");
     }
     let missed = rows.iter().filter(|row| !row.is_clean()).count();
+    let skipped = rows.iter().filter(|row| row.skipped).count();
     ensure!(!rows.is_empty(), "no case has {only} in its name");
     ensure!(missed == 0, "{missed} of {} cases miss the bar", rows.len());
-    println!("{} cases, nothing lost, nothing twice, order kept", rows.len());
+    println!("{} cases, nothing lost, nothing twice, order kept; {skipped} passed over", rows.len() - skipped);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use harness::{Fsync, PATIENCE, Place, Redis, wait_until};
+use harness::{Fsync, PATIENCE, Place, Redis, unix_ms, wait_until};
 
 use super::{
     events::Shape,
@@ -37,15 +37,16 @@ pub async fn killed_without_aof(bench: Bench) -> Result<Row> {
 async fn forgetful(bench: Bench, fsync: Fsync, window: Duration) -> Result<Row> {
     let plan = strict().redis(Redis { fsync, ..Redis::default() });
     let mut run = bench.start(plan, Shape::Alerts, 1_000.0).await?;
-    let mut deaths = Vec::new();
+    let mut absences = Vec::new();
     for _ in 0..run.breaks(3, 20) {
         run.after(300..1_200).await?;
-        deaths.push(run.kill(Place::Redis)?);
+        let killed = run.kill(Place::Redis)?;
         run.after(50..600).await?;
+        absences.push(killed..=unix_ms());
         run.restart(Place::Redis).await?;
     }
     run.settle().await?;
-    let excused = run.excuse_redis(&deaths, window)?;
+    let excused = run.excuse_redis(&absences, window)?;
     run.count(&excused).await
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt::Display,
     future::Future,
-    ops::Range,
+    ops::{Range, RangeInclusive},
     pin::Pin,
     time::{Duration, Instant},
 };
@@ -48,14 +48,16 @@ pub struct Case {
     pub run: fn(Bench) -> Running,
 }
 
-/// A site at which nothing is trimmed, time-outs are short, and the brokers keep what they acknowledge.
+/// A site at which nothing is trimmed, time-outs are short, and the brokers keep what they acknowledge. It knows a repeat
+/// by its identity alone: content would hide what identity does not recognise.
 pub fn strict() -> Plan {
     let mut plan = Site::plan()
         .redis(Redis { fsync: Fsync::Always, ..Redis::default() })
         .mosquitto(Mosquitto { persistence: Persistence::AtEnd, ..Mosquitto::default() })
         .tapped()
         .set("guests.route.options.telemetry_stream", TELEMETRY)
-        .set("redis.timeout", "1s");
+        .set("redis.timeout", "1s")
+        .set("dedup.window", "0s");
     for section in ["mqtt", "redis", "nats"] {
         plan = plan.set(&format!("{section}.reconnect_max"), "500ms");
     }
@@ -206,25 +208,30 @@ impl Run {
         Ok(excused)
     }
 
-    /// What Redis had acknowledged in the last `window` before one of `deaths` (milliseconds since 1970-01-01 UTC), and
-    /// may have forgotten.
-    pub fn excuse_redis(&self, deaths: &[i64], window: Duration) -> Result<Excused> {
+    /// What Redis had acknowledged in the last `window` before one of its `absences` (from its kill to its restart,
+    /// milliseconds since 1970-01-01 UTC), and may have forgotten. What is seen to be settled in an absence was so
+    /// before: nothing but what Redis has is acknowledged, and the tap may come to see it later.
+    pub fn excuse_redis(&self, absences: &[RangeInclusive<i64>], window: Duration) -> Result<Excused> {
         let tap = self.site.proxy(Place::Mqtt)?.tap().context("no tap")?;
         let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
         let mut excused = Excused::default();
         for handed in tap.handed() {
-            let settled = handed.settled_ms.unwrap_or(i64::MAX);
-            if deaths.iter().any(|&death| settled <= death && settled >= death.saturating_sub(window)) {
+            let Some(settled) = handed.settled_ms else { continue };
+            let excuses = |absence: &RangeInclusive<i64>| {
+                (absence.start().saturating_sub(window)..=*absence.end()).contains(&settled)
+            };
+            if absences.iter().any(excuses) {
                 excused.lost.extend(number_in(&String::from_utf8_lossy(&handed.payload)));
             }
         }
         Ok(excused)
     }
 
-    /// Kills a broker. Returns when.
+    /// Kills a broker. Returns when: the last moment at which it was alive for certain.
     pub fn kill(&mut self, place: Place) -> Result<i64> {
+        let alive = unix_ms();
         self.site.broker(place)?.kill();
-        Ok(unix_ms())
+        Ok(alive)
     }
 
     /// Starts it again.

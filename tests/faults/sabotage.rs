@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream;
-use harness::{Entry, Site, free_port, wait_until};
+use harness::{Entry, Place, Site, free_port, wait_until};
 
 use super::{
     chance::Chance,
@@ -11,6 +11,9 @@ use super::{
     run::{Bench, Form, Run, strict},
 };
 
+/// Keys under which Redis has which packets it has stored.
+const MARKS: &str = "aurora:state:packets:*";
+
 async fn redis(site: &Site, command: &[&str]) -> Result<()> {
     let mut connection = redis::Client::open(site.redis.url())?.get_multiplexed_async_connection().await?;
     let mut made = redis::cmd(command[0]);
@@ -18,9 +21,9 @@ async fn redis(site: &Site, command: &[&str]) -> Result<()> {
     Ok(made.query_async::<redis::Value>(&mut connection).await.map(drop)?)
 }
 
-async fn settled() -> Result<Run> {
+async fn settled(shape: Shape) -> Result<Run> {
     let bench = Bench { case: "sabotage", form: Form::Short, seed: Chance::seed(), version: "5" };
-    let mut run = bench.start(strict(), Shape::Mixed, 2_000.0).await?;
+    let mut run = bench.start(strict(), shape, 2_000.0).await?;
     run.after(500..600).await?;
     run.settle().await?;
     Ok(run)
@@ -32,7 +35,7 @@ async fn alerts(run: &Run) -> Result<Vec<Entry>> {
 
 #[tokio::test]
 async fn the_count_notices_entries_that_are_deleted() -> Result<()> {
-    let run = settled().await?;
+    let run = settled(Shape::Mixed).await?;
     let alerts = alerts(&run).await?;
     let reading = run.site.stream(TELEMETRY).await?.pop().context("no reading")?;
     redis(&run.site, &["XDEL", ALERTS[0], &alerts[7].id, &alerts[99].id]).await?;
@@ -44,7 +47,7 @@ async fn the_count_notices_entries_that_are_deleted() -> Result<()> {
 
 #[tokio::test]
 async fn the_count_notices_entries_that_are_added() -> Result<()> {
-    let run = settled().await?;
+    let run = settled(Shape::Mixed).await?;
     let data = alerts(&run).await?[7].text("data");
     let reading = run.site.stream(TELEMETRY).await?[7].text("data");
     redis(&run.site, &["XADD", ALERTS[0], "*", "data", &data]).await?;
@@ -55,8 +58,44 @@ async fn the_count_notices_entries_that_are_added() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_reading_that_is_lost_does_not_make_up_for_one_that_is_doubled() -> Result<()> {
+    let run = settled(Shape::Mixed).await?;
+    // One device's are numbered, the other one's are all the same.
+    let readings = run.site.stream(TELEMETRY).await?;
+    for device in ["device_4", "device_5"] {
+        let mut of_it = readings.iter().filter(|reading| reading.data()["device_id"] == device);
+        let (lost, doubled) = of_it.next().zip(of_it.next()).context("no two readings")?;
+        redis(&run.site, &["XDEL", TELEMETRY, &lost.id]).await?;
+        redis(&run.site, &["XADD", TELEMETRY, "*", "data", &doubled.text("data")]).await?;
+    }
+    let row = run.count(&Excused::default()).await?;
+    ensure!((row.lost, row.twice, row.disorder) == (2, 2, 0), "{row}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_count_notices_redeliveries_that_nobody_recognises() -> Result<()> {
+    let mut run = settled(Shape::Alerts).await?;
+    // The acknowledgements do not arrive, and Redis forgets which packets it has stored.
+    let before = run.published().await?;
+    run.site.proxy(Place::Mqtt)?.set(|faults| faults.frozen_up = true);
+    run.load.pace(2_000.0);
+    run.site.series_of("aurora_events_published_total", before + 200.0).await?;
+    run.site.kill_daemon()?;
+    // With what waits on it.
+    run.site.proxy(Place::Mqtt)?.cut();
+    redis(&run.site, &["EVAL", "return redis.call('DEL', unpack(redis.call('KEYS', ARGV[1])))", "0", MARKS]).await?;
+    run.site.proxy(Place::Mqtt)?.heal();
+    run.site.start_daemon().await?;
+    run.settle().await?;
+    let row = run.count(&Excused::default()).await?;
+    ensure!(row.lost == 0 && row.twice >= 100, "{row}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_count_notices_an_entry_that_stands_in_the_wrong_place() -> Result<()> {
-    let run = settled().await?;
+    let run = settled(Shape::Mixed).await?;
     let moved = alerts(&run).await?.swap_remove(7);
     redis(&run.site, &["XDEL", ALERTS[0], &moved.id]).await?;
     redis(&run.site, &["XADD", ALERTS[0], "*", "data", &moved.text("data")]).await?;
@@ -67,7 +106,7 @@ async fn the_count_notices_an_entry_that_stands_in_the_wrong_place() -> Result<(
 
 #[tokio::test]
 async fn the_count_notices_what_is_wrong_in_jetstream() -> Result<()> {
-    let run = settled().await?;
+    let run = settled(Shape::Mixed).await?;
     let nats = run.site.nats.as_ref().context("no NATS")?;
     let jetstream = jetstream::new(async_nats::connect(nats.url()).await?);
     let stream = jetstream.get_stream("AURORA").await?;
@@ -81,7 +120,7 @@ async fn the_count_notices_what_is_wrong_in_jetstream() -> Result<()> {
 
 #[tokio::test]
 async fn a_load_without_a_broker_leaves_everything_in_doubt_and_says_so() -> Result<()> {
-    let mut run = settled().await?;
+    let mut run = settled(Shape::Mixed).await?;
     let before = run.load.sent();
     run.load.pace(5_000.0);
     run.load.after(200).await?;

@@ -18,6 +18,9 @@ use crate::{process, publisher::Publisher, sample, site::Site};
 /// Events a second, half of what the daemon must carry with JetStream beside it on such a machine.
 const RATE: u64 = 5000;
 
+/// How long JetStream may take for what is left when the last event is in Redis.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Latencies {
@@ -52,7 +55,13 @@ pub async fn run(shares: bool, seconds: u64, settings: &[String]) -> Result<Late
     let mut latencies = consuming.join().map_err(|_| anyhow::anyhow!("the consumer broke down"))??;
     publishing.join().map_err(|_| anyhow::anyhow!("the publisher broke down"))??;
     if let Some(jetstream) = site.jetstream().await? {
-        while crate::site::messages(&jetstream).await < events / 2 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let sent = crate::site::messages(&jetstream).await;
+            if sent >= events / 2 {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "only {sent} of {} sent after {PATIENCE:?}", events / 2);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

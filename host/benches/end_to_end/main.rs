@@ -26,7 +26,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use table::Table;
-use throughput::{Load, Scenario, Who};
+use throughput::{Load, Scenario, Shares, Who};
 
 /// Measures the daemon end to end on private brokers.
 #[derive(Debug, Parser)]
@@ -114,20 +114,22 @@ fn main() -> Result<()> {
 fn scenarios() -> Vec<Scenario> {
     let scenario = |who, load, qos, shares| Scenario { who, load, qos, shares };
     vec![
-        scenario(Who::Daemon, Load::Backlog, 1, false),
-        scenario(Who::Daemon, Load::Backlog, 2, false),
-        scenario(Who::Daemon, Load::Backlog, 1, true),
-        scenario(Who::Daemon, Load::Backlog, 2, true),
-        scenario(Who::Daemon, Load::Live, 1, false),
-        scenario(Who::Daemon, Load::Live, 2, false),
-        scenario(Who::Daemon, Load::Live, 1, true),
-        scenario(Who::Plain, Load::Backlog, 1, false),
-        scenario(Who::Plain, Load::Live, 1, false),
-        scenario(Who::Bare, Load::Backlog, 1, false),
-        scenario(Who::Bare, Load::Backlog, 2, false),
-        scenario(Who::Bare, Load::Live, 1, false),
-        scenario(Who::Seeds, Load::Backlog, 1, false),
-        scenario(Who::Seeds, Load::Backlog, 2, false),
-        scenario(Who::Seeds, Load::Live, 1, false),
+        scenario(Who::Daemon, Load::Backlog, 1, Shares::Nothing),
+        scenario(Who::Daemon, Load::Backlog, 2, Shares::Nothing),
+        scenario(Who::Daemon, Load::Backlog, 1, Shares::Half),
+        scenario(Who::Daemon, Load::Backlog, 2, Shares::Half),
+        scenario(Who::Daemon, Load::Live, 1, Shares::Nothing),
+        scenario(Who::Daemon, Load::Live, 2, Shares::Nothing),
+        scenario(Who::Daemon, Load::Live, 1, Shares::Half),
+        scenario(Who::Daemon, Load::Backlog, 1, Shares::HalfUntilStored),
+        scenario(Who::Plain, Load::Backlog, 1, Shares::HalfUntilStored),
+        scenario(Who::Daemon, Load::Live, 1, Shares::HalfUntilStored),
+        scenario(Who::Plain, Load::Live, 1, Shares::HalfUntilStored),
+        scenario(Who::Bare, Load::Backlog, 1, Shares::Nothing),
+        scenario(Who::Bare, Load::Backlog, 2, Shares::Nothing),
+        scenario(Who::Bare, Load::Live, 1, Shares::Nothing),
+        scenario(Who::Seeds, Load::Backlog, 1, Shares::Nothing),
+        scenario(Who::Seeds, Load::Backlog, 2, Shares::Nothing),
+        scenario(Who::Seeds, Load::Live, 1, Shares::Nothing),
     ]
 }

@@ -78,7 +78,7 @@ async fn another_daemon_takes_over_what_a_dead_one_had_taken() -> Result<()> {
 #[tokio::test]
 async fn a_batch_that_waits_long_is_taken_over_by_nobody() -> Result<()> {
     let guest = hostile_guest()?;
-    let waiting = || plan().guest("normalize", &guest).guest("route", &guest).set("raw.stale", "1s");
+    let waiting = || plan().guest("normalize", &guest).guest("route", &guest).set("raw.stale", "4s");
     let first = waiting().start().await?;
     let mut collector = Collector::of(&first).await?;
     collector.add(&[("payload", "normalize wait")]).await?;

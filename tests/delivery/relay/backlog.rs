@@ -41,8 +41,8 @@ async fn what_gathers_while_nats_is_away_is_measured_and_sent_at_full_rate_after
     let took = began.elapsed();
     eprintln!("{COUNT} entries sent in {took:.2?}, {} kB more memory", peak_memory(pid)? - before);
     assert!(peak_memory(pid)? - before < 40_000, "the backlog was held in memory");
-    // A tenth of what it takes alone on this machine: one message at a time would take a minute.
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // Two seconds alone on a machine, with room for others on it: one message at a time would take a minute.
+    assert!(took < Duration::from_secs(45), "{took:?}");
     emptied(&site).await?;
     assert_exactly_once_in_order(&site.jetstream().await?, COUNT);
     site.wait_until("gauges of an empty outbox", async || {

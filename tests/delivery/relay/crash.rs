@@ -8,12 +8,12 @@ use harness::{Place, Plan, Site};
 
 use super::{arrived, assert_exactly_once_in_order, emptied, fill, fill_with, forgotten, nats};
 
-/// So many fit into one chunk of a proxy, which delays one after the other.
+/// Entries of which the answer is lost.
 const FIRST: u32 = 40;
 
 const RECOGNISED: &str = "aurora_outbox_recognised_total";
 
-/// A stream that forgets soon, and proxies that can be slow enough for a test to come between a message and its answer.
+/// A stream that forgets soon, and proxies that can hold back what a test comes between.
 fn plan() -> Plan {
     let plan = Site::plan().proxied(Place::Nats).proxied(Place::Redis);
     plan.set("nats.duplicate_window", "1s").set("nats.reconnect_max", "100ms").set("redis.reconnect_max", "100ms")
@@ -30,7 +30,7 @@ async fn lose_the_acks_of(
     filling: impl Future<Output = Result<()>>,
 ) -> Result<()> {
     let proxy = site.proxy(Place::Nats)?;
-    proxy.set(|faults| faults.delay = Duration::from_millis(500));
+    proxy.set(|faults| faults.frozen_down = true);
     filling.await?;
     arrived(site, jetstream, FIRST.into()).await?;
     proxy.down();
@@ -40,18 +40,20 @@ async fn lose_the_acks_of(
 
 /// Has the relay send `0..FIRST` and sees to it that it cannot write down what was acknowledged.
 async fn lose_the_clearing(site: &Site, jetstream: &jetstream::Context) -> Result<()> {
-    let proxy = site.proxy(Place::Redis)?;
-    proxy.set(|faults| faults.delay = Duration::from_millis(700));
+    let (redis, nats) = (site.proxy(Place::Redis)?, site.proxy(Place::Nats)?);
+    // The acks wait until nothing can be written down any more.
+    nats.set(|faults| faults.frozen_down = true);
     fill(site, 0..FIRST).await?;
     arrived(site, jetstream, FIRST.into()).await?;
-    // Time for the acks, and far from enough for the clearing.
+    redis.set(|faults| faults.frozen_up = true);
+    nats.heal();
     site.wait_until("the acks", async || {
         let acked = site.scrape().await?.get("aurora_stage_out_total{stage=\"relay\"}")?;
         ensure!(acked >= f64::from(FIRST), "{acked} acks");
         Ok(())
     })
     .await?;
-    proxy.down();
+    redis.down();
     assert_eq!(site.stream(super::OUTBOX).await?.len(), FIRST as usize, "it was cleared");
     Ok(())
 }

@@ -109,7 +109,8 @@ struct Passing<'a> {
 
 impl Passing<'_> {
     async fn run(mut self, mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, to_broker: bool) -> Ended {
-        let flows = move |faults: &Faults| !(faults.frozen || to_broker && faults.frozen_up);
+        let flows =
+            move |faults: &Faults| !(faults.frozen || if to_broker { faults.frozen_up } else { faults.frozen_down });
         let mut buffer = vec![0; 16 * 1024];
         loop {
             if self.faults.wait_for(flows).await.is_err() {

@@ -31,6 +31,8 @@ pub struct Faults {
     pub frozen: bool,
     /// Nothing passes towards the broker, and no connection ends.
     pub frozen_up: bool,
+    /// Nothing passes from the broker, and no connection ends: it does what it is asked, and nobody hears of it.
+    pub frozen_down: bool,
     /// Bytes that may still pass towards the broker on each new connection before it is cut, in the middle of
     /// whatever they are.
     pub cut_after: Option<usize>,
@@ -180,6 +182,11 @@ mod tests {
         port
     }
 
+    /// A proxy before nobody.
+    async fn free() -> Proxy {
+        Proxy::start(crate::free_port().unwrap()).await.unwrap()
+    }
+
     async fn connect(proxy: &Proxy) -> TcpStream {
         TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).await.unwrap()
     }
@@ -212,6 +219,32 @@ mod tests {
         assert!(early.is_err(), "an answer came through");
         proxy.heal();
         stream.read_exact(&mut answer).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_way_frozen_leaves_the_other_one_open() {
+        let (broker, proxy) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), free().await);
+        proxy.lead_to(broker.local_addr().unwrap().port());
+        let mut stream = connect(&proxy).await;
+        let mut accepted = broker.accept().await.unwrap().0;
+        let quiet = |stream: TcpStream| async move {
+            let mut stream = stream;
+            let early = tokio::time::timeout(Duration::from_millis(50), stream.read_exact(&mut [0; 4])).await;
+            assert!(early.is_err(), "it came through");
+            stream
+        };
+        proxy.set(|faults| faults.frozen_down = true);
+        stream.write_all(b"ping").await.unwrap();
+        accepted.read_exact(&mut [0; 4]).await.unwrap();
+        accepted.write_all(b"pong").await.unwrap();
+        stream = quiet(stream).await;
+        proxy.heal();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        proxy.set(|faults| faults.frozen_up = true);
+        accepted.write_all(b"pong").await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        stream.write_all(b"ping").await.unwrap();
+        quiet(accepted).await;
     }
 
     #[tokio::test]
@@ -256,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn leads_new_connections_elsewhere() {
-        let proxy = Proxy::start(crate::free_port().unwrap()).await.unwrap();
+        let proxy = free().await;
         assert!(round_trip(&mut connect(&proxy).await).await.is_err());
         proxy.lead_to(echo().await);
         round_trip(&mut connect(&proxy).await).await.unwrap();

@@ -3,7 +3,7 @@
 use std::{
     fmt::Display,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -11,179 +11,30 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aurora::cli::demo::brokers::Error;
 use tempfile::TempDir;
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::{
-    Broker, Daemon, Entry, Message, Mosquitto, Nats, PATIENCE, Proxy, Publisher, Redis, Scrape, Setup, binary,
-    free_port, guest_cache, read_jetstream, read_stream, stock_guest, wait_until,
+    Broker, Daemon, Entry, Message, PATIENCE, Place, Plan, Proxy, Publisher, Scrape, binary, free_port, read_jetstream,
+    read_stream, wait_until,
 };
 
 /// A port for the daemon may be taken by the time that it binds it.
 const ATTEMPTS: u32 = 5;
 
-/// A broker, as seen from the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The MQTT broker.
-    Mqtt,
-    /// Redis.
-    Redis,
-    /// NATS.
-    Nats,
-}
-
-/// What is different from an ordinary site: the stock guests, three brokers, every default.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    mosquitto: Mosquitto,
-    redis: Redis,
-    nats: Nats,
-    no_nats: bool,
-    proxied: Vec<Place>,
-    tapped: bool,
-    under: Vec<String>,
-    environment: Vec<(String, String)>,
-    subscriptions: Vec<Value>,
-    /// Dotted keys, in order; a later one wins.
-    settings: Vec<(String, Value)>,
-}
-
-impl Plan {
-    /// Sets `key` (`lanes.batch`, `guests.normalize.path`) in the configuration file.
-    #[must_use]
-    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.settings.push((key.to_owned(), value.into()));
-        self
-    }
-
-    /// One more subscription; the first one replaces the default ones.
-    #[must_use]
-    pub fn subscribe(mut self, topic: &str, qos: u8, format: &str, source: &str) -> Self {
-        let subscription = Table::from_iter([
-            ("topic".to_owned(), Value::from(topic)),
-            ("qos".to_owned(), i64::from(qos).into()),
-            ("format".to_owned(), format.into()),
-            ("source".to_owned(), source.into()),
-        ]);
-        self.subscriptions.push(subscription.into());
-        self
-    }
-
-    /// Another guest for `stage`.
-    #[must_use]
-    pub fn guest(self, stage: &str, path: &Path) -> Self {
-        self.set(&format!("guests.{stage}.path"), path.display().to_string())
-    }
-
-    /// Another MQTT broker.
-    #[must_use]
-    pub fn mosquitto(mut self, mosquitto: Mosquitto) -> Self {
-        self.mosquitto = mosquitto;
-        self
-    }
-
-    /// Another Redis.
-    #[must_use]
-    pub fn redis(mut self, redis: Redis) -> Self {
-        self.redis = redis;
-        self
-    }
-
-    /// Another NATS server.
-    #[must_use]
-    pub fn nats(mut self, nats: Nats) -> Self {
-        self.nats = nats;
-        self
-    }
-
-    /// No NATS, and no `[nats]`.
-    #[must_use]
-    pub fn without_nats(mut self) -> Self {
-        self.no_nats = true;
-        self
-    }
-
-    /// A [`Proxy`] between the daemon and a broker.
-    #[must_use]
-    pub fn proxied(mut self, place: Place) -> Self {
-        self.proxied.push(place);
-        self
-    }
-
-    /// A [`Proxy`] before MQTT that knows what was handed over.
-    #[must_use]
-    pub fn tapped(mut self) -> Self {
-        self.tapped = true;
-        self.proxied(Place::Mqtt)
-    }
-
-    /// The daemon is started by `program`, which gets it with its arguments after its own `arguments` and becomes it.
-    /// `{site}` among them is the folder of the site.
-    #[must_use]
-    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
-        self.under = std::iter::once(&program).chain(arguments).map(|&text| text.to_owned()).collect();
-        self
-    }
-
-    /// A variable of the daemon's environment. `{site}` in it is the folder of the site.
-    #[must_use]
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Starts the brokers, then the daemon, and waits until it is ready.
-    ///
-    /// # Errors
-    /// Something does not come up; the error has the end of its log.
-    pub async fn start(self) -> Result<Site> {
-        let mut site = self.brokers().await?;
-        site.start_daemon().await?;
-        Ok(site)
-    }
-
-    /// Starts the brokers only: for what must be there before the daemon, or for a daemon that must not come up.
-    ///
-    /// # Errors
-    /// As for [`start`](Self::start).
-    pub async fn brokers(self) -> Result<Site> {
-        let folder = tempfile::Builder::new().prefix("aurora-test-").tempdir().context("no temporary folder")?;
-        let at = |name: &str| folder.path().join(name);
-        let mqtt = Broker::start(Setup::Mosquitto(self.mosquitto.clone()), &at("mosquitto")).await?;
-        let redis = Broker::start(Setup::Redis(self.redis.clone()), &at("redis")).await?;
-        let nats = match self.no_nats {
-            true => None,
-            false => Some(Broker::start(Setup::Nats(self.nats.clone()), &at("nats")).await?),
-        };
-        let mut proxies = Vec::new();
-        for &place in &self.proxied {
-            let upstream = match place {
-                Place::Mqtt => mqtt.port(),
-                Place::Redis => redis.port(),
-                Place::Nats => nats.as_ref().context("a proxy before no NATS")?.port(),
-            };
-            let tapped = self.tapped && place == Place::Mqtt;
-            let proxy = if tapped { Proxy::start_tapped(upstream).await? } else { Proxy::start(upstream).await? };
-            proxies.push((place, proxy));
-        }
-        Ok(Site { daemon: None, proxies, mqtt, redis, nats, plan: self, folder })
-    }
-}
-
 /// A running site. Dropping it ends all of it; if that is because of a panic, it shows the daemon's log first.
 #[derive(Debug)]
 pub struct Site {
     /// First, so that it goes before the brokers that it speaks to.
-    daemon: Option<Daemon>,
-    proxies: Vec<(Place, Proxy)>,
+    pub(crate) daemon: Option<Daemon>,
+    pub(crate) proxies: Vec<(Place, Proxy)>,
     /// The MQTT broker.
     pub mqtt: Broker,
     /// Redis.
     pub redis: Broker,
     /// NATS.
     pub nats: Option<Broker>,
-    plan: Plan,
-    folder: TempDir,
+    pub(crate) plan: Plan,
+    pub(crate) folder: TempDir,
 }
 
 impl Site {
@@ -254,47 +105,12 @@ impl Site {
         Ok(())
     }
 
-    /// Writes the configuration file, as a daemon with `admin` would get it.
-    ///
-    /// # Errors
-    /// A stock guest is not built, or the file cannot be written.
-    pub fn write_configuration(&self, admin: SocketAddr) -> Result<PathBuf> {
-        let mut config = Table::new();
-        insert(&mut config, "site.id", "test-site".into())?;
-        insert(&mut config, "mqtt.url", self.url(Place::Mqtt)?.into())?;
-        insert(&mut config, "redis.url", self.url(Place::Redis)?.into())?;
-        if self.nats.is_some() {
-            insert(&mut config, "nats.url", self.url(Place::Nats)?.into())?;
-        }
-        insert(&mut config, "admin.listen", admin.to_string().into())?;
-        insert(&mut config, "guests.cache", guest_cache()?.display().to_string().into())?;
-        // The cache is everybody's, and what proved itself in one test must not stand in for what another one tries.
-        for stage in ["normalize", "route", "federate"] {
-            insert(&mut config, &format!("guests.{stage}.breaker.last_good"), false.into())?;
-        }
-        if !self.plan.subscriptions.is_empty() {
-            insert(&mut config, "mqtt.subscriptions", self.plan.subscriptions.clone().into())?;
-        }
-        for (key, value) in &self.plan.settings {
-            insert(&mut config, key, value.clone())?;
-        }
-        for stage in ["normalize", "route", "federate"] {
-            let key = format!("guests.{stage}.path");
-            if !self.plan.settings.iter().any(|(set, _)| *set == key) {
-                insert(&mut config, &key, stock_guest(&format!("{stage}-core"))?.display().to_string().into())?;
-            }
-        }
-        let path = self.folder.path().join("aurora.toml");
-        std::fs::write(&path, config.to_string()).context("cannot write the configuration")?;
-        Ok(path)
-    }
-
     /// Changes a setting for the next start of the daemon.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) {
         self.plan.settings.push((key.to_owned(), value.into()));
     }
 
-    fn url(&self, place: Place) -> Result<String> {
+    pub(crate) fn url(&self, place: Place) -> Result<String> {
         let broker = match place {
             Place::Mqtt => &self.mqtt,
             Place::Redis => &self.redis,
@@ -483,22 +299,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the end of the daemon's log:\n{}", self.log_end());
-        }
-    }
-}
-
-/// Puts `value` under a dotted key and makes the tables on the way.
-fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
-    match key.split_once('.') {
-        // Names of streams are keys with colons, never dots, so this is enough.
-        Some((section, rest)) => {
-            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            let inner = inner.as_table_mut().with_context(|| format!("{section} is no section"))?;
-            insert(inner, rest, value)
-        }
-        None => {
-            table.insert(key.to_owned(), value);
-            Ok(())
         }
     }
 }

@@ -36,7 +36,8 @@ pub enum Persistence {
     None,
     /// At its end: a restart keeps them, a kill does not.
     AtEnd,
-    /// After every change: a kill keeps them too. Slow with a long queue, because all of it is saved each time.
+    /// After every change, and after it was acknowledged: a kill loses the last milliseconds. Slow with a long queue,
+    /// because all of it is saved each time.
     EveryChange,
 }
 
