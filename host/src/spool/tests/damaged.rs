@@ -250,7 +250,7 @@ async fn a_record_put_back_by_hand_is_set_aside_again_with_the_reason() {
     let (spool, damage) = site.open_damaged();
     assert_eq!(damage.len(), 1);
     assert!(damage[0].to_string().contains("(1 events) was put back"), "{}", damage[0]);
-    assert_eq!(site.set_aside(), [name.clone()]);
+    assert_eq!(site.set_aside(), std::slice::from_ref(name));
     assert_eq!(drain(&spool).await, [(3, text("c"))]);
     drop(spool);
     assert_eq!(site.open().append(1, text("d")).await.unwrap(), 4);
