@@ -120,6 +120,11 @@ pub fn judge(sent: &[Sent], found: &Found, excused: &Excused, shares: bool) -> R
     let (jetstream, disorder_outside) = tally(sent, found.jetstream.iter().copied());
     let (numbered, disorder_of_readings) = tally(sent, found.readings.iter().copied());
     row.disorder = disorder + disorder_outside + disorder_of_readings;
+    if row.disorder > 0 {
+        row.remarks.push(format!(
+            "out of order: {disorder} alerts, {disorder_of_readings} readings, {disorder_outside} in JetStream"
+        ));
+    }
     row.redis = (found.alerts.len() + found.readings.len() + found.alike.values().map(Vec::len).sum::<usize>()) as u64;
     row.jetstream = found.jetstream.len() as u64;
 

@@ -209,6 +209,9 @@ async fn launch(setup: &Setup, folder: &Path, port: u16) -> Result<Child, Error>
     std::fs::create_dir_all(folder).map_err(|source| Error::File { path: folder.to_owned(), source })?;
     let configuration = folder.join(program.name).with_extension("conf");
     write(&configuration, &setup.configuration(folder, port)?)?;
+    if let Setup::Redis(_) = setup {
+        redis::mend(folder).await?;
+    }
 
     let mut child = Child::start(
         program.name,

@@ -1,13 +1,17 @@
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path, process::Stdio};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    process::Command,
 };
 
-use super::Program;
+use super::{Error, Program};
 
 pub(super) const PROGRAM: Program = Program { name: "redis-server", package: "redis-server" };
+
+/// Comes with the server.
+const CHECK: &str = "redis-check-aof";
 
 /// How a Redis is set up.
 #[derive(Clone, Debug)]
@@ -56,6 +60,26 @@ impl Redis {
         }
         text
     }
+}
+
+/// Cuts a step that a kill has torn off the end of the append-only file, as `deploy/README.md` advises. Redis itself cuts
+/// only the command that is torn: the step's `MULTI` and what stands behind it stay in the file, and are executed at the
+/// start after the next one, when the step has long been stored again (valkey-io/valkey#4342, in all of Redis so far).
+pub(super) async fn mend(folder: &Path) -> Result<(), Error> {
+    let manifest = folder.join("appendonlydir").join("appendonly.aof.manifest");
+    if !manifest.is_file() {
+        return Ok(());
+    }
+    let failed = |source| Error::Start { program: CHECK.to_owned(), source };
+    let (input, output) = (Stdio::piped(), Stdio::null());
+    let mut check =
+        Command::new(CHECK).arg("--fix").arg(manifest).stdin(input).stdout(output).spawn().map_err(failed)?;
+    if let Some(mut questions) = check.stdin.take() {
+        // It may have none to ask, and be gone.
+        let _ = questions.write_all(b"y\ny\n").await;
+    }
+    // What it cannot mend, Redis will say.
+    check.wait().await.map(drop).map_err(failed)
 }
 
 /// It knows PING; while it loads its file it says LOADING.
