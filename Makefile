@@ -21,9 +21,10 @@ guests: build ## Build the stock guests into target/guests, and check what they 
 demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try it by hand
 	@$(AURORA) demo $(ARGS)
 
+# Without back-traces, which bury what a failing test says.
 test: guests ## Run every test
 	@.ci/servers
-	cargo test $(CARGO_FLAGS) --workspace
+	RUST_BACKTRACE=0 cargo test $(CARGO_FLAGS) --workspace
 
 soak: guests ## Break everything for more than an hour, and print one table; ONLY=redis for some cases, SEED= to repeat
 	AURORA_FAULTS_ONLY=$(ONLY) AURORA_FAULTS_SEED=$(SEED) \

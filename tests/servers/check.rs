@@ -68,7 +68,8 @@ async fn what_breaks_a_promise_at_once_fails() -> Result<()> {
         ("maxmemory 1\n", None, "would refuse to store events now: OOM"),
         ("min-replicas-to-write 1\n", None, "would refuse to store events now: NOREPLICAS"),
         (&format!("replicaof 127.0.0.1 {dead}\n"), None, "this is a replica"),
-        ("cluster-enabled yes\n", None, "set redis.cluster = true"),
+        // With a port of its own for the bus: 10,000 above the other may be some other test's.
+        (&format!("cluster-enabled yes\ncluster-port {}\n", free_port()?), None, "set redis.cluster = true"),
         ("rename-command XAUTOCLAIM \"\"\n", None, "this server has no XAUTOCLAIM"),
         ("", Some(("redis.durability", "fsync")), "Redis must be 7.2 or later"),
     ] {
