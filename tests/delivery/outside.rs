@@ -55,8 +55,8 @@ async fn metrics_have_the_names_that_dashboards_know() -> Result<()> {
         site.series_of(&format!("aurora_broker_connected{{broker=\"{broker}\"}}"), 1.0).await?;
     }
     site.series_of("aurora_event_seconds_count", 2.0).await?;
-    site.series_of("aurora_guest_calls_total{stage=\"normalize\"}", 1.0).await?;
-    site.series_of("aurora_guest_memory_high_water_bytes{stage=\"normalize\"}", 1.0).await?;
+    site.series_of("aurora_guest_calls_total{guest=\"normalize\",stage=\"normalize\"}", 1.0).await?;
+    site.series_of("aurora_guest_memory_high_water_bytes{guest=\"normalize\",stage=\"normalize\"}", 1.0).await?;
     Ok(())
 }
 

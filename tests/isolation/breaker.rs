@@ -113,8 +113,8 @@ impl Bench {
     /// Puts the hostile guest in the place of the stock router that it was begun with.
     fn swap_router(&self) -> Result<Arc<str>> {
         let config = aurora::config::Guest { path: hostile_guest()?, ..self.config.guests.route.clone() };
-        let guest = Guest::load(&self.sandbox, &config, &self.metrics)?;
-        let before = self.stages.route.swap(Arc::new(guest));
+        let guest = Guest::load(&self.sandbox, &config, &self.metrics.guest(Stage::Route))?;
+        let before = self.stages.route.stock().swap(Arc::new(guest));
         Ok(Arc::clone(before.digest_text()))
     }
 
@@ -230,7 +230,7 @@ fn the_last_good_guest_decides_what_the_new_one_failed_on() -> Result<()> {
     let decided = bench.decide(numbered.iter().map(String::as_str));
     assert_eq!(bench.state(Stage::Route), 1);
     assert_eq!(titles(&decided), numbered);
-    let present = bench.stages.route.present();
+    let present = bench.stages.route.stock().present();
     for (line, router) in numbered.iter().zip(routers(&decided)) {
         let expected = if line.starts_with("plain") { present.digest_text() } else { &good };
         assert_eq!(router, **expected, "{line}");
@@ -312,9 +312,9 @@ fn a_policy_that_is_not_called_shares_nothing() -> Result<()> {
     })?;
     bench.decide(["plain"; 8]);
     let config = aurora::config::Guest { path: hostile_guest()?, ..bench.config.guests.federate.clone() };
-    let hostile = Guest::load(&bench.sandbox, &config, &bench.metrics)?;
-    let slot = bench.stages.federate.clone().context("a policy")?;
-    slot.swap(Arc::new(hostile));
+    let hostile = Guest::load(&bench.sandbox, &config, &bench.metrics.guest(Stage::Federate))?;
+    let slots = bench.stages.federate.clone().context("a policy")?;
+    slots.stock().swap(Arc::new(hostile));
     bench.decide(["federate trap"; 256]);
     assert_eq!(bench.state(Stage::Federate), 1);
     let decided = bench.decide(["share this"; 8]);
@@ -401,11 +401,11 @@ async fn yesterdays_guest_stands_in_for_a_new_and_bad_file() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut first = with_cache(&stock_guest("route-core")?, folder.path())?;
     (0..2).for_each(|_| drop(first.decide(["plain"; 8])));
-    let good = Arc::clone(first.stages.route.present().digest_text());
+    let good = Arc::clone(first.stages.route.stock().present().digest_text());
     let (sandbox, proven) = (first.sandbox.clone(), std::mem::replace(&mut first.proven, mpsc::channel(1).1));
     let keeping = tokio::spawn(sandbox.keep_good(proven, Default::default()));
     wait_until("the guest to be kept", Duration::from_secs(10), async || {
-        ensure!(first.sandbox.good(Stage::Route).len() == 1, "not kept");
+        ensure!(first.sandbox.good(&Stage::Route.into()).len() == 1, "not kept");
         Ok(())
     })
     .await?;
@@ -420,7 +420,7 @@ async fn yesterdays_guest_stands_in_for_a_new_and_bad_file() -> Result<()> {
 
     // And one that does not load: a normalizer.
     let mut third = with_cache(&stock_guest("normalize-core")?, folder.path())?;
-    assert_eq!(third.stages.route.present().digest_text(), &good);
+    assert_eq!(third.stages.route.stock().present().digest_text(), &good);
     assert!(third.degraded("route").contains("normalize-core"), "{}", third.degraded("route"));
     let decided = third.decide(["plain"; 8]);
     assert!(decided.dead_letters.is_empty() && routers(&decided).iter().all(|router| *router == *good));

@@ -86,7 +86,7 @@ async fn a_flood_of_log_lines_is_cut_and_the_event_lives() -> Result<()> {
     site.stream_of("aurora:alerts", 1).await?;
     let lines = site.log().lines().filter(|line| line.contains("of a flood")).count();
     assert!((1..=100).contains(&lines), "{lines} lines of the flood were written");
-    site.series_of("aurora_guest_log_lines_suppressed_total{stage=\"normalize\"}", 9_900.0).await?;
+    site.series_of("aurora_guest_log_lines_suppressed_total{guest=\"normalize\",stage=\"normalize\"}", 9_900.0).await?;
     Ok(())
 }
 
@@ -104,7 +104,7 @@ async fn a_log_line_is_bounded_and_cannot_forge_another() -> Result<()> {
     Ok(())
 }
 
-const STATE: &str = "aurora_guest_breaker_state{stage=\"route\"}";
+const STATE: &str = "aurora_guest_breaker_state{guest=\"route\",stage=\"route\"}";
 
 /// What the audit stream says of breakers: actions and details, in order.
 async fn breaker_audit(site: &Site) -> Result<Vec<(String, String)>> {
@@ -118,7 +118,7 @@ async fn a_guest_that_fails_on_everything_is_stopped_and_comes_back() -> Result<
     let site = plan()?.set("guests.route.breaker.wait", "200ms").start().await?;
     let traps: Vec<_> = (0..1000).map(|i| format!("route trap {i}")).collect();
     site.publish(TOPIC, 1, &traps).await?;
-    site.series_of("aurora_guest_breaker_opened_total{stage=\"route\"}", 1.0).await?;
+    site.series_of("aurora_guest_breaker_opened_total{guest=\"route\",stage=\"route\"}", 1.0).await?;
     site.stream_of("aurora:alerts", 1000).await?;
     let (ready, body) = (site.readiness().await?, "\"degraded\":{\"route\":");
     assert!(ready.contains("\"ready\":true") && ready.contains(body), "{ready}");
@@ -188,8 +188,8 @@ async fn after_a_restart_with_a_bad_guest_yesterdays_decides() -> Result<()> {
     site.publish(TOPIC, 1, &traps).await?;
     site.stream_of("aurora:cps:alerts", 602).await?;
     let scrape = site.scrape().await?;
-    assert!(scrape.get("aurora_guest_breaker_opened_total{stage=\"route\"}")? >= 1.0);
-    let by_last_good = scrape.get("aurora_guest_last_good_events_total{stage=\"route\"}")?;
+    assert!(scrape.get("aurora_guest_breaker_opened_total{guest=\"route\",stage=\"route\"}")? >= 1.0);
+    let by_last_good = scrape.get("aurora_guest_last_good_events_total{guest=\"route\",stage=\"route\"}")?;
     let letters = site.stream("aurora:dead_letter").await?.len();
     assert_eq!(by_last_good + letters as f64, 600.0, "{letters} dead letters");
     assert!(by_last_good >= 300.0, "{by_last_good} events by the last good guest");

@@ -50,7 +50,7 @@ pub struct Report {
     pub parts: BTreeMap<Part, State>,
     /// What is not as it should be and keeps nobody from sending events: what, and why. A guest with an open breaker
     /// is here and not among the parts, for it is tried again on events, and an unready host gets none.
-    pub degraded: BTreeMap<&'static str, String>,
+    pub degraded: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -99,12 +99,12 @@ impl Readiness {
     }
 
     /// Why `what` is degraded, or that it is not.
-    pub fn degrade(&self, what: &'static str, why: Option<String>) {
+    pub fn degrade(&self, what: &str, why: Option<String>) {
         self.0.send_if_modified(|report| {
             let before = report.degraded.get(what);
             let changed = before != why.as_ref();
             match why {
-                Some(why) => report.degraded.insert(what, why),
+                Some(why) => report.degraded.insert(what.to_owned(), why),
                 None => report.degraded.remove(what),
             };
             changed

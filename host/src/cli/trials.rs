@@ -3,10 +3,10 @@
 use super::check::Trial;
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
-    config::{Config, Problems},
+    config::{self, Config, Problems},
     raw,
     sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
-    telemetry::{Chain, Metrics},
+    telemetry::{Chain, Metrics, SlotName, Stage},
 };
 
 pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
@@ -35,17 +35,21 @@ pub fn of_guests_beside(problems: &Problems) -> Vec<Trial> {
 }
 
 fn guests(config: &Config) -> Vec<Trial> {
-    let guests = &config.guests;
-    let sandbox = match Sandbox::new(guests, 1) {
+    let sandbox = match Sandbox::new(&config.guests, 1) {
         Ok(sandbox) => sandbox,
         Err(error) => return vec![Trial::new("sandbox", Err(Chain(&error).to_string()))],
     };
     let metrics = Metrics::new();
-    vec![
-        Trial::new("guest normalize", said(Guest::<Normalizer>::load(&sandbox, &guests.normalize, &metrics))),
-        Trial::new("guest route", said(Guest::<Router>::load(&sandbox, &guests.route, &metrics))),
-        Trial::new("guest federate", said(Guest::<Federation>::load(&sandbox, &guests.federate, &metrics))),
-    ]
+    let trial = |(slot, guest): (SlotName, &config::Guest)| {
+        let (name, metrics) = (format!("guest {slot}"), metrics.guest(slot.clone()));
+        let result = match slot.stage() {
+            Stage::Route => said(Guest::<Router>::load(&sandbox, guest, &metrics)),
+            Stage::Federate => said(Guest::<Federation>::load(&sandbox, guest, &metrics)),
+            _ => said(Guest::<Normalizer>::load(&sandbox, guest, &metrics)),
+        };
+        Trial::new(name, result)
+    };
+    config.guests.all().map(trial).collect()
 }
 
 fn said<W: World>(loaded: Result<Guest<W>, LoadError>) -> Result<String, String> {

@@ -1,8 +1,10 @@
 //! The files that a configuration names: where they are, and whether they hold what they should.
 
 use std::{
+    borrow::Cow,
     fs, io,
     io::Read as _,
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -25,11 +27,11 @@ pub(super) enum Use {
 }
 
 /// Every path of a configuration, with its key.
-pub(super) fn paths(config: &mut Config) -> Vec<(&'static str, Use, &mut PathBuf)> {
+pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut PathBuf)> {
     let mut all = Vec::new();
-    let mut add = |key, of, path| {
+    let mut add = |key: &'static str, of, path| {
         if let Some(path) = path {
-            all.push((key, of, path));
+            all.push((Cow::Borrowed(key), of, path));
         }
     };
     if let Some(mqtt) = &mut config.mqtt {
@@ -53,12 +55,19 @@ pub(super) fn paths(config: &mut Config) -> Vec<(&'static str, Use, &mut PathBuf
         add("nats.cert", Use::Certificate, nats.cert.as_mut());
         add("nats.key", Use::PrivateKey, nats.key.as_mut());
     }
-    let set = |path: &&mut PathBuf| !path.as_os_str().is_empty();
     let guests = &mut config.guests;
-    add("guests.normalize.path", Use::Component, Some(&mut guests.normalize.path).filter(set));
-    add("guests.route.path", Use::Component, Some(&mut guests.route.path).filter(set));
-    add("guests.federate.path", Use::Component, Some(&mut guests.federate.path).filter(set));
     add("guests.cache", Use::Cache, guests.cache.as_mut());
+    for (stage, guest) in
+        [("normalize", &mut guests.normalize), ("route", &mut guests.route), ("federate", &mut guests.federate)]
+    {
+        let of_rules = guest.rules.iter_mut().enumerate().map(|(index, rule)| (Some(index), &mut rule.guest.path));
+        for (rule, path) in iter::once((None, &mut guest.path)).chain(of_rules) {
+            let section = rule.map_or_else(String::new, |index| format!(".rule[{index}]"));
+            if !path.as_os_str().is_empty() {
+                all.push((format!("guests.{stage}{section}.path").into(), Use::Component, path));
+            }
+        }
+    }
     all
 }
 

@@ -5,6 +5,7 @@
 
 mod sections;
 mod breaker;
+mod rule;
 mod outline;
 mod wording;
 mod reading;
@@ -22,6 +23,7 @@ use std::{collections::HashSet, ffi::OsString, path::Path};
 pub use breaker::Breaker;
 pub(crate) use outline::quoted;
 pub use problem::{Place, Problem, Problems};
+pub use rule::Rule;
 pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};
 pub use urls::redacted_url;
 
@@ -137,7 +139,7 @@ impl Config {
 
         let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
         for (key, _, value) in files::paths(&mut config) {
-            if overrides::variable_of(&overrides, key).is_none() && !value.as_os_str().is_empty() {
+            if overrides::variable_of(&overrides, &key).is_none() && !value.as_os_str().is_empty() {
                 *value = folder.join(&value);
             }
         }

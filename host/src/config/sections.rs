@@ -1,13 +1,16 @@
 //! The sections that belong to no other module.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, iter, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use super::{Breaker, Purpose, findings::Findings, quoted, wording::closest};
-use crate::event::is_device_id;
+use super::{Breaker, Purpose, Rule, findings::Findings, quoted, rule, wording::closest};
+use crate::{
+    event::is_device_id,
+    telemetry::{SlotName, Stage},
+};
 
 /// `[site]`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -151,6 +154,9 @@ pub struct Guest {
     pub breaker: Breaker,
     /// `[guests.<stage>.options]`: the guest's own settings.
     pub options: BTreeMap<String, toml::Value>,
+    /// `[[guests.<stage>.rule]]`: other guests for some of the events. A rule has none.
+    #[serde(rename = "rule")]
+    pub rules: Vec<Rule>,
 }
 
 /// `[guests.<stage>] instance`
@@ -175,20 +181,38 @@ impl Default for Guest {
             instance: Instance::Fresh,
             breaker: Breaker::default(),
             options: BTreeMap::new(),
+            rules: Vec::new(),
         }
     }
 }
 
 impl Guests {
     pub(super) fn validate(&self, findings: &mut Findings) {
-        self.normalize.validate("guests.normalize", findings);
-        self.route.validate("guests.route", findings);
-        self.federate.validate("guests.federate", findings);
+        for (stage, guest) in self.stages() {
+            let section = format!("guests.{stage}");
+            guest.validate(&section, findings);
+            rule::validate(&guest.rules, &section, findings);
+        }
+    }
+
+    /// The stages that have guests, each with its own section.
+    #[must_use]
+    pub fn stages(&self) -> [(Stage, &Guest); 3] {
+        [(Stage::Normalize, &self.normalize), (Stage::Route, &self.route), (Stage::Federate, &self.federate)]
+    }
+
+    /// Every guest, those that rules choose included.
+    pub fn all(&self) -> impl Iterator<Item = (SlotName, &Guest)> {
+        self.stages().into_iter().flat_map(|(stage, guest)| {
+            let rules = guest.rules.iter();
+            iter::once((SlotName::from(stage), guest))
+                .chain(rules.map(move |rule| (SlotName::of_rule(stage, &rule.name), &rule.guest)))
+        })
     }
 }
 
 impl Guest {
-    fn validate(&self, section: &str, findings: &mut Findings) {
+    pub(super) fn validate(&self, section: &str, findings: &mut Findings) {
         let key = |name: &str| format!("{section}.{name}");
         if self.path.as_os_str().is_empty() && findings.purpose() == Purpose::Run {
             findings.problem(key("path"), "is missing or empty", "name a component, a .wasm file");

@@ -30,13 +30,10 @@ impl fmt::Display for Config {
             count => write!(f, "\nlanes      {count}")?,
         }
         write!(f, ", batches of {}, linger {}", self.lanes.batch, shown(self.lanes.linger))?;
-        let guests = &self.guests;
-        for (stage, guest) in
-            [("normalize", &guests.normalize), ("route", &guests.route), ("federate", &guests.federate)]
-        {
+        for (slot, guest) in self.guests.all() {
             if !guest.path.as_os_str().is_empty() {
                 let (path, deadline) = (guest.path.display(), shown(guest.deadline));
-                write!(f, "\n{stage:<10} {path}, {} at most, {deadline} a call", guest.memory)?;
+                write!(f, "\n{:<10} {path}, {} at most, {deadline} a call", slot.as_str(), guest.memory)?;
             }
         }
         if let Some(redis) = &self.redis {

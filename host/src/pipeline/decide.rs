@@ -44,9 +44,9 @@ impl Decider {
     #[must_use]
     pub fn new(stages: &Stages, retries: u32, metrics: Metrics) -> Self {
         Self {
-            normalize: Seat::new(Arc::clone(&stages.normalize)),
-            route: Seat::new(Arc::clone(&stages.route)),
-            federate: stages.federate.clone().map(Seat::new),
+            normalize: Seat::new(Arc::clone(stages.normalize.stock())),
+            route: Seat::new(Arc::clone(stages.route.stock())),
+            federate: stages.federate.as_ref().map(|slots| Seat::new(Arc::clone(slots.stock()))),
             streams: Arc::clone(&stages.streams),
             subjects: Arc::clone(&stages.subjects),
             retries,

@@ -1,4 +1,4 @@
-//! The place of a stage's guest. Every lane takes the guest for its batch from here, so that a swap, an opened breaker
+//! The place of a guest. Every lane takes the guest for its batch from here, so that a swap, an opened breaker
 //! and a trial all take effect between two batches.
 
 use std::{
@@ -17,7 +17,7 @@ use crate::{
     admin::Readiness,
     config,
     sandbox::{Guest, Kept, World},
-    telemetry::{GuestMetrics, Metrics, Stage},
+    telemetry::{GuestMetrics, SlotName, Stage},
 };
 
 /// Who hears of what befalls guests. Cheap to clone.
@@ -31,7 +31,7 @@ pub struct Witness {
     pub proven: mpsc::Sender<Kept>,
 }
 
-/// One stage's guest, the last good one before it, and the breaker between them. Shared by the lanes.
+/// A guest, the last good one before it, and the breaker between them. Shared by the lanes.
 pub struct Slot<W: World> {
     inner: Mutex<Inner<W>>,
     /// None where nothing is ever held against a guest: `aurora pipe` shows what a guest does to each event.
@@ -94,20 +94,25 @@ pub(super) struct Instead<W: World> {
 impl<W: World> Slot<W> {
     /// A slot whose guest is called whatever it does.
     #[must_use]
-    pub fn unwatched(guest: Guest<W>, metrics: &Metrics) -> Self {
+    pub fn unwatched(guest: Guest<W>, metrics: &GuestMetrics) -> Self {
         let filling = Filling { present: guest, proven: true, last_good: None, note: None };
         Self::filled(filling, &config::Breaker::default(), None, metrics)
     }
 
     /// A slot that holds a guest's faults against it as `config` says, and tells `witness`.
     #[must_use]
-    pub fn new(filling: Filling<W>, config: &config::Breaker, witness: Witness, metrics: &Metrics) -> Self {
+    pub fn new(filling: Filling<W>, config: &config::Breaker, witness: Witness, metrics: &GuestMetrics) -> Self {
         let slot = Self::filled(filling, config, Some(witness), metrics);
         slot.show(&slot.lock());
         slot
     }
 
-    fn filled(filling: Filling<W>, config: &config::Breaker, witness: Option<Witness>, metrics: &Metrics) -> Self {
+    fn filled(
+        filling: Filling<W>,
+        config: &config::Breaker,
+        witness: Option<Witness>,
+        metrics: &GuestMetrics,
+    ) -> Self {
         let Filling { present, proven, last_good, note } = filling;
         if proven {
             // What is kept, or will never be, needs no second copy of its bytes.
@@ -124,10 +129,22 @@ impl<W: World> Slot<W> {
             note,
         };
         let watch = witness.map(|witness| Watch { config: config.clone(), witness });
-        Self { inner: Mutex::new(inner), watch, metrics: metrics.guest(W::STAGE).clone() }
+        Self { inner: Mutex::new(inner), watch, metrics: metrics.clone() }
     }
 
-    /// The guest that the stage is meant to have.
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &SlotName {
+        self.metrics.slot()
+    }
+
+    /// What its guests count.
+    #[must_use]
+    pub fn metrics(&self) -> &GuestMetrics {
+        &self.metrics
+    }
+
+    /// The guest that is meant to decide.
     #[must_use]
     pub fn present(&self) -> Arc<Guest<W>> {
         Arc::clone(&self.lock().present)
@@ -150,7 +167,7 @@ impl<W: World> Slot<W> {
             inner.standing_in = Window::new(watch.config.window);
             if !was_closed {
                 let (digest, before) = (inner.present.digest_text(), before.digest_text());
-                let details = format!("{} {digest} decides in the place of {before}", W::STAGE);
+                let details = format!("{} {digest} decides in the place of {before}", self.name());
                 watch.witness.audit.record("breaker-close", details);
             }
         }
@@ -209,7 +226,7 @@ impl<W: World> Slot<W> {
         inner.standing_in.add(tally);
         if tally.condemns() || inner.standing_in.fails(watch.config.ratio) {
             inner.unfit = true;
-            let details = format!("{} {} fails as well: {}", W::STAGE, guest.digest_text(), tally.last);
+            let details = format!("{} {} fails as well: {}", self.name(), guest.digest_text(), tally.last);
             watch.witness.audit.record("guest-last-good-unfit", details);
             // The events are at fault more than the guests. With the breaker open nobody would decide the good ones.
             inner.breaker.reset();
@@ -223,29 +240,29 @@ impl<W: World> Slot<W> {
         let kept = kept.filter(|_| self.may_stand_in());
         // Full only if the disk hangs; the guest then proves itself again after the next start.
         if kept.is_some_and(|kept| watch.witness.proven.try_send(kept).is_err()) {
-            tracing::warn!(stage = %W::STAGE, "a guest that has proved itself cannot be kept now");
+            tracing::warn!(slot = %self.name(), "a guest that has proved itself cannot be kept now");
         }
     }
 
     /// Tells of a change of the breaker's state. Under the lock, so that changes are told in order; none of it waits.
     fn tell(&self, inner: &mut Inner<W>, now: Instant) {
         let Some(Watch { witness, config }) = &self.watch else { return };
-        let (stage, digest) = (W::STAGE, Arc::clone(inner.present.digest_text()));
+        let (slot, digest) = (self.name(), Arc::clone(inner.present.digest_text()));
         match inner.breaker.state() {
             State::Closed => {
                 inner.standing_in = Window::new(config.window);
-                witness.audit.record("breaker-close", format!("{stage} {digest} decides again"));
+                witness.audit.record("breaker-close", format!("{slot} {digest} decides again"));
             }
             State::Open { until, reason } => {
                 self.metrics.breaker_opened.inc();
                 let wait = until.duration_since(now);
-                let instead = inner.stand_in().map_or_else(|| without(stage).to_owned(), |guest| stood_in_by(&guest));
-                tracing::warn!(%stage, guest = &*digest, ?wait, reason = &**reason, "breaker open");
-                let details = format!("{stage} {digest}: {reason}; {instead}; to be tried again in {wait:?}");
+                let instead = inner.stand_in().map_or_else(|| without(W::STAGE).to_owned(), |guest| stood_in_by(&guest));
+                tracing::warn!(%slot, guest = &*digest, ?wait, reason = &**reason, "breaker open");
+                let details = format!("{slot} {digest}: {reason}; {instead}; to be tried again in {wait:?}");
                 witness.audit.record("breaker-open", details);
             }
             State::HalfOpen { .. } => {
-                witness.audit.record("breaker-half-open", format!("{stage} {digest} is tried on one batch"));
+                witness.audit.record("breaker-half-open", format!("{slot} {digest} is tried on one batch"));
             }
         }
         self.show(inner);
@@ -260,7 +277,7 @@ impl<W: World> Slot<W> {
             format!("{} is not called, {}; {who}", instead.absent, instead.reason)
         });
         let reasons: Vec<_> = inner.note.clone().into_iter().chain(breaker).collect();
-        witness.readiness.degrade(W::STAGE.as_str(), (!reasons.is_empty()).then(|| reasons.join("; ")));
+        witness.readiness.degrade(self.name().as_str(), (!reasons.is_empty()).then(|| reasons.join("; ")));
     }
 
     fn may_stand_in(&self) -> bool {

@@ -1,26 +1,67 @@
 use std::sync::Arc;
 
-use super::slot::{Filling, Slot, Witness};
+use super::{
+    choice::Conditions,
+    slot::{Filling, Slot, Witness},
+    slots::Slots,
+};
 use crate::{
     broker::jetstream::Subjects,
-    config::{self, Config},
-    sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
-    telemetry::{Chain, Metrics},
+    config::{self, Config, Rule},
+    sandbox::{Digest, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    telemetry::{Chain, GuestMetrics, Metrics, SlotName},
 };
 
 /// The guests of all stages, and what they may name.
 #[derive(Clone, Debug)]
 pub struct Stages {
     /// Raw to normalized.
-    pub normalize: Arc<Slot<Normalizer>>,
+    pub normalize: Slots<Normalizer>,
     /// Which streams.
-    pub route: Arc<Slot<Router>>,
+    pub route: Slots<Router>,
     /// What leaves the site; none where nothing may.
-    pub federate: Option<Arc<Slot<Federation>>>,
+    pub federate: Option<Slots<Federation>>,
     /// The streams that a router may name.
     pub streams: Arc<[String]>,
     /// The subjects that a policy may name.
     pub subjects: Arc<Subjects>,
+}
+
+/// A slot of whichever stage.
+#[derive(Clone, Debug)]
+pub enum AnySlot {
+    /// Raw to normalized.
+    Normalize(Arc<Slot<Normalizer>>),
+    /// Which streams.
+    Route(Arc<Slot<Router>>),
+    /// What leaves the site.
+    Federate(Arc<Slot<Federation>>),
+}
+
+impl AnySlot {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &SlotName {
+        match self {
+            Self::Normalize(slot) => slot.name(),
+            Self::Route(slot) => slot.name(),
+            Self::Federate(slot) => slot.name(),
+        }
+    }
+
+    /// Name of the guest that is meant to decide, and its digest.
+    #[must_use]
+    pub fn present(&self) -> (String, Digest) {
+        fn of<W: World>(slot: &Slot<W>) -> (String, Digest) {
+            let guest = slot.present();
+            (guest.name().to_owned(), guest.digest())
+        }
+        match self {
+            Self::Normalize(slot) => of(slot),
+            Self::Route(slot) => of(slot),
+            Self::Federate(slot) => of(slot),
+        }
+    }
 }
 
 impl Stages {
@@ -36,30 +77,70 @@ impl Stages {
         witness: Option<&Witness>,
     ) -> Result<Self, Vec<LoadError>> {
         let guests = &config.guests;
-        let normalize = slot::<Normalizer>(sandbox, &guests.normalize, metrics, witness);
-        let route = slot::<Router>(sandbox, &guests.route, metrics, witness);
-        let federate = slot::<Federation>(sandbox, &guests.federate, metrics, witness);
+        let normalize = slots::<Normalizer>(sandbox, &guests.normalize, metrics, witness);
+        let route = slots::<Router>(sandbox, &guests.route, metrics, witness);
+        let federate = slots::<Federation>(sandbox, &guests.federate, metrics, witness);
         let redis = config.redis.clone().unwrap_or_default();
         let nats = config.nats.clone().unwrap_or_default();
         match (normalize, route, federate) {
             (Ok(normalize), Ok(route), Ok(federate)) => Ok(Self {
-                normalize: Arc::new(normalize),
-                route: Arc::new(route),
-                federate: Some(Arc::new(federate)),
+                normalize,
+                route,
+                federate: Some(federate),
                 streams: redis.routable().map(|(name, _)| name.clone()).collect(),
                 subjects: Arc::new(Subjects::new(&nats.subjects)),
             }),
             (normalize, route, federate) => {
-                Err([normalize.err(), route.err(), federate.err()].into_iter().flatten().collect())
+                Err([normalize.err(), route.err(), federate.err()].into_iter().flatten().flatten().collect())
             }
         }
+    }
+
+    /// Every slot, stage by stage: the stock one, then those of the rules in their order.
+    pub fn all(&self) -> impl Iterator<Item = AnySlot> {
+        let normalize = self.normalize.iter().cloned().map(AnySlot::Normalize);
+        let route = self.route.iter().cloned().map(AnySlot::Route);
+        let federate = self.federate.iter().flatten().cloned().map(AnySlot::Federate);
+        normalize.chain(route).chain(federate)
+    }
+
+    /// The slot with this name, as in `normalize` or `normalize/acme`.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<AnySlot> {
+        self.all().find(|slot| slot.name().as_str() == name)
+    }
+}
+
+/// The stock slot of a stage, and those of its rules.
+fn slots<W: World>(
+    sandbox: &Sandbox,
+    config: &config::Guest,
+    metrics: &Metrics,
+    witness: Option<&Witness>,
+) -> Result<Slots<W>, Vec<LoadError>> {
+    let stage = W::STAGE;
+    let stock = slot(sandbox, config, &metrics.guest(stage), witness);
+    let of_rule = |rule: &Rule| {
+        let metrics = metrics.guest(SlotName::of_rule(stage, &rule.name));
+        Ok((Conditions::from(rule), slot(sandbox, &rule.guest, &metrics, witness)?))
+    };
+    let (mut rules, mut errors) = (Vec::new(), Vec::new());
+    for rule in config.rules.iter().map(of_rule) {
+        match rule {
+            Ok(rule) => rules.push(rule),
+            Err(error) => errors.push(error),
+        }
+    }
+    match stock {
+        Ok(stock) if errors.is_empty() => Ok(Slots::new(stock, rules)),
+        stock => Err(stock.err().into_iter().chain(errors).collect()),
     }
 }
 
 fn slot<W: World>(
     sandbox: &Sandbox,
     config: &config::Guest,
-    metrics: &Metrics,
+    metrics: &GuestMetrics,
     witness: Option<&Witness>,
 ) -> Result<Slot<W>, LoadError> {
     let loaded = Guest::load(sandbox, config, metrics);
@@ -69,7 +150,7 @@ fn slot<W: World>(
         false => Filling { present: loaded?, proven: false, last_good: None, note: None },
     };
     if let Some(note) = &filling.note {
-        witness.audit.record("guest-load-failed", format!("{} {note}", W::STAGE));
+        witness.audit.record("guest-load-failed", format!("{} {note}", metrics.slot()));
     }
     Ok(Slot::new(filling, &config.breaker, witness.clone(), metrics))
 }
@@ -78,15 +159,15 @@ fn slot<W: World>(
 fn with_good<W: World>(
     sandbox: &Sandbox,
     config: &config::Guest,
-    metrics: &Metrics,
+    metrics: &GuestMetrics,
     loaded: Result<Guest<W>, LoadError>,
 ) -> Result<Filling<W>, LoadError> {
-    let mut good = sandbox.good(W::STAGE).into_iter();
+    let mut good = sandbox.good(metrics.slot()).into_iter();
     let load = |kept| match Guest::load_kept(sandbox, config, kept, &config.path, metrics) {
         Ok(guest) => Some(guest),
         Err(error) => {
             let error = Chain(&error).to_string();
-            tracing::warn!(stage = %W::STAGE, error, "a guest that was kept cannot be loaded and is not used");
+            tracing::warn!(slot = %metrics.slot(), error, "a guest that was kept cannot be loaded and is not used");
             None
         }
     };
@@ -99,7 +180,7 @@ fn with_good<W: World>(
             // What stands in the configuration is what its author has to hear of.
             let Some(present) = good.find_map(load) else { return Err(error) };
             let (error, digest) = (Chain(&error).to_string(), present.digest_text());
-            tracing::error!(stage = %W::STAGE, error, last_good = &**digest, "a guest cannot be loaded");
+            tracing::error!(slot = %metrics.slot(), error, last_good = &**digest, "a guest cannot be loaded");
             let note = format!("{error}; the last good guest {digest} is in its place");
             (present, true, Some(note))
         }

@@ -38,9 +38,6 @@ pub enum SetupError {
 /// Deadlines are counted in these. A spinning guest ends at most one tick after its deadline.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// Stages, each with an instance in every lane.
-const STAGES: u32 = 3;
-
 /// Instances beside those of the lanes: a check of a guest at start, a rehearsal.
 const SPARE: u32 = 6;
 
@@ -54,9 +51,12 @@ impl Sandbox {
     /// # Errors
     /// If there is too little address space, or the cache folder cannot be used.
     pub fn new(config: &Guests, lanes: usize) -> Result<Self, SetupError> {
-        let instances = u32::try_from(lanes).unwrap_or(u32::MAX / 64) * STAGES + SPARE;
-        let memory = [&config.normalize, &config.route, &config.federate].map(|guest| guest.memory.as_u64());
-        let memory = usize::try_from(memory.into_iter().max().unwrap_or_default()).unwrap_or(usize::MAX);
+        // Every guest may have an instance in every lane.
+        let guests = u32::try_from(config.all().count()).unwrap_or(u32::MAX);
+        let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
+        let instances = lanes.saturating_mul(guests).min(u32::MAX / 64).saturating_add(SPARE);
+        let memory = config.all().map(|(_, guest)| guest.memory.as_u64()).max().unwrap_or_default();
+        let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let engine = Engine::new(&engine_config(instances, memory))
             .map_err(|source| SetupError::Engine { instances, source })?;
         let mut linker = Linker::new(&engine);

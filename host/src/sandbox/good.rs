@@ -1,4 +1,4 @@
-//! Guests that have proved themselves, kept in the cache's folder stage by stage, so that a start with a new and bad
+//! Guests that have proved themselves, kept in the cache's folder slot by slot, so that a start with a new and bad
 //! file can fall back to yesterday's. A guest is its bytes and its settings: a bad setting spoils a good component.
 //!
 //! Two are kept, for the newest good one is most often the one that runs, and cannot stand in for itself. Each file
@@ -15,13 +15,13 @@ use super::{
     cache::{Cache, CacheError, MAC, failed, write_private},
     import::Settings,
 };
-use crate::telemetry::{Chain, Stage};
+use crate::telemetry::{Chain, SlotName};
 
 /// A guest as it is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// The stage that it served.
-    pub stage: Stage,
+    /// The place that it served.
+    pub slot: SlotName,
     /// Its file's name without the ending.
     pub name: String,
     /// Its settings, key to JSON text.
@@ -41,10 +41,10 @@ struct Header {
 const LENGTH: usize = 4;
 
 impl Cache {
-    /// Keeps `kept` as the newest of its stage; what was the newest is then the one before.
+    /// Keeps `kept` as the newest of its slot; what was the newest is then the one before.
     pub(super) fn keep_good(&self, kept: &Kept) -> Result<(), CacheError> {
-        let [newest, before] = paths(&self.folder, kept.stage);
-        if let Some(known) = self.read_good(&newest, kept.stage) {
+        let [newest, before] = paths(&self.folder, &kept.slot);
+        if let Some(known) = self.read_good(&newest, &kept.slot) {
             if known == *kept {
                 return Ok(());
             }
@@ -54,47 +54,47 @@ impl Cache {
         let header = serde_json::to_vec(&header).map_err(|error| failed(&newest)(error.into()))?;
         let length = (header.len() as u32).to_le_bytes();
         let parts = [&length[..], &header, &kept.wasm];
-        let mac = self.mac(&label(kept.stage), &parts).finalize().into_bytes();
+        let mac = self.mac(&label(&kept.slot), &parts).finalize().into_bytes();
         write_private(&newest, &[&mac, parts[0], parts[1], parts[2]]).map_err(failed(&newest))
     }
 
-    /// The good ones of `stage`, newest first.
-    pub(super) fn good(&self, stage: Stage) -> Vec<Kept> {
-        paths(&self.folder, stage).iter().filter_map(|path| self.read_good(path, stage)).collect()
+    /// The good ones of `slot`, newest first.
+    pub(super) fn good(&self, slot: &SlotName) -> Vec<Kept> {
+        paths(&self.folder, slot).iter().filter_map(|path| self.read_good(path, slot)).collect()
     }
 
-    fn read_good(&self, path: &Path, stage: Stage) -> Option<Kept> {
+    fn read_good(&self, path: &Path, slot: &SlotName) -> Option<Kept> {
         let file = fs::read(path).ok()?;
         let (mac, content) = file.split_at_checked(MAC)?;
-        if self.mac(&label(stage), &[content]).verify_slice(mac).is_err() {
+        if self.mac(&label(slot), &[content]).verify_slice(mac).is_err() {
             tracing::warn!(path = %path.display(), "a guest that was kept fails its MAC and is not used");
             return None;
         }
         let (length, content) = content.split_first_chunk::<LENGTH>()?;
         let (header, wasm) = content.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let Header { name, settings } = serde_json::from_slice(header).ok()?;
-        Some(Kept { stage, name, settings, wasm: wasm.to_vec() })
+        Some(Kept { slot: slot.clone(), name, settings, wasm: wasm.to_vec() })
     }
 }
 
 impl Sandbox {
-    /// The guests of `stage` that have proved themselves, newest first. None without a cache.
+    /// The guests of `slot` that have proved themselves, newest first. None without a cache.
     #[must_use]
-    pub fn good(&self, stage: Stage) -> Vec<Kept> {
-        self.cache.as_ref().map(|cache| cache.good(stage)).unwrap_or_default()
+    pub fn good(&self, slot: &SlotName) -> Vec<Kept> {
+        self.cache.as_ref().map(|cache| cache.good(slot)).unwrap_or_default()
     }
 
     /// Keeps guests as they prove themselves, until `stop`. Lanes do not write files themselves.
     pub async fn keep_good(self, mut proven: mpsc::Receiver<Kept>, stop: CancellationToken) {
         let Some(cache) = self.cache else { return stop.cancelled().await };
         while let Some(Some(kept)) = stop.run_until_cancelled(proven.recv()).await {
-            let (cache, stage, digest) = (cache.clone(), kept.stage, Digest::of(&kept.wasm));
+            let (cache, guest, digest) = (cache.clone(), kept.slot.clone(), Digest::of(&kept.wasm));
             match task::spawn_blocking(move || cache.keep_good(&kept)).await {
-                Ok(Ok(())) => tracing::info!(%stage, %digest, "the guest has proved itself and is kept"),
+                Ok(Ok(())) => tracing::info!(%guest, %digest, "the guest has proved itself and is kept"),
                 Ok(Err(error)) => {
-                    tracing::warn!(%stage, %digest, error = %Chain(&error), "cannot keep a guest that proved itself");
+                    tracing::warn!(%guest, %digest, error = %Chain(&error), "cannot keep a guest that proved itself");
                 }
-                Err(error) => tracing::error!(%stage, %error, "keeping a guest failed"),
+                Err(error) => tracing::error!(%guest, %error, "keeping a guest failed"),
             }
         }
         stop.cancelled().await;
@@ -102,22 +102,25 @@ impl Sandbox {
 }
 
 /// The newest good one, and the one before.
-fn paths(folder: &Path, stage: Stage) -> [std::path::PathBuf; 2] {
-    [folder.join(format!("{stage}.good")), folder.join(format!("{stage}.good-before"))]
+fn paths(folder: &Path, slot: &SlotName) -> [std::path::PathBuf; 2] {
+    // A rule's name has no dot, so no two slots have the same file.
+    let file = slot.as_str().replace('/', ".");
+    [folder.join(format!("{file}.good")), folder.join(format!("{file}.good-before"))]
 }
 
 /// What the MAC is bound to beside the content: a good router is no normalizer.
-fn label(stage: Stage) -> String {
-    format!("good {stage}")
+fn label(slot: &SlotName) -> String {
+    format!("good {slot}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Stage;
 
     fn kept(wasm: &[u8], setting: &str) -> Kept {
         let settings = Settings::from([("stream".to_owned(), setting.to_owned())]);
-        Kept { stage: Stage::Route, name: "route-core".to_owned(), settings, wasm: wasm.to_vec() }
+        Kept { slot: Stage::Route.into(), name: "route-core".to_owned(), settings, wasm: wasm.to_vec() }
     }
 
     fn cache() -> (tempfile::TempDir, Cache) {
@@ -133,26 +136,27 @@ mod tests {
             cache.keep_good(&guest).expect("kept");
         }
         let again = Cache::open(folder.path()).expect("the same cache");
-        assert!(again.good(Stage::Route) == [kept(b"two", "2"), kept(b"two", "1")]);
-        assert!(again.good(Stage::Normalize).is_empty());
+        assert!(again.good(&Stage::Route.into()) == [kept(b"two", "2"), kept(b"two", "1")]);
+        assert!(again.good(&SlotName::of_rule(Stage::Route, "acme")).is_empty());
     }
 
     #[test]
-    fn a_changed_file_and_one_of_another_stage_are_not_used() {
+    fn a_changed_file_and_one_of_another_slot_are_not_used() {
         let (folder, cache) = cache();
         cache.keep_good(&kept(b"one", "1")).expect("kept");
-        let [path, _] = paths(folder.path(), Stage::Route);
+        let (slot, stranger) = (SlotName::from(Stage::Route), SlotName::of_rule(Stage::Route, "acme"));
+        let [path, _] = paths(folder.path(), &slot);
         let file = fs::read(&path).expect("the file");
-        let [other, _] = paths(folder.path(), Stage::Normalize);
+        let [other, _] = paths(folder.path(), &stranger);
         fs::write(other, &file).expect("written");
-        assert!(cache.good(Stage::Normalize).is_empty());
+        assert!(cache.good(&stranger).is_empty());
         for at in 0..file.len() {
             let mut changed = file.clone();
             changed[at] ^= 1;
             fs::write(&path, &changed).expect("written");
-            assert!(cache.good(Stage::Route).is_empty(), "byte {at} can be changed");
+            assert!(cache.good(&slot).is_empty(), "byte {at} can be changed");
         }
         fs::write(&path, &file[..MAC - 1]).expect("written");
-        assert!(cache.good(Stage::Route).is_empty());
+        assert!(cache.good(&slot).is_empty());
     }
 }

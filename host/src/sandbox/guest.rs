@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::{self, Instance},
-    telemetry::{GuestMetrics, Metrics},
+    telemetry::GuestMetrics,
 };
 
 /// SHA-256 of a component's bytes: which guest it was.
@@ -158,7 +158,7 @@ impl<W: World> Guest<W> {
     ///
     /// # Errors
     /// [`LoadError`] says which of these failed.
-    pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &Metrics) -> Result<Self, LoadError> {
+    pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &GuestMetrics) -> Result<Self, LoadError> {
         let path = &config.path;
         let wasm = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
         let settings = config
@@ -170,7 +170,7 @@ impl<W: World> Guest<W> {
             })
             .collect::<Result<_, _>>()?;
         let name = path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
-        Self::load_kept(sandbox, config, Kept { stage: W::STAGE, name, settings, wasm }, path, metrics)
+        Self::load_kept(sandbox, config, Kept { slot: metrics.slot().clone(), name, settings, wasm }, path, metrics)
     }
 
     /// The same for one that was kept, with its own settings and the limits of `config`. Errors name `path`.
@@ -182,7 +182,7 @@ impl<W: World> Guest<W> {
         config: &config::Guest,
         kept: Kept,
         path: &Path,
-        metrics: &Metrics,
+        metrics: &GuestMetrics,
     ) -> Result<Self, LoadError> {
         let Kept { name, settings, wasm, .. } = kept;
         let digest = Digest::of(&wasm);
@@ -210,7 +210,7 @@ impl<W: World> Guest<W> {
                 log_lines: config.log_lines,
                 instance: config.instance,
             },
-            metrics: metrics.guest(W::STAGE).clone(),
+            metrics: metrics.clone(),
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;
@@ -226,7 +226,7 @@ impl<W: World> Guest<W> {
     /// As it is to be kept. Only once, for the bytes go with it, and only where there is a cache to keep it in.
     pub(crate) fn take_kept(&self) -> Option<Kept> {
         let wasm = self.wasm.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Kept { stage: W::STAGE, name: self.name.to_string(), settings: (*self.settings).clone(), wasm })
+        Some(Kept { slot: self.metrics.slot().clone(), name: self.name.to_string(), settings: (*self.settings).clone(), wasm })
     }
 
     /// Its file's name without the ending.

@@ -38,9 +38,6 @@ use crate::{
 /// Time for what follows the drain: the last audit entry, the last acks of JetStream.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Stages with a guest.
-const STAGES: usize = 3;
-
 /// A long-lived task that has ended: its name, and how many deliveries it leaves to be delivered again.
 type Ended = (&'static str, usize);
 
@@ -135,7 +132,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let inherits = spool.as_ref().is_some_and(|(spool, _)| !spool.is_empty());
     let session = Arc::new(Session::new(&target.layout, redis_config.durability(), inherits));
     let (audit, trail) = Trail::new(&session, target.audit, redis_config.reconnect_max);
-    let (proven, good) = mpsc::channel(STAGES);
+    let (proven, good) = mpsc::channel(config.guests.all().count());
     let witness = Witness { audit: audit.clone(), readiness: readiness.clone(), proven };
     let load = {
         let (config, sandbox, metrics) = (config.clone(), sandbox.clone(), metrics.clone());
@@ -294,12 +291,9 @@ fn relay(
 fn record_start(audit: &Audit, config: &Config, stages: &Stages) {
     audit.record("start", format!("aurora {} at site {}", env!("CARGO_PKG_VERSION"), config.site.id));
     audit.record("config", config.to_string());
-    let loaded = |stage: &str, name: &str, digest: &str| audit.record("guest-load", format!("{stage} {name} {digest}"));
-    let (normalize, route) = (stages.normalize.present(), stages.route.present());
-    loaded("normalize", normalize.name(), normalize.digest_text());
-    loaded("route", route.name(), route.digest_text());
-    if let Some(federate) = stages.federate.as_ref().map(|slot| slot.present()) {
-        loaded("federate", federate.name(), federate.digest_text());
+    for slot in stages.all() {
+        let (name, digest) = slot.present();
+        audit.record("guest-load", format!("{} {name} {digest}", slot.name()));
     }
 }
 

@@ -7,7 +7,7 @@ use prometheus::{
     histogram_opts,
 };
 
-use super::age::Age;
+use super::{SlotName, age::Age};
 use crate::spool;
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
@@ -102,12 +102,12 @@ pub struct StageMetrics {
     pub queue: IntGauge,
 }
 
-/// What one guest costs.
+/// What the guest of one slot costs.
 #[derive(Clone, Debug)]
 pub struct GuestMetrics {
     /// Calls, the repeated ones of a search for a culprit included.
     pub calls: IntCounter,
-    stage: Stage,
+    slot: SlotName,
     faults: IntCounterVec,
     /// Time in calls, seconds.
     pub seconds: Counter,
@@ -124,11 +124,30 @@ pub struct GuestMetrics {
 }
 
 impl GuestMetrics {
+    /// The guest's place.
+    #[must_use]
+    pub fn slot(&self) -> &SlotName {
+        &self.slot
+    }
+
     /// Failed calls for `reason`, one of a closed set: trap, deadline, memory, output, garbage, failure.
     #[must_use]
     pub fn faults(&self, reason: &'static str) -> IntCounter {
-        self.faults.with_label_values(&[self.stage.as_str(), reason])
+        self.faults.with_label_values(&[self.slot.stage().as_str(), self.slot.as_str(), reason])
     }
+}
+
+/// Of all guests.
+#[derive(Clone, Debug)]
+struct GuestVectors {
+    calls: IntCounterVec,
+    faults: IntCounterVec,
+    seconds: CounterVec,
+    memory: IntGaugeVec,
+    suppressed: IntCounterVec,
+    breaker: IntGaugeVec,
+    opened: IntCounterVec,
+    last_good: IntCounterVec,
 }
 
 /// What one broker connection shows.
@@ -227,7 +246,7 @@ pub struct Metrics {
     pub raw_deleted: IntCounter,
     ingest_answers: IntCounterVec,
     stages: [StageMetrics; Stage::ALL.len()],
-    guests: [GuestMetrics; 3],
+    guests: GuestVectors,
     brokers: [BrokerMetrics; Broker::ALL.len()],
 }
 
@@ -282,36 +301,29 @@ impl Metrics {
             }
         });
 
-        let calls = counters("aurora_guest_calls_total", "Calls of the guest", &["stage"]);
-        let faults = counters("aurora_guest_faults_total", "Calls of the guest that failed", &["stage", "reason"]);
-        let guest_seconds = register(
-            &registry,
-            CounterVec::new(Opts::new("aurora_guest_seconds_total", "Time spent in the guest"), &["stage"]),
-        );
-        let memory =
-            gauges("aurora_guest_memory_high_water_bytes", "Most linear memory of an instance so far", &["stage"]);
-        let suppressed = counters("aurora_guest_log_lines_suppressed_total", "Log lines over the limit", &["stage"]);
-        let breaker = gauges("aurora_guest_breaker_state", "Breaker: 0 closed, 1 open, 2 half-open", &["stage"]);
-        let opened = counters("aurora_guest_breaker_opened_total", "Times that the breaker opened", &["stage"]);
-        let last_good = counters(
-            "aurora_guest_last_good_events_total",
-            "Events that the last good guest decided in place of the present one",
-            &["stage"],
-        );
-        let guests = [Stage::Normalize, Stage::Route, Stage::Federate].map(|stage| {
-            let label = &[stage.as_str()];
-            GuestMetrics {
-                calls: calls.with_label_values(label),
-                stage,
-                faults: faults.clone(),
-                seconds: guest_seconds.with_label_values(label),
-                memory_high_water: memory.with_label_values(label),
-                log_lines_suppressed: suppressed.with_label_values(label),
-                breaker_state: breaker.with_label_values(label),
-                breaker_opened: opened.with_label_values(label),
-                last_good_events: last_good.with_label_values(label),
-            }
-        });
+        // `guest` is the slot: as many as there are rules, and one for each stage.
+        let of_guest = &["stage", "guest"];
+        let guests = GuestVectors {
+            calls: counters("aurora_guest_calls_total", "Calls of the guest", of_guest),
+            faults: counters("aurora_guest_faults_total", "Calls that failed", &["stage", "guest", "reason"]),
+            seconds: register(
+                &registry,
+                CounterVec::new(Opts::new("aurora_guest_seconds_total", "Time spent in the guest"), of_guest),
+            ),
+            memory: gauges(
+                "aurora_guest_memory_high_water_bytes",
+                "Most linear memory of an instance so far",
+                of_guest,
+            ),
+            suppressed: counters("aurora_guest_log_lines_suppressed_total", "Log lines over the limit", of_guest),
+            breaker: gauges("aurora_guest_breaker_state", "Breaker: 0 closed, 1 open, 2 half-open", of_guest),
+            opened: counters("aurora_guest_breaker_opened_total", "Times that the breaker opened", of_guest),
+            last_good: counters(
+                "aurora_guest_last_good_events_total",
+                "Events that the last good guest decided in place of the present one",
+                of_guest,
+            ),
+        };
 
         let connected = gauges("aurora_broker_connected", "1 while connected", &["broker"]);
         let reconnects = counters("aurora_broker_reconnects_total", "Connections made after the first", &["broker"]);
@@ -403,13 +415,21 @@ impl Metrics {
         &self.stages[stage as usize]
     }
 
-    /// Those of the guest of a stage; the stages without a guest share the normalizer's place and are never asked.
+    /// Those of the guest of a slot. Made when they are first asked for, so ask once and keep them.
     #[must_use]
-    pub fn guest(&self, stage: Stage) -> &GuestMetrics {
-        match stage {
-            Stage::Route => &self.guests[1],
-            Stage::Federate => &self.guests[2],
-            _ => &self.guests[0],
+    pub fn guest(&self, slot: impl Into<SlotName>) -> GuestMetrics {
+        let (slot, all) = (slot.into(), &self.guests);
+        let label = &[slot.stage().as_str(), slot.as_str()];
+        GuestMetrics {
+            calls: all.calls.with_label_values(label),
+            faults: all.faults.clone(),
+            seconds: all.seconds.with_label_values(label),
+            memory_high_water: all.memory.with_label_values(label),
+            log_lines_suppressed: all.suppressed.with_label_values(label),
+            breaker_state: all.breaker.with_label_values(label),
+            breaker_opened: all.opened.with_label_values(label),
+            last_good_events: all.last_good.with_label_values(label),
+            slot,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the daemon says of itself: metrics, and logs through `tracing`.
 
 mod metrics;
+mod slot_name;
 mod age;
 mod chain;
 pub mod log;
@@ -8,3 +9,4 @@ pub mod log;
 pub use age::Age;
 pub use chain::Chain;
 pub use metrics::{Broker, BrokerMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics};
+pub use slot_name::SlotName;
