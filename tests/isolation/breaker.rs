@@ -138,7 +138,7 @@ fn events(decided: &Decided) -> impl Iterator<Item = DecidedEvent<'_>> {
 
 /// Who routed each event; empty for the host.
 fn routers(decided: &Decided) -> Vec<String> {
-    events(decided).map(|event| event.routed_by.map_or_else(String::new, ToString::to_string)).collect()
+    events(decided).map(|event| event.routed_by.map_or_else(String::new, |maker| maker.digest.to_string())).collect()
 }
 
 /// Titles in order; the hostile normalizer makes the line the title.

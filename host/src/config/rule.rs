@@ -76,7 +76,11 @@ pub(super) fn validate(rules: &[Rule], stage: &str, findings: &mut Findings) {
         let section = format!("{stage}.rule[{index}]");
         rule.validate(&section, findings);
         if !rule.name.is_empty() && !names.insert(&rule.name) {
-            findings.problem(format!("{section}.name"), "names another rule of the stage as well", "choose another name");
+            findings.problem(
+                format!("{section}.name"),
+                "names another rule of the stage as well",
+                "choose another name",
+            );
         }
     }
     if rules.len() > MOST {

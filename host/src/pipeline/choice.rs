@@ -26,9 +26,10 @@ impl Conditions {
         any(&self.format, &context.format)
             && any(&self.source, &context.source)
             && (self.topic.is_empty()
-                || context.topic.as_ref().is_some_and(|topic| {
-                    self.topic.iter().any(|filter| topic_matches(filter, topic))
-                }))
+                || context
+                    .topic
+                    .as_ref()
+                    .is_some_and(|topic| self.topic.iter().any(|filter| topic_matches(filter, topic))))
     }
 }
 

@@ -1,12 +1,13 @@
 //! The three stages, run on one batch by one thread. No I/O; no clock but the batch's own, and the breakers': `aurora
 //! pipe`, the benches and the lanes all decide here.
 
-use std::{ops::Range, sync::Arc, time::Duration, time::Instant};
+use std::{sync::Arc, time::Duration, time::Instant};
 
 use super::{
     dead_letter::{DeadLetter, Effect},
-    decided::{Decided, Makers, Outcome, Part},
+    decided::{Decided, Maker, Makers, Outcome},
     seat::{Ruling, Seat},
+    seats::{Group, Seats, order},
     stages::Stages,
 };
 use crate::{
@@ -27,9 +28,9 @@ const DEFAULT_CPS: &str = "aurora:cps:alerts";
 /// Decides batches. Owned by one thread.
 #[derive(Debug)]
 pub struct Decider {
-    normalize: Seat<Normalizer>,
-    route: Seat<Router>,
-    federate: Option<Seat<Federation>>,
+    normalize: Seats<Normalizer>,
+    route: Seats<Router>,
+    federate: Option<Seats<Federation>>,
     streams: Arc<[String]>,
     subjects: Arc<Subjects>,
     retries: u32,
@@ -37,16 +38,16 @@ pub struct Decider {
 }
 
 /// Events that no guest decided, the guest that was at fault or not called, and why.
-type Undecided = (Range<usize>, Arc<str>, String);
+type Undecided = (Vec<usize>, Arc<str>, String);
 
 impl Decider {
     /// Decides with `stages`; an event may be put off `retries` times.
     #[must_use]
     pub fn new(stages: &Stages, retries: u32, metrics: Metrics) -> Self {
         Self {
-            normalize: Seat::new(Arc::clone(stages.normalize.stock())),
-            route: Seat::new(Arc::clone(stages.route.stock())),
-            federate: stages.federate.as_ref().map(|slots| Seat::new(Arc::clone(slots.stock()))),
+            normalize: Seats::new(&stages.normalize),
+            route: Seats::new(&stages.route),
+            federate: stages.federate.as_ref().map(Seats::new),
             streams: Arc::clone(&stages.streams),
             subjects: Arc::clone(&stages.subjects),
             retries,
@@ -71,9 +72,11 @@ impl Decider {
         self.normalize(&mut decided);
         for index in 0..decided.parts.len() {
             let part = &decided.parts[index];
-            let (contexts, context) = contexts(part.origin.iter().map(|&i| &decided.deliveries[i as usize]));
-            let (routes, routed_by, unrouted) = self.route(&part.events, &contexts, &context);
-            let (decisions, decided_by, kept) = self.federate(&part.events, &contexts, &context);
+            let (distinct, context) = distinct(part.origin.iter().map(|&i| &decided.deliveries[i as usize]));
+            let asked =
+                About { events: &part.events, contexts: &contexts(&distinct), distinct: &distinct, context: &context };
+            let (routes, routed_by, unrouted) = self.route(&asked);
+            let (decisions, decided_by, kept) = self.federate(&asked);
             let part = &mut decided.parts[index];
             (part.routes, part.routed_by, part.decisions, part.decided_by) = (routes, routed_by, decisions, decided_by);
             self.bury_events(&mut decided, Stage::Route, index, unrouted);
@@ -91,11 +94,21 @@ impl Decider {
             }
         }
         let clock = self.begin(Stage::Normalize, fit.len());
+        for group in self.normalize.groups(fit.iter().map(|&i| &decided.deliveries[i].context)) {
+            self.normalize_group(decided, &group.of(&fit), group.seat);
+        }
+        let sent = decided.parts.iter().map(|part| part.events.len()).sum();
+        self.end(Stage::Normalize, clock, sent);
+    }
+
+    /// Asks the seat at `seat` about the deliveries `fit`.
+    fn normalize_group(&mut self, decided: &mut Decided, fit: &[usize], seat: usize) {
         let deliveries = &decided.deliveries;
-        let rulings = self.normalize.ask(fit.len(), |caller, range, deadline| {
+        let (seat, slot) = self.normalize.at(seat);
+        let rulings = seat.ask(fit.len(), |caller, range, deadline| {
             let part = &fit[range];
             let deliveries = || part.iter().map(|&i| &deliveries[i]);
-            let (contexts, context) = contexts(deliveries());
+            let (distinct, context) = distinct(deliveries());
             let mut received_ms = Vec::with_capacity(part.len());
             let mut ends = Vec::with_capacity(part.len());
             let mut payload = Vec::with_capacity(deliveries().map(|delivery| delivery.payload.len()).sum());
@@ -105,7 +118,7 @@ impl Decider {
                 ends.push(payload.len() as u32);
             }
             let input = RawEvents {
-                contexts: &contexts,
+                contexts: &contexts(&distinct),
                 context: &context,
                 received_ms: &received_ms,
                 ends: &ends,
@@ -116,7 +129,10 @@ impl Decider {
         });
         for Ruling { range, guest, answer } in rulings {
             match answer {
-                Ok(normalized) => self.take(decided, &fit[range], guest, normalized),
+                Ok(normalized) => {
+                    let maker = Maker { slot: slot.clone(), digest: guest };
+                    self.take(decided, &fit[range], &maker, normalized);
+                }
                 Err(reason) => {
                     for &index in &fit[range] {
                         self.reject(decided, Stage::Normalize, index, Some(&guest), reason.clone());
@@ -124,20 +140,21 @@ impl Decider {
                 }
             }
         }
-        let sent = decided.parts.iter().map(|part| part.events.len()).sum();
-        self.end(Stage::Normalize, clock, sent);
     }
 
-    /// Enters a checked answer of `guest` for the deliveries `fit`.
-    fn take(&self, decided: &mut Decided, fit: &[usize], guest: Arc<str>, normalized: Normalized) {
-        let part = decided.parts.len();
+    /// Enters a checked answer of `maker` for the deliveries `fit`.
+    fn take(&self, decided: &mut Decided, fit: &[usize], maker: &Maker, normalized: Normalized) {
+        let Normalized { verdicts, events } = normalized;
+        let (part, base) = decided.place(events, maker);
+        let guest = &maker.digest;
         let (mut origin, mut position) = (Vec::with_capacity(fit.len()), Vec::with_capacity(fit.len()));
         let stage = self.metrics.stage(Stage::Normalize);
-        for (&index, verdict) in fit.iter().zip(normalized.verdicts) {
+        for (&index, verdict) in fit.iter().zip(verdicts) {
             match verdict {
                 Verdict::Accepted(events) => {
                     origin.extend(events.clone().map(|_| index as u32));
                     position.extend(0..events.len() as u32);
+                    let events = base + events.start..base + events.end;
                     decided.outcomes[index] = Outcome::Accepted { part, events };
                 }
                 Verdict::Dropped(reason) => {
@@ -149,85 +166,84 @@ impl Decider {
                     decided.deliveries[index].attempts = attempts;
                     if attempts > self.retries {
                         let reason = format!("still put off after {attempts} attempts: {reason}");
-                        self.reject(decided, Stage::Normalize, index, Some(&guest), reason);
+                        self.reject(decided, Stage::Normalize, index, Some(guest), reason);
                     } else {
                         stage.retried.inc();
                         let wait = Duration::from_millis(u64::from(milliseconds));
                         decided.outcomes[index] = Outcome::RetryAfter { wait, reason };
                     }
                 }
-                Verdict::Rejected(reason) => self.reject(decided, Stage::Normalize, index, Some(&guest), reason),
+                Verdict::Rejected(reason) => self.reject(decided, Stage::Normalize, index, Some(guest), reason),
             }
         }
-        decided.parts.push(Part {
-            events: normalized.events,
-            guest,
-            origin,
-            position,
-            routes: Routes::default(),
-            routed_by: Makers::default(),
-            decisions: Decisions::default(),
-            decided_by: Makers::default(),
-        });
+        let part = &mut decided.parts[part];
+        part.origin.append(&mut origin);
+        part.position.append(&mut position);
     }
 
-    fn route(
-        &mut self,
-        events: &Events,
-        contexts: &[sandbox::Context<'_>],
-        context: &[u32],
-    ) -> (Routes, Makers, Vec<Undecided>) {
-        let clock = self.begin(Stage::Route, events.len());
-        let streams = &self.streams;
-        let check = |answer, events: &Events| Routes::check(answer, events.len(), streams);
-        let rulings = ask_about(&mut self.route, events, contexts, context, check);
-        let (mut routes, mut makers, mut undecided) = (None::<Routes>, Makers::default(), Vec::new());
-        for Ruling { range, guest, answer } in rulings {
-            makers.add(range.end, answer.is_ok().then_some(&guest));
-            match (answer, &mut routes) {
-                (Ok(answer), None) => routes = Some(answer),
-                (Ok(answer), Some(routes)) => routes.append(answer),
-                (Err(reason), _) => {
-                    let routes = routes.get_or_insert_default();
-                    for event in range.clone() {
-                        let stream = default_stream(streams, events.get(event).category());
-                        routes.push(&[stream], format!("default route, for the router failed: {reason}"));
+    fn route(&mut self, about: &About<'_>) -> (Routes, Makers, Vec<Undecided>) {
+        let clock = self.begin(Stage::Route, about.events.len());
+        let (mut routes, mut makers, mut undecided) = (Routes::default(), Makers::default(), Vec::new());
+        let groups = self.route.groups(about.contexts_of_events());
+        for group in &groups {
+            let (seat, slot) = self.route.at(group.seat);
+            let streams = &self.streams;
+            let check = |answer, events: &Events| Routes::check(answer, events.len(), streams);
+            for Ruling { range, guest, answer } in about.ask(seat, group, check) {
+                let maker = answer.is_ok().then(|| Maker { slot: slot.clone(), digest: Arc::clone(&guest) });
+                makers.add(makers.len() + range.len(), maker.as_ref());
+                match answer {
+                    Ok(answer) => routes.append(answer),
+                    Err(reason) => {
+                        let events: Vec<usize> = range.map(|index| group.event(index)).collect();
+                        for &event in &events {
+                            let stream = default_stream(streams, about.events.get(event).category());
+                            routes.push(&[stream], format!("default route, for the router failed: {reason}"));
+                        }
+                        undecided.push((events, guest, reason));
                     }
-                    undecided.push((range, guest, reason));
                 }
             }
         }
-        let routes = routes.unwrap_or_default();
+        if let Some(order) = order(&groups) {
+            routes.reorder(&order);
+            makers.reorder(&order);
+        }
         let unrouted = (0..routes.len()).filter(|&event| routes.streams(event).is_empty()).count();
         self.metrics.stage(Stage::Route).dropped.inc_by(unrouted as u64);
-        self.end(Stage::Route, clock, events.len() - unrouted);
+        self.end(Stage::Route, clock, about.events.len() - unrouted);
         (routes, makers, undecided)
     }
 
-    fn federate(
-        &mut self,
-        events: &Events,
-        contexts: &[sandbox::Context<'_>],
-        context: &[u32],
-    ) -> (Decisions, Makers, Vec<Undecided>) {
+    fn federate(&mut self, about: &About<'_>) -> (Decisions, Makers, Vec<Undecided>) {
         let (mut decisions, mut makers, mut undecided) = (Decisions::default(), Makers::default(), Vec::new());
+        let events = about.events;
         if self.federate.is_none() {
             (0..events.len()).for_each(|_| decisions.push_kept("nothing leaves: no [nats] is configured".to_owned()));
             return (decisions, makers, undecided);
         }
         let clock = self.begin(Stage::Federate, events.len());
-        if let Self { federate: Some(seat), subjects, .. } = self {
+        if let Self { federate: Some(seats), subjects, .. } = self {
             let check = |answer, events: &Events| Decisions::check(answer, events, |subject| subjects.allow(subject));
-            for Ruling { range, guest, answer } in ask_about(seat, events, contexts, context, check) {
-                makers.add(range.end, answer.is_ok().then_some(&guest));
-                match answer {
-                    Ok(answer) => decisions.append(answer),
-                    Err(reason) => {
-                        let kept = format!("kept, for the policy failed: {reason}");
-                        range.clone().for_each(|_| decisions.push_kept(kept.clone()));
-                        undecided.push((range, guest, reason));
+            let groups = seats.groups(about.contexts_of_events());
+            for group in &groups {
+                let (seat, slot) = seats.at(group.seat);
+                for Ruling { range, guest, answer } in about.ask(seat, group, check) {
+                    let maker = answer.is_ok().then(|| Maker { slot: slot.clone(), digest: Arc::clone(&guest) });
+                    makers.add(makers.len() + range.len(), maker.as_ref());
+                    match answer {
+                        Ok(answer) => decisions.append(answer),
+                        Err(reason) => {
+                            let kept = format!("kept, for the policy failed: {reason}");
+                            range.clone().for_each(|_| decisions.push_kept(kept.clone()));
+                            undecided.push((range.map(|index| group.event(index)).collect(), guest, reason));
+                        }
                     }
                 }
+            }
+            if let Some(order) = order(&groups) {
+                decisions.reorder(&order);
+                makers.reorder(&order);
             }
         }
         let shared = (0..decisions.len()).filter(|&event| decisions.share(event).is_some()).count();
@@ -243,8 +259,8 @@ impl Decider {
     /// Dead letters for the deliveries of the normalized events that `stage` could not decide. One for each delivery,
     /// however many of its events there are: a letter holds the raw bytes.
     fn bury_events(&self, decided: &mut Decided, stage: Stage, part: usize, undecided: Vec<Undecided>) {
-        for (range, guest, reason) in undecided {
-            for event in range {
+        for (events, guest, reason) in undecided {
+            for event in events {
                 let from = &decided.parts[part];
                 let (delivery, position) = (from.origin[event] as usize, from.position[event]);
                 let stands_in = from.routes.streams(event).iter().map(|&stream| self.streams[stream].clone());
@@ -307,29 +323,45 @@ fn checked<W: World, T>(caller: &Caller<W>, answer: Result<T, String>) -> Result
     })
 }
 
-/// Asks `seat` about normalized events, without a copy where it is about all of them.
-fn ask_about<W, T>(
-    seat: &mut Seat<W>,
-    events: &Events,
-    contexts: &[sandbox::Context<'_>],
-    context: &[u32],
-    check: impl Fn(W::Answer, &Events) -> Result<T, String>,
-) -> Vec<Ruling<T>>
-where
-    W: for<'a> World<Input<'a> = &'a OriginEvents<'a>>,
-{
-    seat.ask(events.len(), |caller, range, deadline| {
-        let part = (range.len() < events.len()).then(|| events.slice(range.clone()));
-        let part = part.as_ref().unwrap_or(events);
-        let input = OriginEvents { contexts, context: &context[range], events: part.param() };
-        let answer = caller.call(&input, deadline)?;
-        checked(caller, check(answer, part))
-    })
+/// The events of a part, as the stages behind normalize are asked about them.
+struct About<'a> {
+    events: &'a Events,
+    /// Their distinct contexts, as the host has them and as guests see them, and of each event which is its own.
+    distinct: &'a [&'a Arc<Context>],
+    contexts: &'a [sandbox::Context<'a>],
+    context: &'a [u32],
+}
+
+impl About<'_> {
+    fn contexts_of_events(&self) -> impl Iterator<Item = &Arc<Context>> {
+        self.context.iter().map(|&context| self.distinct[context as usize])
+    }
+
+    /// Asks `seat` about those of `group`, without a copy where they are all.
+    fn ask<W, T>(
+        &self,
+        seat: &mut Seat<W>,
+        group: &Group,
+        check: impl Fn(W::Answer, &Events) -> Result<T, String>,
+    ) -> Vec<Ruling<T>>
+    where
+        W: for<'a> World<Input<'a> = &'a OriginEvents<'a>>,
+    {
+        let picked = group.members().map(|members| self.events.pick(members));
+        let (events, context) = (picked.as_ref().unwrap_or(self.events), group.of(self.context));
+        seat.ask(events.len(), |caller, range, deadline| {
+            let part = (range.len() < events.len()).then(|| events.slice(range.clone()));
+            let part = part.as_ref().unwrap_or(events);
+            let input = OriginEvents { contexts: self.contexts, context: &context[range], events: part.param() };
+            let answer = caller.call(&input, deadline)?;
+            checked(caller, check(answer, part))
+        })
+    }
 }
 
 /// The distinct contexts of some deliveries, and for each delivery which of them is its own. Events of one device come
 /// in runs, so the last ones are looked at first.
-fn contexts<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> (Vec<sandbox::Context<'a>>, Vec<u32>) {
+fn distinct<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> (Vec<&'a Arc<Context>>, Vec<u32>) {
     let mut distinct: Vec<&Arc<Context>> = Vec::new();
     let index = deliveries
         .map(|delivery| {
@@ -340,15 +372,20 @@ fn contexts<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> (Vec<sandbox:
             }) as u32
         })
         .collect();
-    let contexts = distinct.into_iter().map(|context| sandbox::Context {
+    (distinct, index)
+}
+
+/// As guests see them.
+fn contexts<'a>(distinct: &[&'a Arc<Context>]) -> Vec<sandbox::Context<'a>> {
+    let seen = |context: &&'a Arc<Context>| sandbox::Context {
         source: &context.source,
         format: &context.format,
         topic: context.topic.as_deref(),
         device_id: context.device_id.as_deref(),
         channel: context.channel.as_deref(),
         source_ip: context.source_ip.as_deref(),
-    });
-    (contexts.collect(), index)
+    };
+    distinct.iter().map(seen).collect()
 }
 
 /// Position of the stream that the seed's rule names. Both are always configured.

@@ -9,9 +9,10 @@ use super::{dead_letter::DeadLetter, identity::Fingerprint};
 use crate::{
     event::{Context, Delivery},
     sandbox::{
-        answer::{Decisions, Routes, Share},
+        answer::{Decisions, Routes, Share, reordered},
         events::{EventRef, Events},
     },
+    telemetry::SlotName,
 };
 
 /// A batch on which everything is decided and nothing is stored.
@@ -49,12 +50,11 @@ pub enum Outcome {
     Rejected(String),
 }
 
-/// Events of one answer of the normalizer. There is more than one only after a search for a culprit.
+/// Events of the normalizers' answers; there is more than one only where they are large.
 #[derive(Debug)]
 pub(super) struct Part {
     pub events: Events,
-    /// Digest of the normalizer.
-    pub guest: Arc<str>,
+    pub normalized_by: Makers,
     /// Per event: which delivery it came from.
     pub origin: Vec<u32>,
     /// Per event: its position among those of its delivery.
@@ -65,20 +65,43 @@ pub(super) struct Part {
     pub decided_by: Makers,
 }
 
+/// The guest that decided something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// Its place.
+    pub slot: SlotName,
+    /// Its digest, `sha256:…`.
+    pub digest: Arc<str>,
+}
+
 /// Which guest decided which events. Most often one did all, so it is written down by runs.
 #[derive(Debug, Default)]
-pub(super) struct Makers(Vec<(usize, Option<Arc<str>>)>);
+pub(super) struct Makers(Vec<(usize, Option<Maker>)>);
 
 impl Makers {
     /// The next events, up to `end`, are by `guest`; none where the host decided.
-    pub(super) fn add(&mut self, end: usize, guest: Option<&Arc<str>>) {
+    pub(super) fn add(&mut self, end: usize, guest: Option<&Maker>) {
         match self.0.last_mut() {
             Some((last, known)) if known.as_ref() == guest => *last = end,
             _ => self.0.push((end, guest.cloned())),
         }
     }
 
-    fn of(&self, event: usize) -> Option<&Arc<str>> {
+    /// Up to where it is known.
+    pub(super) fn len(&self) -> usize {
+        self.0.last().map_or(0, |(end, _)| *end)
+    }
+
+    /// Moves each event to the position that `order` has for it.
+    pub(super) fn reorder(&mut self, order: &[usize]) {
+        let known = std::mem::take(self);
+        let events = reordered((0..order.len()).collect(), order);
+        for (position, event) in events.into_iter().enumerate() {
+            self.add(position + 1, known.of(event));
+        }
+    }
+
+    fn of(&self, event: usize) -> Option<&Maker> {
         let run = self.0.partition_point(|(end, _)| *end <= event);
         self.0.get(run).and_then(|(_, guest)| guest.as_ref())
     }
@@ -109,12 +132,12 @@ pub struct DecidedEvent<'a> {
     pub share: Option<&'a Share>,
     /// Why it is shared or kept.
     pub share_reason: &'a str,
-    /// Digest of the normalizer that made it.
-    pub normalized_by: &'a Arc<str>,
-    /// Digest of the router that chose its streams; none where the default route did.
-    pub routed_by: Option<&'a Arc<str>>,
-    /// Digest of the policy that shared or kept it; none where the host kept it.
-    pub federated_by: Option<&'a Arc<str>>,
+    /// The normalizer that made it.
+    pub normalized_by: Option<&'a Maker>,
+    /// The router that chose its streams; none where the default route did.
+    pub routed_by: Option<&'a Maker>,
+    /// The policy that shared or kept it; none where the host kept it.
+    pub federated_by: Option<&'a Maker>,
 }
 
 impl<'a> DecidedEvent<'a> {
@@ -137,7 +160,39 @@ impl<'a> DecidedEvent<'a> {
     }
 }
 
+/// Most text of a part to which another answer is still added, bytes. As much as a batch of usual size has; a guest is
+/// not asked about more at once only because several normalizers answered.
+const TOGETHER: usize = 1 << 20;
+
 impl Decided {
+    /// Takes in events of `maker`. Returns their part, and the position of the first in it.
+    pub(super) fn place(&mut self, events: Events, maker: &Maker) -> (usize, usize) {
+        let first = match self.parts.last_mut() {
+            Some(last) if last.events.text_len() + events.text_len() <= TOGETHER => {
+                let first = last.events.len();
+                last.events.append(&events, 0..events.len());
+                first
+            }
+            _ => {
+                self.parts.push(Part {
+                    events,
+                    normalized_by: Makers::default(),
+                    origin: Vec::new(),
+                    position: Vec::new(),
+                    routes: Routes::default(),
+                    routed_by: Makers::default(),
+                    decisions: Decisions::default(),
+                    decided_by: Makers::default(),
+                });
+                0
+            }
+        };
+        let index = self.parts.len() - 1;
+        let part = &mut self.parts[index];
+        part.normalized_by.add(part.events.len(), Some(maker));
+        (index, first)
+    }
+
     /// Digests of the delivery at `index`.
     #[must_use]
     pub fn fingerprint(&self, index: usize) -> Fingerprint {
@@ -169,7 +224,7 @@ impl Decided {
             route_reason: part.routes.reason(index),
             share: part.decisions.share(index),
             share_reason: part.decisions.reason(index),
-            normalized_by: &part.guest,
+            normalized_by: part.normalized_by.of(index),
             routed_by: part.routed_by.of(index),
             federated_by: part.decided_by.of(index),
         }
@@ -179,16 +234,33 @@ impl Decided {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Stage;
+
+    fn maker(digest: &str) -> Maker {
+        Maker { slot: Stage::Route.into(), digest: digest.into() }
+    }
+
+    fn digests(makers: &Makers, events: usize) -> Vec<&str> {
+        (0..events).map(|event| makers.of(event).map_or("", |guest| &guest.digest)).collect()
+    }
 
     #[test]
     fn each_event_has_the_guest_of_its_run() {
-        let (old, new): (Arc<str>, Arc<str>) = ("old".into(), "new".into());
+        let (old, new) = (maker("old"), maker("new"));
         let mut makers = Makers::default();
         for (end, guest) in [(2, Some(&new)), (3, Some(&new)), (4, None), (9, Some(&old))] {
             makers.add(end, guest);
         }
-        let of: Vec<_> = (0..10).map(|event| makers.of(event).map_or("", |guest| guest)).collect();
-        assert_eq!(of, ["new", "new", "new", "", "old", "old", "old", "old", "old", ""]);
-        assert_eq!(makers.0.len(), 3);
+        assert_eq!(digests(&makers, 10), ["new", "new", "new", "", "old", "old", "old", "old", "old", ""]);
+        assert_eq!((makers.0.len(), makers.len()), (3, 9));
+    }
+
+    #[test]
+    fn guests_go_where_their_events_go() {
+        let mut makers = Makers::default();
+        makers.add(2, Some(&maker("a")));
+        makers.add(4, Some(&maker("b")));
+        makers.reorder(&[0, 3, 1, 2]);
+        assert_eq!(digests(&makers, 4), ["a", "b", "b", "a"]);
     }
 }

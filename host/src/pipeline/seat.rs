@@ -14,7 +14,10 @@ use super::{
     breaker::Tally,
     slot::{Instead, Slot, Turn},
 };
-use crate::sandbox::{Caller, Fault, Guest, World};
+use crate::{
+    sandbox::{Caller, Fault, Guest, World},
+    telemetry::SlotName,
+};
 
 /// A part of the batch that is searched for a culprit gets its share of the deadline, but never less than this part.
 const LEAST_SHARE: u32 = 4;
@@ -61,6 +64,11 @@ impl<W: World> Seat<W> {
     /// What is asked from here on is another batch, in one part or in many.
     pub(super) fn begin(&mut self) {
         self.begins = true;
+    }
+
+    /// Its slot's name.
+    pub(super) fn name(&self) -> &SlotName {
+        self.slot.name()
     }
 
     /// Asks about `all` events. `call` puts the question about a part of them, within a time, and checks the answer.

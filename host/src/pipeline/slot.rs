@@ -107,12 +107,7 @@ impl<W: World> Slot<W> {
         slot
     }
 
-    fn filled(
-        filling: Filling<W>,
-        config: &config::Breaker,
-        witness: Option<Witness>,
-        metrics: &GuestMetrics,
-    ) -> Self {
+    fn filled(filling: Filling<W>, config: &config::Breaker, witness: Option<Witness>, metrics: &GuestMetrics) -> Self {
         let Filling { present, proven, last_good, note } = filling;
         if proven {
             // What is kept, or will never be, needs no second copy of its bytes.
@@ -256,7 +251,8 @@ impl<W: World> Slot<W> {
             State::Open { until, reason } => {
                 self.metrics.breaker_opened.inc();
                 let wait = until.duration_since(now);
-                let instead = inner.stand_in().map_or_else(|| without(W::STAGE).to_owned(), |guest| stood_in_by(&guest));
+                let instead =
+                    inner.stand_in().map_or_else(|| without(W::STAGE).to_owned(), |guest| stood_in_by(&guest));
                 tracing::warn!(%slot, guest = &*digest, ?wait, reason = &**reason, "breaker open");
                 let details = format!("{slot} {digest}: {reason}; {instead}; to be tried again in {wait:?}");
                 witness.audit.record("breaker-open", details);

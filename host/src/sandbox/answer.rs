@@ -139,6 +139,10 @@ impl Routes {
 
     /// Appends the events of another answer.
     pub fn append(&mut self, other: Self) {
+        if self.events.is_empty() {
+            *self = other;
+            return;
+        }
         let (streams, reasons) = (self.streams.len(), self.reasons.len());
         let shifted = other
             .events
@@ -147,6 +151,11 @@ impl Routes {
         self.events.extend(shifted);
         self.streams.extend(other.streams);
         self.reasons.extend(other.reasons);
+    }
+
+    /// Moves each event to the position that `order` has for it.
+    pub(crate) fn reorder(&mut self, order: &[usize]) {
+        self.events = reordered(std::mem::take(&mut self.events), order);
     }
 
     /// How many events it speaks of.
@@ -259,7 +268,16 @@ impl Decisions {
 
     /// Appends the events of another answer.
     pub fn append(&mut self, other: Self) {
+        if self.events.is_empty() {
+            *self = other;
+            return;
+        }
         self.events.extend(other.events);
+    }
+
+    /// Moves each event to the position that `order` has for it.
+    pub(crate) fn reorder(&mut self, order: &[usize]) {
+        self.events = reordered(std::mem::take(&mut self.events), order);
     }
 
     /// How many events it speaks of.
@@ -285,6 +303,13 @@ impl Decisions {
     pub fn reason(&self, index: usize) -> &str {
         &self.events[index].1
     }
+}
+
+/// `items`, each at the position that `order` has for it.
+pub(crate) fn reordered<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut placed: Vec<_> = order.iter().zip(items).collect();
+    placed.sort_unstable_by_key(|(position, _)| **position);
+    placed.into_iter().map(|(_, item)| item).collect()
 }
 
 fn at<'a, T>(column: &str, table: &'a [T], index: u32) -> Result<&'a T, String> {

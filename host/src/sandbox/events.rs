@@ -113,34 +113,67 @@ impl Events {
     /// A copy of some of them, for the search for a culprit.
     #[must_use]
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
-        let (first, last) = (self.starts[range.start], self.starts[range.end]);
+        let mut slice = Self::none();
+        slice.append(self, range);
+        slice
+    }
+
+    /// A copy of those at `chosen`, in this order.
+    #[must_use]
+    pub(crate) fn pick(&self, chosen: &[usize]) -> Self {
+        let mut picked = Self::none();
+        for run in chosen.chunk_by(|one, next| one + 1 == *next) {
+            picked.append(self, run[0]..run[0] + run.len());
+        }
+        picked
+    }
+
+    /// Appends copies of some of `other`. Together they must have less than 4 GiB of text.
+    pub(crate) fn append(&mut self, other: &Self, range: Range<usize>) {
+        let (first, last) = (other.starts[range.start], other.starts[range.end]);
         let pieces = first.piece..last.piece;
         let observables = first.observable..last.observable;
-        let bytes = self.end_before(first.piece)..self.end_before(last.piece);
-        let columns = &self.columns;
-        Self {
-            text: self.text[bytes.clone()].to_owned(),
-            starts: self.starts[range.start..=range.end]
-                .iter()
-                .map(|start| Start {
-                    piece: start.piece - first.piece,
-                    observable: start.observable - first.observable,
-                })
-                .collect(),
-            columns: EventsResult {
-                kind: columns.kind[range.clone()].to_vec(),
-                severity: columns.severity[range.clone()].to_vec(),
-                category: columns.category[range.clone()].to_vec(),
-                timestamp_ms: columns.timestamp_ms[range.clone()].to_vec(),
-                fields: columns.fields[range.clone()].to_vec(),
-                observables: columns.observables[range.clone()].to_vec(),
-                techniques: columns.techniques[range].to_vec(),
-                observable_type: columns.observable_type[observables.clone()].to_vec(),
-                observable_scope: columns.observable_scope[observables].to_vec(),
-                ends: columns.ends[pieces].iter().map(|end| end - bytes.start as u32).collect(),
-                text: Vec::new(),
-            },
-        }
+        let bytes = other.end_before(first.piece)..other.end_before(last.piece);
+        let (shift, base) = (self.text.len(), self.starts.last().copied().unwrap_or_default());
+        let (columns, from) = (&mut self.columns, &other.columns);
+        columns.kind.extend_from_slice(&from.kind[range.clone()]);
+        columns.severity.extend_from_slice(&from.severity[range.clone()]);
+        columns.category.extend_from_slice(&from.category[range.clone()]);
+        columns.timestamp_ms.extend_from_slice(&from.timestamp_ms[range.clone()]);
+        columns.fields.extend_from_slice(&from.fields[range.clone()]);
+        columns.observables.extend_from_slice(&from.observables[range.clone()]);
+        columns.techniques.extend_from_slice(&from.techniques[range.clone()]);
+        columns.observable_type.extend_from_slice(&from.observable_type[observables.clone()]);
+        columns.observable_scope.extend_from_slice(&from.observable_scope[observables]);
+        columns.ends.extend(from.ends[pieces].iter().map(|end| end - bytes.start as u32 + shift as u32));
+        self.text.push_str(&other.text[bytes]);
+        self.starts.extend(other.starts[range.start + 1..=range.end].iter().map(|start| Start {
+            piece: start.piece - first.piece + base.piece,
+            observable: start.observable - first.observable + base.observable,
+        }));
+    }
+
+    /// Bytes of all texts.
+    #[must_use]
+    pub(crate) fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    fn none() -> Self {
+        let columns = EventsResult {
+            kind: Vec::new(),
+            severity: Vec::new(),
+            category: Vec::new(),
+            timestamp_ms: Vec::new(),
+            fields: Vec::new(),
+            observables: Vec::new(),
+            techniques: Vec::new(),
+            observable_type: Vec::new(),
+            observable_scope: Vec::new(),
+            ends: Vec::new(),
+            text: Vec::new(),
+        };
+        Self { columns, text: String::new(), starts: vec![Start::default()] }
     }
 
     fn end_before(&self, piece: usize) -> usize {

@@ -226,7 +226,12 @@ impl<W: World> Guest<W> {
     /// As it is to be kept. Only once, for the bytes go with it, and only where there is a cache to keep it in.
     pub(crate) fn take_kept(&self) -> Option<Kept> {
         let wasm = self.wasm.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Kept { slot: self.metrics.slot().clone(), name: self.name.to_string(), settings: (*self.settings).clone(), wasm })
+        Some(Kept {
+            slot: self.metrics.slot().clone(),
+            name: self.name.to_string(),
+            settings: (*self.settings).clone(),
+            wasm,
+        })
     }
 
     /// Its file's name without the ending.
