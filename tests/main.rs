@@ -7,9 +7,11 @@
 //! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
 //! | [`faults`] | nothing is lost or doubled, whatever breaks; `make soak` is the long form |
 //! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
+//! | [`guests`] | guests that sites ship: chosen by rule |
 
 mod contract;
 mod isolation;
 pub(crate) mod delivery;
 mod faults;
 mod servers;
+mod guests;

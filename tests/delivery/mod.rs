@@ -17,6 +17,7 @@ mod step;
 mod relay;
 mod dispositions;
 mod dead_letters;
+mod explain;
 mod replays;
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use aurora::broker::redis_streams::{
-    Commit, CommitError, Config, Guard, Layout, Memory, Pool, Producer, Sealed, Session, Stored, Stream,
+    Commit, CommitError, Config, Guard, Layout, Memory, Normalized, Pool, Producer, Sealed, Session, Stored, Stream,
 };
 use harness::{Make, Server};
 use redis::Value;
@@ -14,6 +14,16 @@ use uuid::Uuid;
 const EVENTS: &str = "aurora:alerts";
 const LETTERS: &str = "aurora:dead_letter";
 const RAW: &str = "aurora:raw";
+
+const NORMALIZED: Normalized<'_> = Normalized {
+    data: b"{}",
+    severity: "high",
+    source: "test",
+    category: "network",
+    raw: "",
+    topic: "",
+    provenance: "{}",
+};
 
 /// A server, and one process that stores batches in it.
 struct Bench {
@@ -81,7 +91,7 @@ fn packet(id: u16, dup: bool) -> Guard<'static> {
 fn event(commit: &mut Commit, stream: Stream, guard: Guard<'_>, key: Option<u8>, id: u128) {
     commit.delivery(guard);
     commit.event(key.map(|key| [key; 16]), Uuid::from_u128(id));
-    commit.normalized(stream, b"{}", "high", "test", "network");
+    commit.normalized(stream, &NORMALIZED);
 }
 
 #[tokio::test]
@@ -249,7 +259,7 @@ async fn a_storm_of_equal_events_does_not_hold_redis_up() -> Result<()> {
                 key[..2].copy_from_slice(&id.to_le_bytes());
                 key[2..4].copy_from_slice(&(id.wrapping_mul(40_503)).to_le_bytes());
                 commit.event(Some(key), Uuid::from_u128(u128::from(id)));
-                commit.normalized(stream, b"{}", "high", "test", "network");
+                commit.normalized(stream, &NORMALIZED);
             }
         });
         let begun = Instant::now();

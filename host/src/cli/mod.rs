@@ -4,6 +4,7 @@ pub mod check;
 mod dead_letter;
 pub mod demo;
 mod entry;
+mod explain;
 mod guest;
 mod pipe;
 mod run;
@@ -33,6 +34,9 @@ enum Command {
     /// Look at what could not be processed, run it again, or throw it away.
     #[command(subcommand, visible_alias = "dead-letters")]
     DeadLetter(dead_letter::Command),
+    /// Follow one event from its raw bytes to its last place: guests, decisions, reasons, streams, subject, ack.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
     /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
     Demo(demo::Args),
     /// Build and look at guests.
@@ -48,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args, trials::attempt),
         Command::Pipe(args) => pipe::run(args),
         Command::DeadLetter(command) => dead_letter::run(command),
+        Command::Explain(args) => explain::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),
     };

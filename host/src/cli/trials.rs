@@ -2,8 +2,9 @@
 
 use super::check::Trial;
 use crate::{
-    broker::{jetstream, mqtt, redis_streams},
+    broker::{Finding, jetstream, mqtt, redis_streams},
     config::{self, Config, Problems},
+    pipeline::Conditions,
     raw,
     sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
     telemetry::{Chain, Metrics, SlotName, Stage},
@@ -47,9 +48,29 @@ fn guests(config: &Config) -> Vec<Trial> {
             Stage::Federate => said(Guest::<Federation>::load(&sandbox, guest, &metrics)),
             _ => said(Guest::<Normalizer>::load(&sandbox, guest, &metrics)),
         };
-        Trial::new(name, result)
+        Trial { findings: beside(config, &slot), ..Trial::new(name, result) }
     };
     config.guests.all().map(trial).collect()
+}
+
+/// What stands against the rule of `slot` among those before it.
+fn beside(config: &Config, slot: &SlotName) -> Vec<Finding> {
+    let stages = config.guests.stages();
+    let rules =
+        stages.iter().find(|(stage, _)| *stage == slot.stage()).map_or(&[][..], |(_, guest)| guest.rules.as_slice());
+    let Some(at) = rules.iter().position(|rule| Some(&*rule.name) == slot.rule()) else { return Vec::new() };
+    let ours = Conditions::from(&rules[at]);
+    let before = rules[..at].iter().map(|rule| (&rule.name, Conditions::from(rule)));
+    let finding = |(name, before): (&String, Conditions)| {
+        if before.cover(&ours) {
+            let text = format!("never reached: all that fits it fits the rule {name:?} before it; exchange the two");
+            return Some(Finding::warning(text));
+        }
+        // A rule before a wider one is how an exception is written.
+        let partly = before.overlap(&ours) && !ours.cover(&before);
+        partly.then(|| Finding::note(format!("what also fits the rule {name:?} goes there, for that stands before it")))
+    };
+    before.filter_map(finding).collect()
 }
 
 fn said<W: World>(loaded: Result<Guest<W>, LoadError>) -> Result<String, String> {

@@ -5,11 +5,11 @@ use std::{collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, Visitor},
 };
 
-use super::{Guest, findings::Findings};
-use crate::event::{is_format, is_source};
+use super::{Guest, Purpose, findings::Findings};
+use crate::{broker::mqtt::check_filter, event::is_format};
 
 /// `[[guests.<stage>.rule]]`. The first rule of a stage that fits a raw event chooses the guest for it and for all that
 /// it becomes; what fits none is for `[guests.<stage>]`.
@@ -30,6 +30,9 @@ pub struct Rule {
 /// Keys of a rule that a stage's own guest does not have.
 const OWN: [&str; 4] = ["name", "topic", "source", "format"];
 
+/// The key of a stage's own guest that a rule does not have.
+const NOT_IN_A_RULE: &str = "rule";
+
 /// Most rules of a stage: each costs an instance in every lane, and a series in each of the guests' metrics.
 const MOST: usize = 32;
 
@@ -48,22 +51,26 @@ impl Rule {
             findings.problem(section, "has no condition, so the stage's own guest would never be asked", remedy);
         }
         for (index, filter) in self.topic.iter().enumerate() {
-            if let Some(what) = wrong_filter(filter) {
-                let remedy = "write an MQTT topic filter, as in \"acme/+/events\" or \"acme/#\"";
-                findings.problem(format!("{}[{index}]", key("topic")), what, remedy);
+            let key = format!("{}[{index}]", key("topic"));
+            let remedy = "write an MQTT topic filter, as in \"acme/+/events\" or \"acme/#\"";
+            if filter.starts_with("$share/") {
+                findings.problem(key, "is a shared subscription, which is no part of an event's topic", remedy);
+            } else if let Err(what) = check_filter(filter) {
+                findings.problem(key, what, remedy);
             }
         }
-        let names: [(&str, &Vec<String>, fn(&str) -> bool, &str); 2] = [
-            ("source", &self.source, is_source, "A-Z a-z 0-9 _ . -"),
-            ("format", &self.format, is_format, "a-z 0-9 _ -"),
-        ];
-        for (name, patterns, valid, letters) in names {
+        for (name, patterns) in [("source", &self.source), ("format", &self.format)] {
             for (index, pattern) in patterns.iter().enumerate() {
-                if !valid(&pattern.replace('*', "a")) {
-                    let what = format!("{pattern:?} matches no {name}");
-                    findings.problem(format!("{}[{index}]", key(name)), what, format!("write it of {letters} and *"));
+                let odd = |c: char| c.is_control() || c.is_whitespace();
+                if pattern.is_empty() || pattern.len() > 64 || pattern.contains(odd) {
+                    let remedy = "choose a word of at most 64 characters, in which * stands for any of them";
+                    findings.problem(format!("{}[{index}]", key(name)), "is empty, too long, or holds spaces", remedy);
                 }
             }
+        }
+        // A stage's own guest may be found elsewhere by a command; what a rule chooses may not.
+        if self.guest.path.as_os_str().is_empty() && findings.purpose() == Purpose::Pipe {
+            findings.problem(key("path"), "is missing or empty", "name a component, a .wasm file");
         }
         self.guest.validate(section, findings);
     }
@@ -89,25 +96,6 @@ pub(super) fn validate(rules: &[Rule], stage: &str, findings: &mut Findings) {
     }
 }
 
-fn wrong_filter(filter: &str) -> Option<&'static str> {
-    if filter.is_empty() || filter.contains('\0') {
-        return Some("is no topic filter");
-    }
-    if filter.starts_with("$share/") {
-        return Some("is a shared subscription, which is no part of an event's topic");
-    }
-    let mut levels = filter.split('/').peekable();
-    while let Some(level) = levels.next() {
-        match level {
-            "#" if levels.peek().is_some() => return Some("has # before its end"),
-            "#" | "+" => {}
-            level if level.contains(['#', '+']) => return Some("has # or + within a level"),
-            _ => {}
-        }
-    }
-    None
-}
-
 /// Written by hand, for a rule has its guest's keys beside its own, and serde's `flatten` would neither refuse unknown
 /// keys nor say where a wrong value stands.
 impl<'de> Deserialize<'de> for Rule {
@@ -127,8 +115,7 @@ impl<'de> Visitor<'de> for Table {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Rule, A::Error> {
         let mut rule = Rule::default();
-        let guest = Guest::deserialize(MapAccessDeserializer::new(Rest { map, rule: &mut rule }))?;
-        rule.guest = guest;
+        rule.guest = Guest::deserialize(Rest { map, rule: &mut rule, fields: &[] })?;
         Ok(rule)
     }
 }
@@ -137,27 +124,54 @@ impl<'de> Visitor<'de> for Table {
 struct Rest<'r, A> {
     map: A,
     rule: &'r mut Rule,
+    /// The guest's keys.
+    fields: &'static [&'static str],
+}
+
+impl<'de, A: MapAccess<'de>> Deserializer<'de> for Rest<'_, A> {
+    type Error = A::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_map(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        visitor.visit_map(Self { fields, ..self })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
 }
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<'_, A> {
     type Error = A::Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        let mut seed = seed;
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, mut seed: K) -> Result<Option<K::Value>, A::Error> {
         loop {
-            seed = match self.map.next_key_seed(Key(seed))? {
+            seed = match self.map.next_key_seed(Key { seed, fields: self.fields })? {
                 None => return Ok(None),
                 Some(Found::Guest(key)) => return Ok(Some(key)),
-                Some(Found::Own(own, seed)) => {
-                    match own {
-                        "name" => self.rule.name = self.map.next_value()?,
-                        "topic" => self.rule.topic = self.map.next_value()?,
-                        "source" => self.rule.source = self.map.next_value()?,
-                        "format" => self.rule.format = self.map.next_value()?,
-                        _ => {
-                            self.map.next_value::<IgnoredAny>()?;
-                        }
-                    }
+                Some(Found::Name(seed)) => {
+                    self.rule.name = self.map.next_value()?;
+                    seed
+                }
+                Some(Found::Topic(seed)) => {
+                    self.rule.topic = self.map.next_value()?;
+                    seed
+                }
+                Some(Found::Source(seed)) => {
+                    self.rule.source = self.map.next_value()?;
+                    seed
+                }
+                Some(Found::Format(seed)) => {
+                    self.rule.format = self.map.next_value()?;
                     seed
                 }
             };
@@ -169,25 +183,39 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<'_, A> {
     }
 }
 
-/// Whose a key is.
+/// Which key it is. If it is the rule's own, the guest's seed comes back unused.
 enum Found<T, K> {
-    Own(&'static str, K),
+    Name(K),
+    Topic(K),
+    Source(K),
+    Format(K),
     Guest(T),
 }
 
-struct Key<K>(K);
+struct Key<K> {
+    seed: K,
+    fields: &'static [&'static str],
+}
 
 impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<K> {
     type Value = Found<K::Value, K>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let key = String::deserialize(deserializer)?;
-        if let Some(own) = OWN.iter().find(|own| **own == key) {
-            return Ok(Found::Own(own, self.0));
+        let guests = || self.fields.iter().filter(|field| **field != NOT_IN_A_RULE);
+        match key.as_str() {
+            "name" => Ok(Found::Name(self.seed)),
+            "topic" => Ok(Found::Topic(self.seed)),
+            "source" => Ok(Found::Source(self.seed)),
+            "format" => Ok(Found::Format(self.seed)),
+            known if guests().any(|field| *field == known) => {
+                self.seed.deserialize(key.into_deserializer()).map(Found::Guest)
+            }
+            unknown => {
+                // As serde words it, which is how the rest of the configuration is read.
+                let known: Vec<_> = OWN.iter().chain(guests()).map(|field| format!("`{field}`")).collect();
+                Err(D::Error::custom(format!("unknown field `{unknown}`, expected one of {}", known.join(", "))))
+            }
         }
-        if key == "rule" {
-            return Err(D::Error::custom("a rule has no rules of its own"));
-        }
-        self.0.deserialize(key.into_deserializer()).map(Found::Guest)
     }
 }

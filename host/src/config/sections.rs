@@ -201,6 +201,21 @@ impl Guests {
         [(Stage::Normalize, &self.normalize), (Stage::Route, &self.route), (Stage::Federate, &self.federate)]
     }
 
+    /// The guest of the slot with this name, as in `normalize` or `normalize/acme`.
+    pub fn get_mut(&mut self, slot: &str) -> Option<&mut Guest> {
+        let (stage, rule) = slot.split_once('/').map_or((slot, None), |(stage, rule)| (stage, Some(rule)));
+        let guest = match stage {
+            "normalize" => &mut self.normalize,
+            "route" => &mut self.route,
+            "federate" => &mut self.federate,
+            _ => return None,
+        };
+        match rule {
+            None => Some(guest),
+            Some(name) => guest.rules.iter_mut().find(|rule| rule.name == name).map(|rule| &mut rule.guest),
+        }
+    }
+
     /// Every guest, those that rules choose included.
     pub fn all(&self) -> impl Iterator<Item = (SlotName, &Guest)> {
         self.stages().into_iter().flat_map(|(stage, guest)| {

@@ -224,6 +224,52 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[guests.federate.breaker]\nwait = '1ms'", "guests.federate.breaker.wait: is out of range"),
         ("[guests.federate.breaker]\nwait = '10m'", "guests.federate.breaker.wait_max: is shorter than `wait`"),
         ("[guests.normalize.breaker]\nproven = 0", "guests.normalize.breaker.proven: is out of range"),
+        (
+            "[[guests.route.rule]]\npath = 'n.wasm'\nsource = ['a']",
+            "aurora.toml:17: guests.route.rule[0].name: is missing or empty; give the rule a name",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'A b'\npath = 'n.wasm'\nsource = ['a']",
+            "aurora.toml:18: guests.route.rule[0].name: \"A b\" is no name of a rule; choose 1 to 32 of a-z 0-9 _ -",
+        ),
+        ("[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'", "guests.route.rule[0]: has no condition"),
+        (
+            "[[guests.route.rule]]\nname = 'a'\nsource = ['a']",
+            "aurora.toml:17: guests.route.rule[0].path: is missing or empty; name a component",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'gone.wasm'\nsource = ['a']",
+            "aurora.toml:19: guests.route.rule[0].path: gone.wasm does not exist; ",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\ntopc = ['a']\nsource = ['b']",
+            "aurora.toml:20: guests.route.rule[0].topc: unknown key; did you mean `topic`?",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\ntopic = ['a/#/b']",
+            "aurora.toml:20: guests.route.rule[0].topic[0]: ",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\nsource = ['a b']",
+            "aurora.toml:20: guests.route.rule[0].source[0]: is empty, too long, or holds spaces",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\nsource = 'a'",
+            "aurora.toml:20: guests.route.rule[0].source: is the string \"a\", expected a list",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\nsource = ['a']\nmemory = '1B'",
+            "aurora.toml:21: guests.route.rule[0].memory: is out of range",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\nsource = ['a']\n[[guests.route.rule.rule]]\nname = 'b'",
+            "guests.route.rule[0].rule: unknown key; ",
+        ),
+        (
+            "[[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\nsource = ['a']\n\
+             [[guests.route.rule]]\nname = 'a'\npath = 'n.wasm'\nformat = ['a']",
+            "aurora.toml:22: guests.route.rule[1].name: names another rule of the stage as well",
+        ),
         ("[log]\nlevel = 'wran'", "aurora.toml:18: log.level: \"wran\" is no level; did you mean \"warn\"?"),
         ("[log]\nlevel = 'aurora=noisy=x'", "log.level: \"aurora=noisy=x\" is no log filter"),
         ("[log]\nformat = 'yaml'", "log.format: unknown value \"yaml\"; choose one of \"text\", \"json\""),
@@ -255,6 +301,23 @@ fn the_plain_step_goes_with_nothing_that_needs_the_atomic_one() {
         assert_eq!(found.len(), 1, "{section}: {found:#?}");
         assert!(found[0].contains(expected), "{}", found[0]);
     }
+}
+
+#[test]
+fn a_rule_has_the_keys_of_a_guest_beside_its_own_and_paths_of_the_files_folder() {
+    let rule = "[[guests.normalize.rule]]\nname = 'acme'\npath = 'n.wasm'\ntopic = ['acme/#']\nformat = ['c*']\n\
+                deadline = '7ms'\noptions = { depth = 3 }\n[guests.normalize.rule.breaker]\nwindow = 99\n";
+    let site = Site::new();
+    let config = site.load(&format!("{SOUND}{rule}"), &[], Purpose::Run).unwrap();
+    let rule = &config.guests.normalize.rules[0];
+    assert_eq!(
+        (rule.name.as_str(), &rule.topic[..], &rule.format[..]),
+        ("acme", &["acme/#".to_owned()][..], &["c*".to_owned()][..])
+    );
+    assert_eq!((rule.guest.path.clone(), rule.guest.deadline.as_millis()), (site.path().join("n.wasm"), 7));
+    assert_eq!((rule.guest.breaker.window, rule.guest.options["depth"].as_integer()), (99, Some(3)));
+    let slots: Vec<_> = config.guests.all().map(|(slot, _)| slot.to_string()).collect();
+    assert_eq!(slots, ["normalize", "normalize/acme", "route", "federate"]);
 }
 
 #[test]
@@ -587,6 +650,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "guests.normalize.breaker",
         "guests.route.breaker",
         "guests.federate.breaker",
+        "guests.normalize.rule[0]",
         "redis",
         "spool",
         "nats",
@@ -597,6 +661,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         let text = match section {
             "" => "zzzzzzzzz = 1".to_owned(),
             "mqtt.subscriptions[0]" => "[[mqtt.subscriptions]]\nzzzzzzzzz = 1".to_owned(),
+            "guests.normalize.rule[0]" => "[[guests.normalize.rule]]\nzzzzzzzzz = 1".to_owned(),
             section => format!("[{section}]\nzzzzzzzzz = 1"),
         };
         let error = reading::fit(DeTable::parse(&text).unwrap().into_inner()).unwrap_err();

@@ -1,6 +1,10 @@
 //! Which rule takes a raw event.
 
-use crate::{broker::mqtt::topic_matches, config::Rule, event::Context};
+use crate::{
+    broker::mqtt::{filters_overlap, topic_matches},
+    config::Rule,
+    event::Context,
+};
 
 /// The conditions of a rule: each kind that is given has to hold, by one of its patterns.
 #[derive(Clone, Debug)]
@@ -31,6 +35,69 @@ impl Conditions {
                     .as_ref()
                     .is_some_and(|topic| self.topic.iter().any(|filter| topic_matches(filter, topic))))
     }
+
+    /// Whether they hold wherever `other` does. May say no where it is so, never yes where it is not.
+    #[must_use]
+    pub fn cover(&self, other: &Self) -> bool {
+        let all = |ours: &[String], theirs: &[String], covers: fn(&str, &str) -> bool| {
+            let covered = |theirs: &String| ours.iter().any(|ours| covers(ours, theirs));
+            ours.is_empty() || !theirs.is_empty() && theirs.iter().all(covered)
+        };
+        // A star of the other pattern is a byte that only a star takes.
+        let globs = |ours: &str, theirs: &str| glob(ours.as_bytes(), theirs.as_bytes());
+        all(&self.topic, &other.topic, filter_covers)
+            && all(&self.source, &other.source, globs)
+            && all(&self.format, &other.format, globs)
+    }
+
+    /// Whether one event can fit both.
+    #[must_use]
+    pub fn overlap(&self, other: &Self) -> bool {
+        let any = |ours: &[String], theirs: &[String], overlap: fn(&str, &str) -> bool| {
+            let overlaps = |ours: &String| theirs.iter().any(|theirs| overlap(ours, theirs));
+            ours.is_empty() || theirs.is_empty() || ours.iter().any(overlaps)
+        };
+        any(&self.topic, &other.topic, filters_overlap)
+            && any(&self.source, &other.source, globs_overlap)
+            && any(&self.format, &other.format, globs_overlap)
+    }
+}
+
+/// Whether the filter `ours` matches every topic that `theirs` does.
+fn filter_covers(ours: &str, theirs: &str) -> bool {
+    if theirs.starts_with('$') && ours.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut ours, mut theirs) = (ours.split('/'), theirs.split('/'));
+    loop {
+        match (ours.next(), theirs.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(level)) if level != "#" => {}
+            (Some(wanted), Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether some text matches both patterns.
+fn globs_overlap(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    // Of the rests of `b`: whether one has a text in common with the rest of `a` that is looked at, shortest first.
+    let mut below = vec![false; b.len() + 1];
+    for i in (0..=a.len()).rev() {
+        let mut here = vec![false; b.len() + 1];
+        for j in (0..=b.len()).rev() {
+            here[j] = match (a.get(i), b.get(j)) {
+                (None, None) => true,
+                (Some(b'*'), _) => below[j] || j < b.len() && here[j + 1],
+                (_, Some(b'*')) => here[j + 1] || i < a.len() && below[j],
+                (Some(x), Some(y)) => x == y && below[j + 1],
+                _ => false,
+            };
+        }
+        below = here;
+    }
+    below[0]
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters. Never looks at a byte more often than
@@ -104,5 +171,34 @@ mod tests {
         ] {
             assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn a_rule_covers_what_it_always_takes_first() {
+        let wide = conditions(&["acme/#"], &["acme-*"], &[]);
+        assert!(wide.cover(&conditions(&["acme/+/events", "acme/all"], &["acme-*", "acme-1"], &["cef"])));
+        for narrow in [
+            conditions(&["acme/all", "other/#"], &["acme-1"], &[]),
+            conditions(&["acme/all"], &["*"], &[]),
+            conditions(&["acme/all"], &[], &[]),
+            conditions(&[], &["acme-1"], &[]),
+        ] {
+            assert!(!wide.cover(&narrow), "{narrow:?}");
+        }
+        assert!(!filter_covers("a/+", "a/#") && filter_covers("a/#", "a/+/b") && filter_covers("a/#", "a"));
+        assert!(!filter_covers("#", "$SYS/x"));
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_text_matches_both() {
+        for (a, b) in [("a*", "*b"), ("*", "x"), ("a*c", "ab*"), ("x", "x"), ("*a*", "*b*"), ("a*", "a")] {
+            assert!(globs_overlap(a, b) && globs_overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in [("a*", "b*"), ("a", "ab"), ("*a", "*b"), ("a*c", "ab"), ("", "a")] {
+            assert!(!globs_overlap(a, b) && !globs_overlap(b, a), "{a} {b}");
+        }
+        let rule = |topic: &[&str], format: &[&str]| conditions(topic, &[], format);
+        assert!(rule(&["a/+"], &[]).overlap(&rule(&["+/b"], &["cef"])));
+        assert!(!rule(&["a/+"], &["leef"]).overlap(&rule(&["+/b"], &["cef"])));
     }
 }

@@ -67,8 +67,8 @@ impl DeadLetter {
         let attempts = letter.attempts.to_string();
         let positions: Vec<_> = letter.positions.iter().map(u32::to_string).collect();
         // Neither numbers nor names of streams have spaces in them.
-        let (positions, streams, delivery) =
-            (positions.join(" "), letter.streams.join(" "), letter.fingerprint.delivery());
+        let (positions, streams) = (positions.join(" "), letter.streams.join(" "));
+        let (delivery, raw) = (letter.fingerprint.delivery(), letter.fingerprint.raw());
         let text = |text: &'static str, value: &Option<String>| (text, value.as_deref().unwrap_or_default().to_owned());
         let of_context = [
             text("topic", &context.topic),
@@ -89,6 +89,7 @@ impl DeadLetter {
             ("events", positions.as_bytes()),
             ("streams", streams.as_bytes()),
             ("delivery", delivery.as_bytes()),
+            ("raw", raw.as_bytes()),
         ];
         fields.extend(of_context.iter().map(|(name, value)| (*name, value.as_bytes())));
         store(&fields)

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::{
     decided::{Decided, DecidedEvent, Outcome},
     identity::Fingerprint,
+    provenance::{Provenances, Texts},
     record::{alert_json, attestation_json, event_json, ioc_json},
     target::Target,
 };
 use crate::{
-    broker::redis_streams::{Commit, Guard, Producer, Sealed},
+    broker::redis_streams::{Commit, Guard, Message, Normalized, Producer, Sealed},
     event::{Context, Delivery, Duty, EntryId, Identity, Settlement},
 };
 
@@ -112,6 +113,7 @@ pub fn encode(mut decided: Decided, target: &Target, producer: &mut Producer) ->
 pub(super) struct Batch<'a> {
     pub commit: Commit,
     target: &'a Target,
+    provenances: Provenances,
     pub events: Vec<(usize, u32)>,
     pub have_keys: Vec<bool>,
     pub entries: Vec<Entry>,
@@ -121,7 +123,8 @@ impl<'a> Batch<'a> {
     /// Into `commit`, with room for `deliveries`.
     pub fn new(commit: Commit, target: &'a Target, deliveries: usize) -> Self {
         let (events, have_keys) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
-        Self { commit, target, events, have_keys, entries: Vec::with_capacity(deliveries) }
+        let entries = Vec::with_capacity(deliveries);
+        Self { commit, target, provenances: Provenances::default(), events, have_keys, entries }
     }
 
     /// Adds the delivery at `index`, which is the commit's at `position`. Returns the number of its events.
@@ -179,19 +182,26 @@ impl<'a> Batch<'a> {
         let index = self.events.len();
         self.events.push((position, event.position));
         self.have_keys.push(key.is_some());
+        let provenance = self.provenances.of(event);
         if !event.streams.is_empty() {
-            let data = event_json(event);
-            let (severity, category) = (event.event.severity().as_str(), event.event.category().as_str());
+            let normalized = Normalized {
+                data: &event_json(event),
+                severity: event.event.severity().as_str(),
+                source: event.source(),
+                category: event.event.category().as_str(),
+                raw: &event.fingerprint.raw(),
+                topic: event.context.topic.as_deref().unwrap_or_default(),
+                provenance: &provenance.stored,
+            };
             for &stream in event.streams {
-                let stream = self.target.streams[stream];
-                self.commit.normalized(stream, &data, severity, event.source(), category);
+                self.commit.normalized(self.target.streams[stream], &normalized);
                 self.entries.push(Entry::Event(index));
             }
         }
-        self.add_share(index, event);
+        self.add_share(index, event, &provenance);
     }
 
-    fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>) {
+    fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>, provenance: &Texts) {
         let (Some(outbox), Some(share)) = (self.target.outbox, event.share) else { return };
         let (id, site) = (event.id.to_string(), &self.target.site);
         let (kind, data) = if event.event.kind().is_attestation() {
@@ -199,13 +209,15 @@ impl<'a> Batch<'a> {
         } else {
             ("alert", alert_json(event, site))
         };
-        self.commit.outbox(outbox, &share.subject, &id, kind, &data);
+        let provenance = &*provenance.leaving;
+        self.commit.outbox(outbox, &Message { subject: &share.subject, id: &id, kind, data: &data, provenance });
         self.entries.push(Entry::Shared(index));
         for &observable in &share.observables {
             let data = ioc_json(event, observable as usize, site, share.tlp);
             let (kind, ..) = event.event.observable(observable as usize);
             let subject = format!("aurora.intel.ioc.{}", kind.as_str());
-            self.commit.outbox(outbox, &subject, &format!("{id}:ioc:{observable}"), "ioc", &data);
+            let id = format!("{id}:ioc:{observable}");
+            self.commit.outbox(outbox, &Message { subject: &subject, id: &id, kind: "ioc", data: &data, provenance });
             self.entries.push(Entry::Shared(index));
         }
     }

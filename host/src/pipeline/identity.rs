@@ -62,7 +62,13 @@ impl Fingerprint {
     /// The digest of the delivery, in hexadecimal.
     #[must_use]
     pub fn delivery(&self) -> String {
-        self.delivery.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.delivery)
+    }
+
+    /// The digest of the raw bytes alone, in hexadecimal: what `sha256sum` says of them.
+    #[must_use]
+    pub fn raw(&self) -> String {
+        hex(&self.payload)
     }
 
     /// Id of the event at `position` of those that the delivery gave: a UUID of version 8 (RFC 9562, section 5.8).
@@ -97,6 +103,13 @@ impl Fingerprint {
         }
         first(&hash.finalize())
     }
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    // Once an event, so not through `fmt`.
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// With its length, so that no two lists of texts spell the same bytes.
@@ -151,6 +164,13 @@ mod tests {
         for broken in ["", "00", &"x".repeat(64), &"é".repeat(32)] {
             assert!(Fingerprint::recall(broken, b"p").is_none(), "{broken}");
         }
+    }
+
+    #[test]
+    fn the_raw_digest_is_that_of_the_bytes_alone() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(of(PACKET, b"abc").raw(), abc);
+        assert_eq!(of(Identity::Once(1), b"abc").raw(), abc);
     }
 
     #[test]

@@ -35,10 +35,14 @@ pub struct Letter {
     pub streams: Vec<String>,
     /// Digest of its delivery.
     pub delivery: String,
+    /// SHA-256 of its payload, in hexadecimal; empty of a message for other sites.
+    pub raw: String,
     /// Of a message for other sites: its id in the outbox.
     pub message_id: String,
     /// Of a message for other sites: `alert`, `ioc` or `attestation`.
     pub message_kind: String,
+    /// Of a message for other sites: what made it, as it is sent with it.
+    pub provenance: String,
     /// Bytes of its payload.
     pub size: usize,
     /// The bytes as they came; empty where only a list was asked for.
@@ -99,8 +103,10 @@ impl Letter {
             positions: text("events").split(' ').filter_map(|position| position.parse().ok()).collect(),
             streams: text("streams").split(' ').filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect(),
             delivery: text("delivery"),
+            raw: text("raw"),
             message_id: text("id"),
             message_kind: text("kind"),
+            provenance: text("provenance"),
             size,
             payload: Bytes::new(),
         }

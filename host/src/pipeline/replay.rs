@@ -20,7 +20,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    broker::redis_streams::Stored,
+    broker::redis_streams::{Message, Stored},
     event::{Delivery, Duty, Identity},
     telemetry::Metrics,
 };
@@ -125,8 +125,14 @@ impl Replay {
             (Plan::Message, _) => {
                 batch.begin_letter(letter.id);
                 if let Some(outbox) = self.target.outbox {
-                    let subject = letter.context.topic.as_deref().unwrap_or_default();
-                    batch.commit.outbox(outbox, subject, &letter.message_id, &letter.message_kind, &letter.payload);
+                    let message = Message {
+                        subject: letter.context.topic.as_deref().unwrap_or_default(),
+                        id: &letter.message_id,
+                        kind: &letter.message_kind,
+                        data: &letter.payload,
+                        provenance: &letter.provenance,
+                    };
+                    batch.commit.outbox(outbox, &message);
                 }
             }
             (_, Some(_)) => {

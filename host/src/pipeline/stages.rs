@@ -119,10 +119,10 @@ fn slots<W: World>(
     witness: Option<&Witness>,
 ) -> Result<Slots<W>, Vec<LoadError>> {
     let stage = W::STAGE;
-    let stock = slot(sandbox, config, &metrics.guest(stage), witness);
-    let of_rule = |rule: &Rule| {
+    let stock = slot::<W>(sandbox, config, &metrics.guest(stage), witness);
+    let of_rule = |rule: &Rule| -> Result<_, LoadError> {
         let metrics = metrics.guest(SlotName::of_rule(stage, &rule.name));
-        Ok((Conditions::from(rule), slot(sandbox, &rule.guest, &metrics, witness)?))
+        Ok((Conditions::from(rule), slot::<W>(sandbox, &rule.guest, &metrics, witness)?))
     };
     let (mut rules, mut errors) = (Vec::new(), Vec::new());
     for rule in config.rules.iter().map(of_rule) {

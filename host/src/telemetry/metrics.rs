@@ -418,7 +418,7 @@ impl Metrics {
     /// Those of the guest of a slot. Made when they are first asked for, so ask once and keep them.
     #[must_use]
     pub fn guest(&self, slot: impl Into<SlotName>) -> GuestMetrics {
-        let (slot, all) = (slot.into(), &self.guests);
+        let (slot, all): (SlotName, _) = (slot.into(), &self.guests);
         let label = &[slot.stage().as_str(), slot.as_str()];
         GuestMetrics {
             calls: all.calls.with_label_values(label),

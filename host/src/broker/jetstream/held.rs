@@ -2,13 +2,13 @@
 //! itself is the only witness, and is read.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use async_nats::{
     datetime,
-    header::NATS_MESSAGE_ID,
+    header::{HeaderName, NATS_MESSAGE_ID},
     jetstream::{
         ErrorCode,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
@@ -18,7 +18,16 @@ use async_nats::{
 };
 use futures_util::StreamExt;
 
-use super::Connection;
+use super::{Connection, publish::EVENT};
+
+/// Where a stream has a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number in the stream.
+    pub sequence: u64,
+    /// When it was stored, which is when it was acknowledged: milliseconds since 1970-01-01 UTC, by the server's clock.
+    pub stored_ms: i64,
+}
 
 /// The stream could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +71,37 @@ impl Connection {
         since_ms: i64,
         ids: &HashSet<&str>,
     ) -> Result<HashSet<String>, HeldError> {
+        let found = self.look(stream, subject, since_ms, (NATS_MESSAGE_ID, ids)).await?;
+        Ok(found.into_keys().collect())
+    }
+
+    /// Where `stream` has the message of the event `id` on `subject`, stored at `since_ms` or later; none if it has not.
+    ///
+    /// # Errors
+    /// If it cannot be read to its end.
+    pub async fn place(
+        &self,
+        stream: &str,
+        subject: &str,
+        since_ms: i64,
+        id: &str,
+    ) -> Result<Option<Place>, HeldError> {
+        let mut found = self.look(stream, subject, since_ms, (EVENT, &HashSet::from([id]))).await?;
+        Ok(found.remove(id))
+    }
+
+    async fn look(
+        &self,
+        stream: &str,
+        subject: &str,
+        since_ms: i64,
+        wanted: (HeaderName, &HashSet<&str>),
+    ) -> Result<HashMap<String, Place>, HeldError> {
         let stream = self.jetstream.get_stream(stream).await.map_err(HeldError::Stream)?;
         let last = stream.cached_info().state.last_sequence;
         let start_time = datetime::from_nanos(i128::from(since_ms) * 1_000_000).map_err(HeldError::Read)?;
         let config = pull::Config {
-            description: Some("an Aurora relay looks what is here already".to_owned()),
+            description: Some("Aurora looks what is here already".to_owned()),
             deliver_policy: DeliverPolicy::ByStartTime { start_time },
             // One: nats-server before 2.10 has no list of them.
             filter_subject: subject.to_owned(),
@@ -78,7 +113,7 @@ impl Connection {
         };
         let mut consumer = stream.create_consumer(config).await.map_err(|error| self.why(error))?;
         let name = consumer.cached_info().name.clone();
-        let found = read(&mut consumer, last, ids).await;
+        let found = read(&mut consumer, last, wanted).await;
         // It goes by itself if this fails.
         let _ = stream.delete_consumer(&name).await;
         match found {
@@ -101,8 +136,12 @@ impl Connection {
     }
 }
 
-async fn read(consumer: &mut PullConsumer, last: u64, ids: &HashSet<&str>) -> Result<HashSet<String>, HeldError> {
-    let mut found = HashSet::new();
+async fn read(
+    consumer: &mut PullConsumer,
+    last: u64,
+    (header, ids): (HeaderName, &HashSet<&str>),
+) -> Result<HashMap<String, Place>, HeldError> {
+    let mut found = HashMap::new();
     let (mut pending, mut before, mut heard) = (consumer.cached_info().num_pending, 0, Instant::now());
     while pending > 0 && found.len() < ids.len() {
         let page = consumer.fetch().max_messages(PAGE).expires(PATIENCE / 3).messages().await;
@@ -119,9 +158,10 @@ async fn read(consumer: &mut PullConsumer, last: u64, ids: &HashSet<&str>) -> Re
             if info.stream_sequence > last {
                 return Ok(found);
             }
-            let id = message.headers.as_ref().and_then(|headers| headers.get(NATS_MESSAGE_ID));
+            let id = message.headers.as_ref().and_then(|headers| headers.get(header.clone()));
             if let Some(&id) = id.and_then(|id| ids.get(id.as_str())) {
-                found.insert(id.to_owned());
+                let stored_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+                found.insert(id.to_owned(), Place { sequence: info.stream_sequence, stored_ms });
             }
         }
         if before == page_began {

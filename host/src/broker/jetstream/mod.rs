@@ -12,7 +12,7 @@ mod subject;
 
 pub use config::Config;
 pub use connection::{Connection, ConnectionError, Dial};
-pub use held::HeldError;
+pub use held::{HeldError, Place};
 pub use probe::probe;
 pub use publish::{Message, PublishError, Refusal, Sent};
 pub use stream::{Adopted, StreamError, adopt};

@@ -25,12 +25,15 @@ pub struct Message<'a> {
     pub event: &'a str,
     /// `Aurora-Site`: where it comes from.
     pub site: &'a str,
+    /// `Aurora-Provenance`: which guests made it, and why it is shared, as JSON; none if it is empty.
+    pub provenance: &'a str,
     /// The payload.
     pub data: Bytes,
 }
 
-const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
+pub(super) const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
 const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
+const PROVENANCE: HeaderName = HeaderName::from_static("Aurora-Provenance");
 
 /// Longest id.
 const MOST_ID: usize = 255;
@@ -54,7 +57,7 @@ impl Message<'_> {
     pub fn size(&self) -> usize {
         let header =
             |(name, value): (HeaderName, &str)| name.to_string().len() + ": ".len() + value.len() + "\r\n".len();
-        let headers: usize = self.values().into_iter().map(header).sum();
+        let headers: usize = self.values().map(header).sum();
         "NATS/1.0\r\n".len() + headers + "\r\n".len() + self.data.len()
     }
 
@@ -68,8 +71,11 @@ impl Message<'_> {
         Ok(headers)
     }
 
-    fn values(&self) -> [(HeaderName, &str); 3] {
-        [(NATS_MESSAGE_ID, self.id), (EVENT, self.event), (SITE, self.site)]
+    fn values(&self) -> impl Iterator<Item = (HeaderName, &str)> {
+        // It comes out of Redis, where anybody may have written it: what can be no header is left out.
+        let provenance = Some(self.provenance).filter(|text| !text.is_empty() && !text.contains(['\r', '\n']));
+        let provenance = provenance.map(|text| (PROVENANCE, text));
+        [(NATS_MESSAGE_ID, self.id), (EVENT, self.event), (SITE, self.site)].into_iter().chain(provenance)
     }
 }
 
@@ -203,7 +209,7 @@ mod tests {
     #[test]
     fn an_id_that_cannot_be_a_header_is_refused_and_never_panics() {
         fn of<'a>(id: &'a str, site: &'a str) -> Message<'a> {
-            Message { subject: "a.b", id, event: id, site, data: Bytes::new() }
+            Message { subject: "a.b", id, event: id, site, provenance: "", data: Bytes::new() }
         }
         let long = "x".repeat(MOST_ID + 1);
         for id in ["", "a\nb", "a\rb", "a\0b", " a", "a b", "ü", "\u{fffd}", &long] {

@@ -204,7 +204,7 @@ fn unshared(filter: &str) -> &str {
 }
 
 /// The rules of MQTT 5, 4.7 and 4.8.2.
-fn check_filter(filter: &str) -> Result<(), String> {
+pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
     if filter.is_empty() {
         return Err("is missing or empty".to_owned());
     }
@@ -230,7 +230,7 @@ fn check_filter(filter: &str) -> Result<(), String> {
 }
 
 /// Whether a topic can match both filters.
-fn overlap(a: &str, b: &str) -> bool {
+pub(crate) fn overlap(a: &str, b: &str) -> bool {
     let (a, b) = (unshared(a), unshared(b));
     // Wildcards do not reach into `$SYS` and its like.
     if a.starts_with('$') != b.starts_with('$') {

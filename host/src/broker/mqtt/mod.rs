@@ -51,6 +51,7 @@ mod probe;
 mod tests;
 
 pub use config::*;
+pub(crate) use config::{check_filter, overlap as filters_overlap};
 pub use error::Error;
 pub use probe::probe;
 pub use session::Session;

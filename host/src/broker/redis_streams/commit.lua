@@ -16,7 +16,7 @@
 -- ARGV  1 layout  2 producer  3 window of dedup, ms (0: off)  4 horizon of packet marks  5 life of session keys, s
 --       6 life of request marks, s  7 life of counts, s  8 lengths of the streams, by commas
 --       9.. operations
---       then forms of entries, each: e stream severity source category, or: o stream subject kind -
+--       then forms of entries, each: e stream severity source category provenance, or: o stream subject kind - provenance
 --       then dedup keys
 --       then dedup keys again, each with its event's id, 16 and 16 bytes, in one string
 --       then marks of the batch's packets, each: packet id (2 bytes), digest (6 bytes), in one string
@@ -34,7 +34,10 @@ local argv = ARGV
 local last = #argv
 local call, pcall, unpack, sub = redis.call, redis.pcall, unpack, string.sub
 
-if argv[1] ~= '1' then
+-- Layout 1, which a spool may still hold, has no provenance in its forms, and neither digest nor topic of the
+-- raw event.
+local layout = argv[1]
+if layout ~= '1' and layout ~= '2' then
   return redis.error_reply('AURORA this batch is of layout ' .. argv[1] .. ', which this version does not know')
 end
 
@@ -70,16 +73,17 @@ local forms_count, keys_count, packets = tonumber(argv[last - 3]), tonumber(argv
 local packet_marks, key_ids = argv[last - 7], argv[last - 8]
 local first_key = last - 8 - keys_count
 local last_key = first_key + keys_count - 1
-local first_form = first_key - 5 * forms_count
+local form_size = layout == '1' and 5 or 6
+local first_form = first_key - form_size * forms_count
 
 -- By the operation that adds an entry: "1" is the first form, "v1" the same as the first entry of an event with the next
 -- of the keys, "u1" of an event without one.
 local forms = {}
 for form = 1, forms_count do
-  local at = first_form + 5 * (form - 1)
+  local at = first_form + form_size * (form - 1)
   local stream = tonumber(argv[at + 1])
   for begins, name in pairs({ [''] = '', v = 'v', u = 'u' }) do
-    forms[name .. form] = { argv[at], KEYS[STREAMS + stream], argv[at + 2], argv[at + 3], argv[at + 4], stream, begins }
+    forms[name .. form] = { argv[at], KEYS[STREAMS + stream], argv[at + 2], argv[at + 3], argv[at + 4], stream, begins, argv[at + 5] }
   end
 end
 
@@ -109,7 +113,7 @@ local function ask(stream)
   end
 end
 for form = 1, forms_count do
-  ask(tonumber(argv[first_form + 5 * (form - 1) + 1]))
+  ask(tonumber(argv[first_form + form_size * (form - 1) + 1]))
 end
 for stream in string.gmatch(argv[last - 6], '%d+') do
   ask(tonumber(stream))
@@ -270,16 +274,22 @@ while i < first_form do
       skip = is_repeat
     end
     if form[1] == 'e' then
-      -- data: a normalized event
+      -- data raw topic: a normalized event
       if not skip and not is_left_out[form[6]] then
         touched[form[6]] = true
-        add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5]))
+        if layout == '1' then
+          add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5]))
+        else
+          add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5],
+            'raw', argv[i + 2], 'topic', argv[i + 3], 'provenance', form[8]))
+        end
       end
-      i = i + 2
+      i = i + (layout == '1' and 2 or 4)
     else
       -- id data: a message for other sites
       if not skip and not is_left_out[form[6]] then
-        add(pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4], 'data', argv[i + 2]))
+        add(pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4], 'data', argv[i + 2],
+          'provenance', layout == '1' and '' or form[8]))
       end
       i = i + 3
     end

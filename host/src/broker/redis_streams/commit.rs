@@ -50,7 +50,7 @@ use super::{
 pub(super) static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 
 /// Layout of the script's arguments, first of them. A spool may hold batches of an older version.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 
 /// Arguments behind the operations, forms and keys: the ids, the marks, the streams, three counts and the number.
 const BEHIND: usize = 7;
@@ -124,11 +124,45 @@ pub struct Commit {
     is_empty: bool,
 }
 
+/// A normalized event, as consumers read it: each is a field of its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalized<'a> {
+    /// The event, JSON.
+    pub data: &'a [u8],
+    /// How bad it is.
+    pub severity: &'a str,
+    /// Where it came from.
+    pub source: &'a str,
+    /// What part of the site it concerns.
+    pub category: &'a str,
+    /// SHA-256 of the raw bytes, in hexadecimal.
+    pub raw: &'a str,
+    /// MQTT topic; empty where there is none.
+    pub topic: &'a str,
+    /// Which guests made it, and why it went where it did, JSON.
+    pub provenance: &'a str,
+}
+
+/// A message for other sites, as the relay reads it: each is a field of its entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// JetStream subject.
+    pub subject: &'a str,
+    /// What becomes `Nats-Msg-Id`.
+    pub id: &'a str,
+    /// `alert`, `ioc` or `attestation`.
+    pub kind: &'a str,
+    /// The message.
+    pub data: &'a [u8],
+    /// Which guests made it, and why it leaves, JSON.
+    pub provenance: &'a str,
+}
+
 /// What entries have in common.
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
-    Event { stream: Stream, severity: String, source: String, category: String },
-    Outbox { stream: Stream, subject: String, kind: String },
+    Event { stream: Stream, severity: String, source: String, category: String, provenance: String },
+    Outbox { stream: Stream, subject: String, kind: String, provenance: String },
 }
 
 /// How the first entry of an event begins it.
@@ -200,11 +234,11 @@ impl Producer {
         self.number += 1;
         for form in &forms {
             match form {
-                Form::Event { stream, severity, source, category } => {
-                    command.arg("e").arg(stream.0 + 1).arg(severity).arg(source).arg(category)
+                Form::Event { stream, severity, source, category, provenance } => {
+                    command.arg("e").arg(stream.0 + 1).arg(severity).arg(source).arg(category).arg(provenance)
                 }
-                Form::Outbox { stream, subject, kind } => {
-                    command.arg("o").arg(stream.0 + 1).arg(subject).arg(kind).arg("")
+                Form::Outbox { stream, subject, kind, provenance } => {
+                    command.arg("o").arg(stream.0 + 1).arg(subject).arg(kind).arg("").arg(provenance)
                 }
             };
         }
@@ -213,7 +247,7 @@ impl Producer {
         }
         command.arg(&key_ids).arg(&packets).arg(listed(&others));
         command.arg(packets.len() / 8).arg(keys.len()).arg(forms.len()).arg(self.number);
-        let ends = Ends { behind: 5 * forms.len() + keys.len() + BEHIND, others };
+        let ends = Ends { behind: 6 * forms.len() + keys.len() + BEHIND, others };
         let shape = Shape { deliveries, events, entries: entries.len() };
         Some(Sealed::new(command, plain, layout, entries, ends, shape, self.number))
     }
@@ -277,40 +311,52 @@ impl Commit {
         }
     }
 
-    /// An entry of the event: normalized, as consumers read it.
-    pub fn normalized(&mut self, stream: Stream, data: &[u8], severity: &str, source: &str, category: &str) {
+    /// An entry of the event: normalized.
+    pub fn normalized(&mut self, stream: Stream, event: &Normalized<'_>) {
+        let Normalized { data, severity, source, category, raw, topic, provenance } = *event;
         if self.plain.is_some() {
-            let texts = [("severity", severity), ("source", source), ("category", category)];
-            let [severity, source, category] = texts.map(|(name, text)| (name, text.as_bytes()));
-            return self.add_plain(stream, &[("data", data), severity, source, category]);
+            let fields = [
+                ("data", data),
+                ("severity", severity.as_bytes()),
+                ("source", source.as_bytes()),
+                ("category", category.as_bytes()),
+                ("raw", raw.as_bytes()),
+                ("topic", topic.as_bytes()),
+                ("provenance", provenance.as_bytes()),
+            ];
+            return self.add_plain(stream, &fields);
         }
         let of = |form: &Form| match form {
-            Form::Event { stream: s, severity: a, source: b, category: c } => {
-                *s == stream && a == severity && b == source && c == category
+            Form::Event { stream: s, severity: a, source: b, category: c, provenance: d } => {
+                *s == stream && a == severity && b == source && c == category && d == provenance
             }
             Form::Outbox { .. } => false,
         };
         let form = self.forms.iter().position(of).unwrap_or_else(|| {
-            let [severity, source, category] = [severity, source, category].map(str::to_owned);
-            self.forms.push(Form::Event { stream, severity, source, category });
+            let [severity, source, category, provenance] = [severity, source, category, provenance].map(str::to_owned);
+            self.forms.push(Form::Event { stream, severity, source, category, provenance });
             self.forms.len() - 1
         });
-        self.add(form, stream).arg(data);
+        self.add(form, stream).arg(data).arg(raw).arg(topic);
     }
 
     /// An entry of the event: a message for other sites.
-    pub fn outbox(&mut self, stream: Stream, subject: &str, id: &str, kind: &str, data: &[u8]) {
+    pub fn outbox(&mut self, stream: Stream, message: &Message<'_>) {
+        let Message { subject, id, kind, data, provenance } = *message;
         if self.plain.is_some() {
-            let texts = [("subject", subject), ("id", id), ("kind", kind)];
-            let [subject, id, kind] = texts.map(|(name, text)| (name, text.as_bytes()));
-            return self.add_plain(stream, &[subject, id, kind, ("data", data)]);
+            let texts = [("subject", subject), ("id", id), ("kind", kind), ("provenance", provenance)];
+            let [subject, id, kind, provenance] = texts.map(|(name, text)| (name, text.as_bytes()));
+            return self.add_plain(stream, &[subject, id, kind, ("data", data), provenance]);
         }
         let of = |form: &Form| match form {
-            Form::Outbox { stream: s, subject: a, kind: b } => *s == stream && a == subject && b == kind,
+            Form::Outbox { stream: s, subject: a, kind: b, provenance: c } => {
+                *s == stream && a == subject && b == kind && c == provenance
+            }
             Form::Event { .. } => false,
         };
         let form = self.forms.iter().position(of).unwrap_or_else(|| {
-            self.forms.push(Form::Outbox { stream, subject: subject.to_owned(), kind: kind.to_owned() });
+            let [subject, kind, provenance] = [subject, kind, provenance].map(str::to_owned);
+            self.forms.push(Form::Outbox { stream, subject, kind, provenance });
             self.forms.len() - 1
         });
         self.add(form, stream).arg(id).arg(data);

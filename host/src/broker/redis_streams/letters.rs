@@ -183,7 +183,7 @@ fn entry_id(id: String) -> Result<EntryId, LettersError> {
     id.parse().map_err(|_| LettersError::Id(id))
 }
 
-fn pairs(fields: Vec<Vec<u8>>) -> Fields {
+pub(super) fn pairs(fields: Vec<Vec<u8>>) -> Fields {
     let mut fields = fields.into_iter();
     let mut pairs = Fields::new();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {

@@ -15,6 +15,8 @@ pub struct Waiting {
     pub id: String,
     /// `alert`, `ioc` or `attestation`.
     pub kind: String,
+    /// What made it, JSON; empty of one that an older version stored.
+    pub provenance: String,
     /// The message. Of an entry without `subject` and `data`: all its names and values, one a line.
     pub data: Bytes,
 }
@@ -34,6 +36,7 @@ impl Waiting {
             subject: String::new(),
             id: String::new(),
             kind: String::new(),
+            provenance: String::new(),
             data: Bytes::new(),
         };
         let text = |bytes: Vec<u8>| {
@@ -51,6 +54,7 @@ impl Waiting {
                 b"subject" => waiting.subject = text(value),
                 b"id" => waiting.id = text(value),
                 b"kind" => waiting.kind = text(value),
+                b"provenance" => waiting.provenance = text(value),
                 b"data" => waiting.data = value.into(),
                 // Of a later version.
                 _ => {}
@@ -80,7 +84,8 @@ impl Waiting {
     /// About how much memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.entry.len() + self.subject.len() + self.id.len() + self.kind.len() + self.data.len()
+        let texts = [&self.entry, &self.subject, &self.id, &self.kind, &self.provenance];
+        size_of::<Self>() + texts.iter().map(|text| text.len()).sum::<usize>() + self.data.len()
     }
 
     /// When the entry was made, milliseconds since 1970-01-01 UTC on the clock of Redis.

@@ -68,7 +68,7 @@ fn bare(digest: &str) -> &str {
 }
 
 /// Milliseconds since 1970-01-01 UTC.
-fn when(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn when(text: &str) -> Result<u64, String> {
     let date = chrono::DateTime::parse_from_rfc3339(text).map(|date| date.timestamp_millis());
     let ago = || {
         humantime_serde::re::humantime::parse_duration(text).map(|ago: Duration| {

@@ -15,6 +15,10 @@ use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 
+pub(super) use filter::when;
+pub(super) use open::{Opened, Place};
+pub(super) use plain::plain;
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// What there is, newest first; with --count, what fails and how often.

@@ -8,7 +8,7 @@ use crate::{
 
 /// Where the letters are.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// The daemon's configuration; of it [redis] is used, and for a replay the guests. Without it only what the
     /// environment sets.
     #[arg(long, value_name = "FILE")]
@@ -16,7 +16,7 @@ pub(super) struct Place {
 }
 
 /// A configuration, and the way to its letters.
-pub(super) struct Opened {
+pub(in crate::cli) struct Opened {
     pub config: Config,
     pub aside: Aside,
     pub letters: Letters,

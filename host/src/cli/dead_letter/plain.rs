@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 /// `text` with everything escaped that is more than a letter on one line.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
         if is_hostile(letter) { plain.extend(letter.escape_debug()) } else { plain.push(letter) }

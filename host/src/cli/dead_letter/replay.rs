@@ -4,7 +4,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::{
     super::pipe::user_cache,
@@ -34,9 +34,10 @@ The exit code is 1 if any letter failed again.";
 pub struct Args {
     #[command(flatten)]
     place: Place,
-    /// A guest in the place of the configured one: normalize=PATH, route=PATH, federate=PATH.
-    #[arg(long, value_name = "STAGE=PATH", value_parser = named)]
-    with: Vec<(Stage, PathBuf)>,
+    /// A guest in the place of the configured one: normalize=PATH, route=PATH, federate=PATH, or that of a rule, as in
+    /// normalize/acme=PATH. Which rule a letter fits is as in the daemon.
+    #[arg(long, value_name = "GUEST=PATH", value_parser = named)]
+    with: Vec<(String, PathBuf)>,
     /// Print what would be stored, as `aurora pipe` prints it, and store nothing.
     #[arg(long)]
     dry_run: bool,
@@ -51,22 +52,12 @@ pub struct Args {
     choice: Choice,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Normalize,
-    Route,
-    Federate,
-}
-
-fn named(text: &str) -> Result<(Stage, PathBuf), String> {
-    let (stage, path) = text.split_once('=').ok_or("write it like normalize=path/to/guest.wasm")?;
-    let stage = match stage {
-        "normalize" => Stage::Normalize,
-        "route" => Stage::Route,
-        "federate" => Stage::Federate,
-        _ => return Err(format!("{stage} has no guest; write normalize, route or federate")),
-    };
-    Ok((stage, path.into()))
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (guest, path) = text.split_once('=').ok_or("write it like normalize=path/to/guest.wasm")?;
+    match guest.split('/').next() {
+        Some("normalize" | "route" | "federate") => Ok((guest.to_owned(), path.into())),
+        _ => Err(format!("{guest} has no guest; write normalize, route or federate")),
+    }
 }
 
 /// Most letters of a step, and most bytes of their payloads; a larger one is a step of its own.
@@ -103,20 +94,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn guests(config: &mut Config, with: &[(Stage, PathBuf)]) -> anyhow::Result<Stages> {
-    for (stage, path) in with {
-        let guest = match stage {
-            Stage::Normalize => &mut config.guests.normalize,
-            Stage::Route => &mut config.guests.route,
-            Stage::Federate => &mut config.guests.federate,
-        };
-        guest.path.clone_from(path);
+fn guests(config: &mut Config, with: &[(String, PathBuf)]) -> anyhow::Result<Stages> {
+    for (guest, path) in with {
+        let found = config.guests.get_mut(guest);
+        found.with_context(|| format!("--with {guest}: no rule has this name"))?.path.clone_from(path);
     }
-    let guests = &config.guests;
-    let named = [("normalize", &guests.normalize), ("route", &guests.route), ("federate", &guests.federate)];
-    for (stage, guest) in named {
+    for (slot, guest) in config.guests.all() {
         let missing = guest.path.as_os_str().is_empty();
-        ensure!(!missing, "no guests.{stage}.path is configured; set it, or name a guest with --with {stage}=PATH");
+        ensure!(!missing, "no guests.{slot}.path is configured; set it, or name a guest with --with {slot}=PATH");
     }
     if config.guests.cache.is_none() {
         config.guests.cache = user_cache();
@@ -250,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_guest_is_named_with_its_stage() {
-        assert_eq!(named("route=a=b.wasm"), Ok((Stage::Route, "a=b.wasm".into())));
+        assert_eq!(named("route=a=b.wasm"), Ok(("route".to_owned(), "a=b.wasm".into())));
+        assert_eq!(named("route/acme=b.wasm"), Ok(("route/acme".to_owned(), "b.wasm".into())));
         assert!(named("publish=x.wasm").is_err() && named("x.wasm").is_err());
     }
 }

@@ -188,7 +188,8 @@ impl<'a> Round<'a> {
             }
             let (id, site) = (message.message_id(), &self.relay.target.site);
             let (subject, event) = (&message.subject, message.event_id());
-            let of = Message { subject, id: &id, event, site, data: message.data.clone() };
+            let (provenance, data) = (&*message.provenance, message.data.clone());
+            let of = Message { subject, id: &id, event, site, provenance, data };
             if let Some(refusal) = self.foreseen(&of) {
                 self.refuse(message, refusal);
                 continue;
@@ -259,7 +260,7 @@ impl<'a> Round<'a> {
         let reason = format!("JetStream stream {}: {refusal}", self.relay.config.stream);
         let time = chrono::DateTime::from_timestamp_millis(message.made_ms()).unwrap_or_default().to_rfc3339();
         let attempts = tries.to_string();
-        let fields: [(&str, &[u8]); 11] = [
+        let fields: [(&str, &[u8]); 12] = [
             ("stage", Stage::Relay.as_str().as_bytes()),
             ("reason", reason.as_bytes()),
             ("guest", b""),
@@ -273,6 +274,7 @@ impl<'a> Round<'a> {
             // With these it can be shared again.
             ("id", message.id.as_bytes()),
             ("kind", message.kind.as_bytes()),
+            ("provenance", message.provenance.as_bytes()),
         ];
         let (layout, stream) = (&self.relay.target.layout, self.relay.target.dead_letter);
         let dead_letter = (layout.key(stream), layout.length(stream));

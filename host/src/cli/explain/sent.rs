@@ -1,0 +1,88 @@
+//! Whether JetStream has a message of an event, and where.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::trace::rfc3339;
+use crate::{
+    broker::jetstream::{self, Connection, Dial, Place},
+    telemetry::Chain,
+};
+
+/// What JetStream says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub(super) enum Sent {
+    /// It has it, so it was acknowledged.
+    Stored {
+        /// Name of the stream.
+        stream: String,
+        /// Its number there.
+        sequence: u64,
+        /// When.
+        acknowledged: String,
+    },
+    /// It does not: it was never sent, or it is gone from the stream by its limits.
+    Missing {
+        /// Name of the stream.
+        stream: String,
+    },
+    /// Nobody could ask.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Longest wait for a connection, and for an answer: a stream may be long.
+const CONNECT: Duration = Duration::from_secs(5);
+const READ: Duration = Duration::from_secs(60);
+
+/// The clocks of Redis and of the NATS server may differ by so much, milliseconds.
+const CLOCKS: i64 = 60_000;
+
+/// Asks JetStream; connected when it is asked for the first time.
+pub(super) struct Asker<'a> {
+    config: Option<&'a jetstream::Config>,
+    connection: Option<Result<Connection, String>>,
+}
+
+impl<'a> Asker<'a> {
+    pub(super) fn new(config: Option<&'a jetstream::Config>) -> Self {
+        Self { config, connection: None }
+    }
+
+    /// Where the message of the event `id` on `subject` is, which was written down at `since_ms` by the clock of Redis.
+    pub(super) async fn ask(&mut self, subject: &str, id: &str, since_ms: i64) -> Sent {
+        let Some(config) = self.config else {
+            return Sent::Unknown { reason: "no [nats] is configured".to_owned() };
+        };
+        if self.connection.is_none() {
+            self.connection = Some(connect(config).await);
+        }
+        let connection = match &self.connection {
+            Some(Ok(connection)) => connection,
+            Some(Err(reason)) => return Sent::Unknown { reason: reason.clone() },
+            None => return Sent::Unknown { reason: "not connected".to_owned() },
+        };
+        let stream = config.stream.clone();
+        match timeout(READ, connection.place(&stream, subject, since_ms - CLOCKS, id)).await {
+            Ok(Ok(Some(Place { sequence, stored_ms }))) => {
+                Sent::Stored { stream, sequence, acknowledged: rfc3339(stored_ms) }
+            }
+            Ok(Ok(None)) => Sent::Missing { stream },
+            Ok(Err(error)) => Sent::Unknown { reason: Chain(&error).to_string() },
+            Err(_) => Sent::Unknown { reason: format!("the stream {stream} could not be read within {READ:?}") },
+        }
+    }
+}
+
+async fn connect(config: &jetstream::Config) -> Result<Connection, String> {
+    let connect = async { Dial::new(config).await?.connect().await };
+    match timeout(CONNECT, connect).await {
+        Ok(connected) => connected.map_err(|error| Chain(&error).to_string()),
+        Err(_) => Err(format!("NATS does not answer within {CONNECT:?}")),
+    }
+}

@@ -1,0 +1,139 @@
+//! A trace for a person.
+
+use std::fmt::Write as _;
+
+use super::{
+    sent::Sent,
+    trace::{Place, Traced, Traces},
+};
+use crate::cli::dead_letter::plain;
+
+/// All of it. `config` is what commands are told of the configuration.
+pub(super) fn text(traced: &Traced, config: &str) -> String {
+    let mut text = String::new();
+    for event in &traced.events {
+        text += &of_event(event);
+        text.push('\n');
+    }
+    for letter in &traced.dead_letters {
+        row(&mut text, "dead letter", &format!("{} of {}: {}", letter.id, letter.kept, letter.reason));
+        row(&mut text, "", &format!("stage {}, {}", letter.stage, letter.effect));
+        row(&mut text, "", &format!("aurora dead-letter show{config} {}", letter.id));
+    }
+    if !traced.is_found() {
+        text += &format!("There is no trace of {}.\n", traced.subject);
+        text += "\
+It may have been trimmed from its streams, or its dead letter was replayed or discarded; its content may have been that
+of an earlier event, and then it was counted towards that one; a guest may have dropped it, or routed it nowhere and
+kept it; or it lies beyond what was looked at:
+";
+    } else if !traced.dead_letters.is_empty() {
+        text.push('\n');
+    }
+    text += "looked at:\n";
+    for place in &traced.looked_at {
+        let _ = writeln!(text, "  {}", looked_at(place));
+    }
+    text
+}
+
+fn of_event(event: &Traces) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| row(&mut text, name, value);
+    let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "not known".to_owned());
+    row("event", &event.id.to_string());
+    row("what", &format!("{} {}: {}", event.severity, event.category, event.title));
+    if let Some(timestamp) = &event.timestamp {
+        row("when", timestamp);
+    }
+    row("raw", &format!("sha256:{}", or_unknown(&event.raw)));
+    row("source", &event.source);
+    for (name, value) in [("topic", &event.topic), ("device", &event.device_id)] {
+        if let Some(value) = value {
+            row(name, value);
+        }
+    }
+    for guest in &event.guests {
+        let name = guest.name.as_deref().unwrap_or("of an unknown name");
+        row(&guest.slot, &format!("{name} {}", guest.digest));
+    }
+    if let Some(reason) = &event.route_reason {
+        row("routed", reason);
+    }
+    for stored in &event.streams {
+        row("stream", &format!("{} {} of {}", stored.stream, stored.entry, stored.stored));
+    }
+    if event.suppressed > 0 {
+        row("repeats", &format!("{} of equal content were counted and not stored", event.suppressed));
+    }
+    match (&event.share, &event.keep_reason) {
+        (Some(share), _) => row("shared", &format!("{}: {}", or_unknown(&share.subject), share.reason)),
+        (None, Some(reason)) => row("kept", reason),
+        (None, None) => {}
+    }
+    for message in &event.outbox {
+        row(
+            "outbox",
+            &format!("{} {} waits since {} ({})", message.kind, message.entry, message.since, message.subject),
+        );
+    }
+    match &event.jetstream {
+        Some(Sent::Stored { stream, sequence, acknowledged }) => {
+            row("jetstream", &format!("{stream} sequence {sequence}, acknowledged {acknowledged}"));
+        }
+        Some(Sent::Missing { stream }) if event.outbox.is_empty() => {
+            row("jetstream", &format!("not in {stream}: gone by its limits, or it became a dead letter"));
+        }
+        Some(Sent::Missing { stream }) => row("jetstream", &format!("not in {stream} yet")),
+        Some(Sent::Unknown { reason }) => row("jetstream", &format!("not known: {reason}")),
+        None => {}
+    }
+    text
+}
+
+fn row(text: &mut String, name: &str, value: &str) {
+    // What a device or a guest wrote must not move the cursor.
+    let _ = writeln!(text, "{name:<14} {}", plain(value));
+}
+
+fn looked_at(place: &Place) -> String {
+    let Place { stream, entries, oldest, complete } = place;
+    let back = oldest.as_ref().map(|oldest| format!(", back to {oldest}")).unwrap_or_default();
+    let more = if *complete { "" } else { "; there is more: raise --most" };
+    format!("{stream}: {entries} entries{back}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::trace::Buried, *};
+
+    #[test]
+    fn says_where_it_looked_when_it_found_nothing() {
+        let place = |complete| Place {
+            stream: "aurora:alerts".to_owned(),
+            entries: 7,
+            oldest: Some("2026-01-01T00:00:00.000Z".to_owned()),
+            complete,
+        };
+        let traced = Traced { subject: "event x".to_owned(), looked_at: vec![place(true)], ..Traced::default() };
+        let said = text(&traced, "");
+        assert!(said.contains("no trace of event x") && said.contains("7 entries, back to 2026-01-01"), "{said}");
+        assert!(looked_at(&place(false)).ends_with("raise --most"));
+    }
+
+    #[test]
+    fn neither_titles_nor_reasons_reach_the_terminal_as_they_are() {
+        let event = Traces { title: "a\x1b[2J".to_owned(), keep_reason: Some("b\x1b".to_owned()), ..Traces::default() };
+        let letter = Buried {
+            id: "1-0".to_owned(),
+            kept: String::new(),
+            stage: "normalize".to_owned(),
+            reason: "c\x1b".to_owned(),
+            effect: String::new(),
+        };
+        let traced = Traced { events: vec![event], dead_letters: vec![letter], ..Traced::default() };
+        let said = text(&traced, " --config c.toml");
+        assert!(!said.contains('\x1b'), "{said:?}");
+        assert!(said.contains("aurora dead-letter show --config c.toml 1-0\n"), "{said}");
+    }
+}

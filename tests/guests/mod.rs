@@ -1,0 +1,3 @@
+//! Guests that sites ship: chosen by rule, swapped, signed, with a state of their own.
+
+mod rules;
