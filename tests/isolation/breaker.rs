@@ -297,7 +297,7 @@ fn leftovers_are_not_held_against_the_last_good_guest() -> Result<()> {
     assert_eq!((decided.dead_letters.len(), bench.state(Stage::Route)), (256, 1));
     let decided = bench.decide(["plain"; 8]);
     assert!(decided.dead_letters.is_empty() && bench.state(Stage::Route) == 1);
-    let router = Arc::clone(bench.stages.route.present().digest_text());
+    let router = Arc::clone(bench.stages.route.stock().present().digest_text());
     assert!(routers(&decided).iter().all(|by| **by == *router), "nobody stood in");
     assert!(bench.degraded("route").contains("last good guest"), "{}", bench.degraded("route"));
     Ok(())
@@ -365,19 +365,19 @@ async fn the_newest_good_guest_that_loads_takes_the_place_of_a_missing_file() ->
         let guests = aurora::config::Guests { cache: Some(folder.path().to_owned()), ..Default::default() };
         Sandbox::new(&guests, 1)?
     };
-    let good = |wasm| Kept { stage: Stage::Route, name: "good".to_owned(), settings: Default::default(), wasm };
+    let good = |wasm| Kept { slot: Stage::Route.into(), name: "good".to_owned(), settings: Default::default(), wasm };
     let (keep, proven) = mpsc::channel(3);
     let keeping = tokio::spawn(sandbox.clone().keep_good(proven, Default::default()));
     keep.send(good(std::fs::read(stock_guest("route-core")?)?)).await?;
     keep.send(good(b"of another engine".to_vec())).await?;
     wait_until("the guests to be kept", Duration::from_secs(10), async || {
-        ensure!(sandbox.good(Stage::Route).len() == 2, "not kept");
+        ensure!(sandbox.good(&Stage::Route.into()).len() == 2, "not kept");
         Ok(())
     })
     .await?;
     keeping.abort();
     let mut bench = with_cache(&gone, folder.path())?;
-    assert_eq!(bench.stages.route.present().name(), "good");
+    assert_eq!(bench.stages.route.stock().present().name(), "good");
     assert!(bench.degraded("route").contains("gone.wasm"), "{}", bench.degraded("route"));
     assert!(bench.decide(["plain"; 8]).dead_letters.is_empty());
     Ok(())

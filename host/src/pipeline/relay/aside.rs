@@ -88,6 +88,7 @@ mod tests {
             subject: subject.to_owned(),
             id: entry.to_owned(),
             kind: "alert".to_owned(),
+            provenance: String::new(),
             data: bytes::Bytes::new(),
         }
     }

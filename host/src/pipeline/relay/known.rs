@@ -205,6 +205,7 @@ mod tests {
             subject: "a.b".to_owned(),
             id: "id".to_owned(),
             kind: "alert".to_owned(),
+            provenance: String::new(),
             data: bytes::Bytes::new(),
         }];
         assert_eq!(known.doubt("1000-0"), None);
