@@ -76,7 +76,7 @@ pub(super) fn check(config: &mut Config, findings: &mut Findings) {
     let replaceable = replaceable(config, findings.purpose());
     for (key, of, path) in paths(config) {
         if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache)
-            || replaceable.contains(&key)
+            || replaceable.contains(&&*key)
         {
             continue;
         }

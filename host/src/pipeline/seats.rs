@@ -27,6 +27,11 @@ impl<W: World> Seats<W> {
         Self { slots: slots.clone(), seats: slots.iter().map(|slot| Seat::new(Arc::clone(slot))).collect() }
     }
 
+    /// What is asked from here on is another batch.
+    pub(super) fn begin(&mut self) {
+        self.seats.iter_mut().for_each(Seat::begin);
+    }
+
     /// The one at `index`, and its slot's name.
     pub(super) fn at(&mut self, index: usize) -> (&mut Seat<W>, SlotName) {
         let seat = &mut self.seats[index];

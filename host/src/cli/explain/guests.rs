@@ -22,7 +22,6 @@ pub(super) struct Named {
 }
 
 /// Finds out names, each once.
-#[derive(Debug)]
 pub(super) struct Names {
     redis: Pool,
     audit: String,
