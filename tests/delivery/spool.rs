@@ -145,7 +145,7 @@ async fn a_record_of_a_newer_version_is_set_aside_and_holds_nothing_up() -> Resu
         let spool = Spool::open(&Config { path: site.folder().join("spool"), ..Config::default() }, &Metrics::new())?;
         let mut record = spool.oldest().await?.context("no record")?.bytes.to_vec();
         // The layout is the first argument of one byte.
-        let at = record.windows(8).position(|bytes| bytes == b"$1\r\n1\r\n$").context("no layout")?;
+        let at = record.windows(8).position(|bytes| bytes == b"$1\r\n2\r\n$").context("no layout")?;
         record[at + 4] = b'9';
         spool.append(7, record.into()).await?;
         spool.append(8, "*1\r\n$4\r\nPING\r\n".into()).await?;

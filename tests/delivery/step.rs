@@ -209,6 +209,75 @@ async fn a_process_that_takes_less_at_a_time_still_knows_what_the_one_before_has
     Ok(())
 }
 
+/// One of many deliveries of equal content.
+fn heartbeat(id: u16, dup: bool) -> Guard<'static> {
+    Guard::Packet { id, digest: *b"steady", dup }
+}
+
+fn all_of(commit: &mut Commit, stream: Stream, guards: impl IntoIterator<Item = Guard<'static>>) {
+    for guard in guards {
+        event(commit, stream, guard, None, 0);
+    }
+}
+
+#[tokio::test]
+async fn where_a_broker_gives_ids_out_anew_equal_events_of_before_are_not_those_of_now() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    for ids in [1..=20, 1..=8] {
+        let mut batch = bench.batch(|commit, stream| all_of(commit, stream, ids.map(|id| heartbeat(id, false))));
+        bench.store(&mut batch).await?;
+    }
+    bench = bench.restart(100)?;
+    let mut again = bench.batch(|commit, stream| all_of(commit, stream, [5, 8, 9, 20].map(|id| heartbeat(id, true))));
+    assert_eq!(bench.store(&mut again).await?.repeats, [0, 1], "of 5, 8, 9 and 20");
+    assert_eq!(bench.length(EVENTS).await?, 30);
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_a_broker_uses_an_id_again_at_once_a_repeat_of_its_own_kind_is_known() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    let other = Guard::Packet { id: 1, digest: *b"other.", dup: false };
+    let fresh = [1, 2, 3].map(|id| packet(id, false)).into_iter().chain([other]);
+    let mut batch = bench.batch(|commit, stream| all_of(commit, stream, fresh));
+    bench.store(&mut batch).await?;
+    let again =
+        [packet(2, true), packet(3, true), packet(1, true), Guard::Packet { id: 1, digest: *b"other.", dup: true }];
+    let mut again = bench.batch(|commit, stream| all_of(commit, stream, again));
+    assert_eq!(bench.store(&mut again).await?.repeats, [0, 1, 3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeat_beside_something_new_is_no_sign_that_ids_are_given_out_anew() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    for guards in [[heartbeat(1, false), heartbeat(2, false)], [heartbeat(1, true), heartbeat(3, false)]] {
+        let mut batch = bench.batch(|commit, stream| all_of(commit, stream, guards));
+        bench.store(&mut batch).await?;
+    }
+    let mut again = bench.batch(|commit, stream| all_of(commit, stream, [1, 2, 3].map(|id| heartbeat(id, true))));
+    assert_eq!(bench.store(&mut again).await?.repeats, [0, 1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_round_of_packet_ids_later_an_equal_delivery_is_new() -> Result<()> {
+    let most = 2 * 16_384;
+    // A session that once remembered more.
+    let mut bench = Bench::new().await?.restart(65_535)?;
+    let mut first = bench.batch(|commit, stream| all_of(commit, stream, [heartbeat(1, false)]));
+    bench.store(&mut first).await?;
+    bench = bench.restart(most)?;
+    for thousand in 0..33 {
+        let ids = (2 + 1000 * thousand)..=(1001 + 1000 * thousand);
+        let mut batch = bench.batch(|commit, stream| all_of(commit, stream, ids.map(|id| heartbeat(id, false))));
+        bench.store(&mut batch).await?;
+    }
+    let mut next = bench.batch(|commit, stream| all_of(commit, stream, [heartbeat(1, true), heartbeat(2000, true)]));
+    assert_eq!(bench.store(&mut next).await?.repeats, [1]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_entry_that_redis_has_forgotten_is_stored_and_one_that_was_acknowledged_is_not() -> Result<()> {
     let mut bench = Bench::new().await?;

@@ -392,7 +392,7 @@ fn a_batch_in_many_parts_proves_a_guest_no_more_than_one_in_one() -> Result<()> 
     assert_eq!((titles(&decided).len(), decided.dead_letters.len()), (48, 16));
     assert!(bench.proven.try_recv().is_err(), "one batch proved it");
     bench.decide(lines);
-    assert!(bench.proven.try_recv().is_ok_and(|kept| kept.stage == Stage::Route));
+    assert!(bench.proven.try_recv().is_ok_and(|kept| kept.slot == Stage::Route.into()));
     Ok(())
 }
 

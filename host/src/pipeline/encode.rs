@@ -129,9 +129,9 @@ impl<'a> Batch<'a> {
 
     /// Adds the delivery at `index`, which is the commit's at `position`. Returns the number of its events.
     fn add(&mut self, position: usize, index: usize, decided: &Decided) -> u32 {
-        let identity = decided.deliveries[index].identity;
+        let delivery = &decided.deliveries[index];
         let fingerprint = decided.fingerprint(index);
-        self.begin(identity, &fingerprint);
+        self.begin(delivery, &fingerprint);
         let mut count = 0;
         for event in decided.events_of(index, fingerprint) {
             self.add_event(position, &event, self.target.dedup.key(&event));
@@ -153,13 +153,14 @@ impl<'a> Batch<'a> {
         self.commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
     }
 
-    fn begin(&mut self, identity: Identity, fingerprint: &Fingerprint) {
-        match identity {
+    fn begin(&mut self, delivery: &Delivery, fingerprint: &Fingerprint) {
+        match delivery.identity {
             Identity::Packet { id, dup, .. } => {
-                self.commit.delivery(Guard::Packet { id, digest: fingerprint.mark(), dup });
+                self.commit.delivery(Guard::Packet { id, digest: fingerprint.mark(&delivery.context), dup });
             }
             Identity::Request { key, line } => {
-                self.commit.delivery(Guard::Request { key: &key, line, digest: fingerprint.mark() });
+                let digest = fingerprint.mark(&delivery.context);
+                self.commit.delivery(Guard::Request { key: &key, line, digest });
             }
             Identity::Entry(id) => match &self.target.raw {
                 Some(raw) => {

@@ -81,11 +81,15 @@ impl Fingerprint {
         Builder::from_custom_bytes(first(&digest)).into_uuid()
     }
 
-    /// What a packet id's mark says of it.
+    /// What the mark of a packet id, or of a request's line, says of it: its bytes, and from where in `context` they
+    /// came. The same for deliveries that are equal, which have their marks under different ids.
     #[must_use]
-    pub fn mark<const N: usize>(&self) -> [u8; N] {
-        // Not the part that the event's id is made of.
-        first(&self.delivery[16..])
+    pub fn mark<const N: usize>(&self, context: &Context) -> [u8; N] {
+        let mut hash = Sha256::new();
+        for part in [context.source.as_str(), context.topic.as_deref().unwrap_or_default()] {
+            text(&mut hash, part);
+        }
+        first(&hash.chain_update(self.payload).finalize())
     }
 
     /// Under what the event at `position` is one with others of equal content: SHA-256 over `own`, the key that its
@@ -133,10 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn a_redelivery_has_the_ids_and_the_mark_of_the_first_delivery() {
+    fn a_redelivery_has_the_ids_of_the_first_delivery() {
         let (first, again) = (of(PACKET, b"p"), of(Identity::Packet { client: 1, id: 7, dup: true }, b"p"));
         assert_eq!((first.event_id(0), first.event_id(1)), (again.event_id(0), again.event_id(1)));
-        assert_eq!(first.mark::<6>(), again.mark());
+    }
+
+    #[test]
+    fn equal_deliveries_have_one_mark_whatever_their_ids() {
+        let mark = |topic: &str, identity, payload| {
+            let context = Context { topic: Some(topic.into()), ..Context::default() };
+            Fingerprint::of(&context, identity, payload).mark::<6>(&context)
+        };
+        let first = mark("a", PACKET, b"p");
+        assert_eq!(first, mark("a", Identity::Packet { client: 2, id: 8, dup: true }, b"p"));
+        assert!([mark("a", PACKET, b"q"), mark("b", PACKET, b"p")].iter().all(|other| *other != first));
     }
 
     #[test]

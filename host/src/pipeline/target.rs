@@ -124,13 +124,14 @@ const SESSION: Duration = Duration::from_hours(24 * 90);
 
 fn memory(config: &Config) -> Memory {
     let mqtt = config.mqtt.clone().unwrap_or_default();
-    let (horizon, session) = match mqtt.version {
-        // The broker keeps to our receive maximum: so many may have been stored before a delivery that is not acknowledged
-        // yet, and so many behind it.
-        mqtt::Version::V5 => (2 * u64::from(mqtt.max_in_flight), mqtt.session_expiry + Duration::from_hours(24)),
-        mqtt::Version::V3_1_1 => (u64::from(u16::MAX), SESSION),
+    // We take no more than this before we acknowledge, with MQTT 3.1.1, too: so many may have been stored before a
+    // delivery that is not acknowledged yet, and so many behind it.
+    let horizon = 2 * u64::from(mqtt.max_in_flight);
+    let session = match mqtt.version {
+        mqtt::Version::V5 => mqtt.session_expiry + Duration::from_hours(24),
+        mqtt::Version::V3_1_1 => SESSION,
     };
-    Memory { dedup: config.dedup.window, horizon: horizon.min(u64::from(u16::MAX)), session }
+    Memory { dedup: config.dedup.window, horizon, session }
 }
 
 #[cfg(test)]

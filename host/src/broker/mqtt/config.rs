@@ -5,6 +5,10 @@ use serde::Deserialize;
 
 use crate::config::{findings::Findings, urls};
 
+/// Packet ids come round after 65,535 deliveries. So many may be under way, and Redis remembers twice as many, so that
+/// a delivery is never taken for one that had the id a round before.
+const MOST_IN_FLIGHT: u16 = 16_384;
+
 /// `[mqtt]`: where raw events come from. Without this section the host takes none from MQTT.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -34,7 +38,7 @@ pub struct Config {
     /// Ceiling of the back-off between attempts to connect.
     #[serde(with = "humantime_serde")]
     pub reconnect_max: Duration,
-    /// Deliveries taken and not yet acknowledged, 1 to 65,535. At the limit we stop reading and the broker holds.
+    /// Deliveries taken and not yet acknowledged, 1 to 16,384. At the limit we stop reading and the broker holds.
     pub max_in_flight: u16,
     /// Payload bytes taken and not yet acknowledged. At the limit we stop reading and the broker holds. Of a single
     /// message that is longer the beginning is kept, for its dead letter.
@@ -133,7 +137,7 @@ impl Config {
         findings.range("mqtt.session_expiry", self.session_expiry, expiries, ("\"1s\"", "\"4294967295s\""));
         let waits = (Duration::from_millis(100), seconds(3600));
         findings.range("mqtt.reconnect_max", self.reconnect_max, waits, ("\"100ms\"", "\"1h\""));
-        findings.range("mqtt.max_in_flight", self.max_in_flight, (1, u16::MAX), ("1", "65535"));
+        findings.range("mqtt.max_in_flight", self.max_in_flight, (1, MOST_IN_FLIGHT), ("1", "16384"));
         let windows = (ByteSize::kib(1), ByteSize::gib(4));
         findings.range("mqtt.max_in_flight_bytes", self.max_in_flight_bytes, windows, ("\"1KiB\"", "\"4GiB\""));
         // 256 MiB is the largest packet of MQTT.

@@ -172,34 +172,42 @@ if keys_count > 0 then
   end
 end
 
--- Marks of packets, newest first, as far as the horizon: only looked at when a broker says that it delivers again.
--- The farthest horizon that the session has had: what is unacknowledged was taken under it.
-local horizon = math.max(tonumber(argv[4]), tonumber(of_session[3] or '0'))
+-- Marks of packets as far back as the horizon: only looked at when a broker says that it delivers again.
+-- The farthest horizon that the session has had, for what is unacknowledged was taken under it; but half of the packet
+-- ids at most, so that in one round of them no id comes twice within it.
+local horizon = math.max(tonumber(argv[4]), math.min(tonumber(of_session[3] or '0'), 32768))
 local count = tonumber(of_session[2] or '0')
 local oldest = call('LINDEX', marks, 0)
-local known_packets
+-- An id that comes twice within it has been given out anew by a broker that has lost its count: an era begins.
+local contents, eras, era, seen, several
 local function is_known(packet)
-  if not known_packets then
-    known_packets = {}
+  if not contents then
+    contents, eras, era, seen, several = {}, {}, 0, {}, {}
     local batches = call('LRANGE', marks, 0, -1)
-    for i = #batches, 1, -1 do
+    for i = 1, #batches do
       local batch = batches[i]
-      if tonumber(sub(batch, 1, 15)) <= count - horizon then
-        break
-      end
-      for at = #batch - 7, 16, -8 do
-        local id = sub(batch, at, at + 1)
-        known_packets[id] = known_packets[id] or sub(batch, at + 2, at + 7)
+      if tonumber(sub(batch, 1, 15)) > count - horizon then
+        for at = 16, #batch - 7, 8 do
+          local id, content = sub(batch, at, at + 1), sub(batch, at + 2, at + 7)
+          if eras[id] == era then
+            era = era + 1
+          end
+          several[content], seen[content] = seen[content], true
+          contents[id], eras[id] = content, era
+        end
       end
     end
   end
-  return known_packets[sub(packet, 1, 2)] == sub(packet, 3)
+  local id, content = sub(packet, 1, 2), sub(packet, 3)
+  -- Of an earlier era it is the delivery that was stored only if nothing else says the same: among equal events the one
+  -- that has the id now may be another. Better twice than never.
+  return contents[id] == content and (eras[id] == era or not several[content])
 end
 
 local repeats, suppressed, firsts, refused, reasons = {}, {}, {}, {}, {}
 local event, key, entry = -1, 0, -1
 local skip, is_repeat = false, false
-local touched, repeated_packets, repeated_keys = {}, 0, nil
+local touched, repeated_packets, repeated_marks, repeated_keys = {}, 0, {}, nil
 local is_repeated, is_suppressed = {}, {}
 
 local function add(answer)
@@ -311,11 +319,13 @@ while i < first_form do
   elseif operation == 'm' then
     -- delivery mark: a packet that the broker delivers again begins. It is a repeat if the last one that was stored
     -- under its id says the same, and if ids cannot have come round since.
-    local known = is_known(argv[i + 2])
+    local mark = argv[i + 2]
+    local known = is_known(mark)
     begin(argv[i + 1], known)
     if known then
-      -- Not counted: it brings no id nearer to its next use.
+      -- It has its mark, and brings no id nearer to its next use.
       repeated_packets = repeated_packets + 1
+      repeated_marks[mark] = (repeated_marks[mark] or 0) + 1
     end
     i = i + 3
   elseif operation == 'n' then
@@ -400,6 +410,15 @@ if keys_count > 0 then
 end
 if packets > repeated_packets then
   count = count + packets - repeated_packets
+  if repeated_packets > 0 then
+    packet_marks = string.gsub(packet_marks, '........', function(mark)
+      local left = repeated_marks[mark] or 0
+      if left > 0 then
+        repeated_marks[mark] = left - 1
+        return ''
+      end
+    end)
+  end
   pcall('RPUSH', marks, string.format('%015d', count) .. packet_marks)
   while oldest and tonumber(sub(oldest, 1, 15)) <= count - horizon do
     pcall('LPOP', marks)

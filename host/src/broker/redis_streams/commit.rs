@@ -19,13 +19,16 @@
 //!
 //! A delivery that comes again in another batch is recognised by its [`Guard`], in the same step:
 //!
-//! * **MQTT**: the session keeps the packet ids of what was stored, each with the digest of its delivery. A delivery
-//!   that the broker marks as a repetition (DUP), with the last digest of its packet id, is a repeat. One without DUP is new,
-//!   for a broker reuses an id only after it has our acknowledgement. Both together could still be wrong where a broker
-//!   reuses an id at once, for the same content, and we die before the second one is stored: the host could not tell it
-//!   from the first. So a mark counts only for as many deliveries as can be unacknowledged at a time (the horizon);
-//!   what remains needs equal bytes on the same topic under the same id within that horizon, which no broker that
-//!   counts its ids up (mosquitto, EMQX, NATS, RabbitMQ) produces.
+//! * **MQTT**: the session keeps the packet ids of what was stored, each with a digest of where it came from and what it
+//!   says. A delivery that the broker marks as a repetition (DUP), with the last digest of its packet id, is a repeat. One
+//!   without DUP is new, for a broker reuses an id only after it has our acknowledgement. Both together could still be
+//!   wrong among events that are equal (heartbeats without a time) where an id has been used again, and we die before
+//!   the second delivery is stored. So a mark counts only for twice as many deliveries as we take before we acknowledge
+//!   (the horizon), which is half of a round of ids at most. Within that a broker that counts its ids up (mosquitto,
+//!   EMQX, NATS, RabbitMQ) gives none out twice, unless it was killed and lost its count. That shows as soon as one such
+//!   delivery is stored: from there on the marks of before tell nothing of events that are equal. What remains: the
+//!   broker is killed, comes back with an older count, and we are killed, too, before we have stored the first of what it
+//!   delivers then. Of equal events among those deliveries (of no others) one may be taken for one of before.
 //! * **Entries of a Redis stream**: the step acknowledges the entry itself. If it was not pending any more, another
 //!   commit has stored it.
 //! * **Lines of an HTTP request with a key**: each has a mark, for a day.

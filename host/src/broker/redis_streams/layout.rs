@@ -27,7 +27,8 @@ pub struct Stream(pub(super) usize);
 pub struct Memory {
     /// Events of equal content within it are one; zero: they are not.
     pub dedup: Duration,
-    /// A packet id means the delivery that it meant before, where the broker says so, for as many deliveries.
+    /// A packet id means the delivery that it meant before, where the broker says so, for as many deliveries; 32,768 at
+    /// most, half of what it takes until ids come round.
     pub horizon: u64,
     /// The marks of a session without deliveries.
     pub session: Duration,
