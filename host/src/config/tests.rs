@@ -673,9 +673,9 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
     };
     let all = sections.into_iter().map(|section| (section, of(section)));
     // A rule has the keys of its stage, too, which are shown there.
-    let own = |(section, keys): (&'static str, Vec<String>)| match section.split_once(".rule") {
+    let own = |(section, keys): (_, Vec<String>)| match section.split_once(".rule") {
         Some((stage, _)) => {
-            let shared = of(stage);
+            let shared: Vec<String> = of(stage);
             (section, keys.into_iter().filter(|key| !shared.contains(key) || key == "path").collect())
         }
         None => (section, keys),
