@@ -2,7 +2,7 @@
 //! readings here are all alike, and none of them is deduplicated.
 
 use anyhow::Result;
-use harness::{PATIENCE, Place, Publisher, Site};
+use harness::{Broker, PATIENCE, Place, Publisher, Site};
 
 const READINGS: &str = "aurora/sensors/tank_1/telemetry";
 const READING: &str = r#"{"sensor":"pressure","unit":"kPa","value":7.5}"#;
@@ -90,6 +90,57 @@ async fn a_crash_between_commit_and_acknowledgement_doubles_nothing() -> Result<
         }
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn what_comes_after_a_kill_of_the_broker_is_not_taken_for_what_had_its_packet_ids_before() -> Result<()> {
+    for version in ["5", "3.1.1"] {
+        let mut site = plan().set("mqtt.version", version).start().await?;
+        let mut publisher = site.publisher("first");
+        publish(&mut publisher, 10).await?;
+        publisher.acknowledged(PATIENCE).await?;
+        exactly(&site, 10).await?;
+        // The state that the broker will come back with: it is saved at an orderly end only.
+        reconnected(&mut site, async |broker| Ok(broker.restart().await?)).await?;
+        let mut publisher = site.publisher("second");
+        publish(&mut publisher, 1000).await?;
+        publisher.acknowledged(PATIENCE).await?;
+        exactly(&site, 1010).await?;
+        reconnected(&mut site, async |broker| {
+            broker.kill();
+            Ok(broker.restart().await?)
+        })
+        .await?;
+        // Nothing of what comes now is stored before the daemon dies, too.
+        site.redis.pause()?;
+        let mut publisher = site.publisher("third");
+        publish(&mut publisher, 300).await?;
+        publisher.acknowledged(PATIENCE).await?;
+        site.series_of("aurora_broker_in_flight{broker=\"mqtt\"}", 300.0).await?;
+        site.kill_daemon()?;
+        site.redis.resume()?;
+        site.start_daemon().await?;
+        exactly(&site, 1310).await?;
+    }
+    Ok(())
+}
+
+/// Does something to the MQTT broker, and waits until the daemon is connected again and has noted in Redis that all that
+/// came before is acknowledged.
+async fn reconnected(site: &mut Site, change: impl AsyncFnOnce(&mut Broker) -> Result<()>) -> Result<()> {
+    let before = site.scrape().await?.get("aurora_broker_reconnects_total{broker=\"mqtt\"}")?;
+    change(site.broker(Place::Mqtt)?).await?;
+    site.series_of("aurora_broker_reconnects_total{broker=\"mqtt\"}", before + 1.0).await?;
+    let client = redis::Client::open(site.redis.url())?;
+    site.wait_until("all is noted as acknowledged", async || -> Result<()> {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let session = "aurora:state:session:aurora-rust-core";
+        let (count, noted): (Option<u64>, Option<u64>) =
+            redis::cmd("HMGET").arg(session).arg("count").arg("acknowledged").query_async(&mut connection).await?;
+        anyhow::ensure!(count.is_some() && count == noted, "{count:?} stored, {noted:?} noted");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -261,6 +261,25 @@ async fn a_repeat_beside_something_new_is_no_sign_that_ids_are_given_out_anew() 
 }
 
 #[tokio::test]
+async fn once_all_is_acknowledged_a_mark_tells_nothing_of_equal_events() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    let before = [heartbeat(1, false), heartbeat(2, false), packet(3, false)];
+    let mut batch = bench.batch(|commit, stream| all_of(commit, stream, before));
+    bench.store(&mut batch).await?;
+    bench.session.all_acknowledged(&bench.pool).await?;
+    let mut batch = bench.batch(|commit, stream| all_of(commit, stream, [heartbeat(4, false), heartbeat(5, false)]));
+    bench.store(&mut batch).await?;
+    bench = bench.restart(100)?;
+    let again = [heartbeat(1, true), packet(3, true), heartbeat(5, true)];
+    let mut again = bench.batch(|commit, stream| all_of(commit, stream, again));
+    assert_eq!(bench.store(&mut again).await?.repeats, [1, 2]);
+    bench.session.all_acknowledged(&bench.pool).await?;
+    let mut again = bench.batch(|commit, stream| all_of(commit, stream, [heartbeat(5, true)]));
+    assert_eq!(bench.store(&mut again).await?.repeats, [0; 0]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_round_of_packet_ids_later_an_equal_delivery_is_new() -> Result<()> {
     let most = 2 * 16_384;
     // A session that once remembered more.

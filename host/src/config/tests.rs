@@ -657,7 +657,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "admin",
         "shutdown",
     ];
-    let of = |section: &str| {
+    let of = |section: &str| -> Vec<String> {
         let text = match section {
             "" => "zzzzzzzzz = 1".to_owned(),
             "mqtt.subscriptions[0]" => "[[mqtt.subscriptions]]\nzzzzzzzzz = 1".to_owned(),
@@ -673,9 +673,9 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
     };
     let all = sections.into_iter().map(|section| (section, of(section)));
     // A rule has the keys of its stage, too, which are shown there.
-    let own = |(section, keys): (_, Vec<String>)| match section.split_once(".rule") {
+    let own = |(section, keys): (&'static str, Vec<String>)| match section.split_once(".rule") {
         Some((stage, _)) => {
-            let shared: Vec<String> = of(stage);
+            let shared = of(stage);
             (section, keys.into_iter().filter(|key| !shared.contains(key) || key == "path").collect())
         }
         None => (section, keys),

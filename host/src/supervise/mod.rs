@@ -5,11 +5,11 @@ mod signals;
 mod spool;
 mod watch;
 
-use std::{num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
+use std::{convert::Infallible, future::pending, num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -212,9 +212,22 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let mut sources = JoinSet::new();
     let stop = Stop::default();
     if let Some(mqtt_config) = &config.mqtt {
-        let session =
-            mqtt::Session::new(mqtt_config.clone(), Arc::clone(&lanes), &metrics, readiness.clone(), stop.clone())?;
-        sources.spawn(async move { ("mqtt", session.run().await) });
+        let (quiet, asked) = mpsc::channel(1);
+        let source = mqtt::Session::new(
+            mqtt_config.clone(),
+            Arc::clone(&lanes),
+            &metrics,
+            readiness.clone(),
+            stop.clone(),
+            Some(quiet),
+        )?;
+        let note = note_acknowledged(asked, redis.clone(), Arc::clone(&session));
+        sources.spawn(async move {
+            tokio::select! {
+                left = source.run() => ("mqtt", left),
+                never = note => match never {},
+            }
+        });
     }
     if let (Some(raw_config), Some(raw)) = (&config.raw, &shared.raw) {
         let source = raw::Source::new(
@@ -363,6 +376,22 @@ impl Running {
 
 async fn drain(tasks: &mut JoinSet<Ended>) {
     while tasks.join_next().await.is_some() {}
+}
+
+/// Has Redis note that all is acknowledged, whenever the MQTT session is at rest. Without an answer where it cannot: then
+/// marks go on to tell what they told.
+async fn note_acknowledged(
+    mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    redis: Pool,
+    session: Arc<Session>,
+) -> Infallible {
+    while let Some(noted) = asked.recv().await {
+        match session.all_acknowledged(&redis).await {
+            Ok(()) => drop(noted.send(())),
+            Err(error) => tracing::debug!(%error, "cannot note that all is acknowledged"),
+        }
+    }
+    pending().await
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> Ended {

@@ -48,6 +48,7 @@ pub(super) async fn run<I: Intake>(
     pings.send(standing.window.mark(), &mut wire);
     let mut permit: Option<Permit<'_, Chunks>> = None;
     let mut reading = true;
+    let (mut is_told, mut tell) = (false, now);
     loop {
         standing.enter()?;
         standing.window.acknowledge(&mut wire.out);
@@ -72,11 +73,17 @@ pub(super) async fn run<I: Intake>(
             standing.window.acknowledge(&mut wire.out);
         }
         standing.broker.in_flight.set(i64::try_from(standing.window.in_flight()).unwrap_or(i64::MAX));
-        if standing.window.unconfirmed() >= ACKNOWLEDGED_A_PING && pings.sent.is_empty() {
+        // Also where that is all that it takes to be at rest.
+        let enough = if is_told || standing.window.in_flight() > 0 { ACKNOWLEDGED_A_PING } else { 1 };
+        if standing.window.unconfirmed() >= enough && pings.sent.is_empty() {
             pings.send(standing.window.mark(), &mut wire);
         }
         if close.is_cancelled() {
             return Ok(wire);
+        }
+        if !is_told && standing.window.is_quiet() && Instant::now() >= tell {
+            is_told = standing.tell_quiet().await;
+            tell = Instant::now() + interval;
         }
 
         let read = room && (permit.is_some() || stopping);

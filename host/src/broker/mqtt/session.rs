@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        mpsc::{self, Receiver, Sender, channel},
+        oneshot,
+    },
     time::Instant,
 };
 use tracing::{debug, info, warn};
@@ -33,7 +36,9 @@ pub struct Session<I> {
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl<I: Intake> Session<I> {
-    /// A session that hands deliveries to `intake`.
+    /// A session that hands deliveries to `intake`. Once a connection, at an instant at which nothing is under way and
+    /// before anything new is taken, it asks `quiet` to note that all it ever handed on is acknowledged. A connection
+    /// that is never at rest has no such instant.
     ///
     /// # Errors
     /// When the URL, a certificate or the password file cannot be used. They are read again for each connection.
@@ -43,9 +48,10 @@ impl<I: Intake> Session<I> {
         metrics: &Metrics,
         readiness: Readiness,
         stop: Stop,
+        quiet: Option<mpsc::Sender<oneshot::Sender<()>>>,
     ) -> Result<Self, Error> {
         Dial::load(&config)?;
-        Ok(Self { standing: Standing::new(config, intake, metrics, readiness, stop.reading.clone()), stop })
+        Ok(Self { standing: Standing::new(config, intake, metrics, readiness, stop.reading.clone(), quiet), stop })
     }
 
     /// Runs until [`Stop::connection`] is cancelled or the intake is closed. Returns the number of deliveries taken

@@ -3,9 +3,14 @@
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
+    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -45,7 +50,11 @@ pub(super) struct Standing<I> {
     /// No more events are wanted.
     readiness: Readiness,
     pub stop_reading: CancellationToken,
+    quiet: Option<mpsc::Sender<oneshot::Sender<()>>>,
 }
+
+/// Longest wait until somebody has noted that all is acknowledged; meanwhile nothing new is taken.
+const NOTED: Duration = Duration::from_secs(1);
 
 impl<I: Intake> Standing<I> {
     /// Connected, and subscribed once the broker has answered: who sees it may publish, and nothing is missed.
@@ -68,6 +77,7 @@ impl<I: Intake> Standing<I> {
         metrics: &Metrics,
         readiness: Readiness,
         stop_reading: CancellationToken,
+        quiet: Option<mpsc::Sender<oneshot::Sender<()>>>,
     ) -> Self {
         let ledger = Arc::new(Ledger::default());
         Self {
@@ -86,7 +96,15 @@ impl<I: Intake> Standing<I> {
             config,
             readiness,
             stop_reading,
+            quiet,
         }
+    }
+
+    /// Tells who wants to know that all is acknowledged, and waits until that is noted. Whether it was.
+    pub async fn tell_quiet(&self) -> bool {
+        let Some(quiet) = &self.quiet else { return true };
+        let (noted, answer) = oneshot::channel();
+        quiet.try_send(noted).is_ok() && matches!(timeout(NOTED, answer).await, Ok(Ok(())))
     }
 
     /// Enters what the ledger says. An error if something was given up that only a new connection brings again.

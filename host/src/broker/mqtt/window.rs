@@ -350,6 +350,12 @@ impl Window {
         }
     }
 
+    /// Nothing is under way: whatever the broker has delivered is acknowledged, and it has the acknowledgements. That
+    /// includes what it had to deliver again.
+    pub fn is_quiet(&self) -> bool {
+        !self.resuming && self.in_flight() == 0 && self.unconfirmed.is_empty() && self.received.is_empty()
+    }
+
     /// Acknowledgements that nothing shows the broker has.
     pub fn unconfirmed(&self) -> usize {
         self.unconfirmed.len()

@@ -45,7 +45,7 @@ end
 -- given to the newer one. No epoch, or an older one: Redis lost the registration; it stands again with this commit.
 -- Epoch 0: a batch out of the spool, of a session that nobody holds any more.
 local epoch = tonumber(argv[last])
-local of_session = call('HMGET', session, 'epoch', 'count', 'horizon')
+local of_session = call('HMGET', session, 'epoch', 'count', 'horizon', 'acknowledged')
 local registered = tonumber(of_session[1] or '0')
 if epoch > 0 and epoch < registered then
   return { 2, registered }
@@ -178,15 +178,22 @@ end
 local horizon = math.max(tonumber(argv[4]), math.min(tonumber(of_session[3] or '0'), 32768))
 local count = tonumber(of_session[2] or '0')
 local oldest = call('LINDEX', marks, 0)
--- An id that comes twice within it has been given out anew by a broker that has lost its count: an era begins.
+-- An id that comes twice within it has been given out anew by a broker that has lost its count: an era begins. One ends,
+-- too, where all that was stored was acknowledged, as far as the broker has let us know.
+local acknowledged = tonumber(of_session[4] or '0')
 local contents, eras, era, seen, several
 local function is_known(packet)
   if not contents then
     contents, eras, era, seen, several = {}, {}, 0, {}, {}
     local batches = call('LRANGE', marks, 0, -1)
-    for i = 1, #batches do
+    local is_past = false
+    for i = 1, #batches + 1 do
       local batch = batches[i]
-      if tonumber(sub(batch, 1, 15)) > count - horizon then
+      local at_count = batch and tonumber(sub(batch, 1, 15)) or count + 1
+      if at_count > acknowledged and not is_past then
+        era, is_past = era + 1, true
+      end
+      if batch and at_count > count - horizon then
         for at = 16, #batch - 7, 8 do
           local id, content = sub(batch, at, at + 1), sub(batch, at + 2, at + 7)
           if eras[id] == era then

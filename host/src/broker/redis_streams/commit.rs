@@ -26,9 +26,11 @@
 //!   the second delivery is stored. So a mark counts only for twice as many deliveries as we take before we acknowledge
 //!   (the horizon), which is half of a round of ids at most. Within that a broker that counts its ids up (mosquitto,
 //!   EMQX, NATS, RabbitMQ) gives none out twice, unless it was killed and lost its count. That shows as soon as one such
-//!   delivery is stored: from there on the marks of before tell nothing of events that are equal. What remains: the
-//!   broker is killed, comes back with an older count, and we are killed, too, before we have stored the first of what it
-//!   delivers then. Of equal events among those deliveries (of no others) one may be taken for one of before.
+//!   delivery is stored: from there on the marks of before tell nothing of events that are equal. Likewise from an
+//!   instant on at which nothing is under way and the broker has all our acknowledgements, which the session notes once
+//!   a connection ([`Session::all_acknowledged`](super::Session::all_acknowledged)). What remains: a broker is killed and
+//!   comes back with an older count, deliveries follow each other without a pause, Redis is away, and we are killed, too,
+//!   before the first of them is stored. Of equal events among them (of no others) one may be taken for one of before.
 //! * **Entries of a Redis stream**: the step acknowledges the entry itself. If it was not pending any more, another
 //!   commit has stored it.
 //! * **Lines of an HTTP request with a key**: each has a mark, for a day.

@@ -6,7 +6,7 @@ use std::{
 use redis::{AsyncTypedCommands, RedisResult, Script};
 use tokio::sync::OnceCell;
 
-use super::{Connection, Durability, Layout, commit::Producer};
+use super::{CommitError, Connection, Durability, Layout, Pool, commit::Producer};
 
 /// What this process is to Redis: the newest one of its name, once it has registered. Everything that commits shares it.
 #[derive(Debug)]
@@ -53,6 +53,19 @@ impl Session {
         self.epoch.get_or_try_init(|| self.register(connection)).await.copied()
     }
 
+    /// All that was stored has been acknowledged, and its source's broker has the acknowledgements. From here on a mark
+    /// of before tells of none of several equal deliveries that it has come again: see [`commit`](super::commit).
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn all_acknowledged(&self, pool: &Pool) -> Result<(), CommitError> {
+        let mut connection = pool.get().await?;
+        let epoch = self.epoch(&mut connection).await.map_err(CommitError::Again)?;
+        let mut call = ALL_ACKNOWLEDGED.prepare_invoke();
+        call.key(self.layout.session()).arg(epoch);
+        call.invoke_async(&mut *connection).await.map_err(CommitError::Again)
+    }
+
     async fn register(&self, connection: &mut Connection) -> RedisResult<u64> {
         let process = format!("{:016x}", self.process);
         loop {
@@ -84,5 +97,16 @@ if ARGV[3] == '0' then
   redis.call('DEL', KEYS[2])
 end
 return epoch + 1",
+    )
+});
+
+/// Only what an earlier process has stored may have been left unacknowledged by it.
+static ALL_ACKNOWLEDGED: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua
+local of_session = redis.call('HMGET', KEYS[1], 'epoch', 'count')
+if of_session[1] == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'acknowledged', of_session[2] or 0)
+end",
     )
 });
