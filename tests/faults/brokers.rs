@@ -1,6 +1,7 @@
 //! The MQTT broker, NATS, the network, and two of them at once.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
+use async_nats::jetstream;
 use harness::{Mosquitto, PATIENCE, Persistence, Place, Plan};
 
 use super::{
@@ -94,6 +95,15 @@ pub async fn host_and_nats_away(bench: Bench) -> Result<Row> {
         run.after(200..800).await?;
         run.site.proxy(Place::Nats)?.set(|faults| faults.frozen_down = true);
         run.after(50..400).await?;
+        // What it takes from here on has no ack that could have come through.
+        let before = held(&run).await?;
+        run.site
+            .wait_until("a message whose ack is lost", async || {
+                let held = held(&run).await?;
+                ensure!(held > before, "{held} messages, as before");
+                Ok(())
+            })
+            .await?;
         run.kill(Place::Nats)?;
         run.site.kill_daemon()?;
         run.site.proxy(Place::Nats)?.heal();
@@ -110,6 +120,13 @@ pub async fn host_and_nats_away(bench: Bench) -> Result<Row> {
         run.site.series_of("aurora_outbox_recognised_total", 1.0).await?;
     }
     run.close().await
+}
+
+/// Messages in the stream, asked past the proxy.
+async fn held(run: &Run) -> Result<u64> {
+    let nats = run.site.nats.as_ref().context("no NATS")?;
+    let mut stream = jetstream::new(async_nats::connect(nats.url()).await?).get_stream("AURORA").await?;
+    Ok(stream.info().await?.state.messages)
 }
 
 /// See [`both_killed`]; what mosquitto does on its own is told apart as in [`mqtt_killed`].

@@ -91,6 +91,14 @@ pub async fn disk_full(bench: Bench) -> Result<Row> {
     let mut run = bench.start(plan, Shape::Mixed, 2_000.0).await?;
     for _ in 0..run.breaks(1, 10) {
         run.after(200..800).await?;
+        // It says so once, and again only after it has had room.
+        run.site
+            .wait_until("an empty spool", async || {
+                let records = run.site.scrape().await?.get("aurora_spool_records")?;
+                ensure!(records == 0.0, "{records} records");
+                Ok(())
+            })
+            .await?;
         let before = refusals(&run);
         run.kill(Place::Redis)?;
         run.after(6_000..8_000).await?;
