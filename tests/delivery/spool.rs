@@ -7,7 +7,10 @@ use aurora::{
 };
 use harness::{Fsync, PATIENCE, Plan, Redis, Site};
 
-use super::{alert, assert_exactly_once, number, refused::redis};
+use super::{
+    alert, assert_exactly_once, number,
+    refused::{redis, use_up},
+};
 
 const DOOR: &str = "aurora/sensors/door_1/alerts";
 const STREAM: &str = "aurora:cps:alerts";
@@ -186,6 +189,33 @@ async fn records_for_keys_of_another_hash_tag_are_set_aside_and_not_stored_where
         found += record.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"{\"id\":")).count();
     }
     assert_eq!(found, 50);
+    Ok(())
+}
+
+#[tokio::test]
+async fn dead_letters_in_the_spool_wait_until_they_can_be_stored() -> Result<()> {
+    let mut site = plan().start().await?;
+    // Whatever its stages do, it is acknowledged once it is in the spool.
+    site.redis.stop().await?;
+    site.publish(DOOR, 1, [alert("low", 0), "RAWBYTES{{{".to_owned(), alert("low", 1)]).await?;
+    site.series_of("aurora_stage_dead_lettered_total{stage=\"normalize\"}", 1.0).await?;
+    site.series_of("aurora_spool_events", 2.0).await?;
+    acknowledged(&site).await?;
+    site.kill_daemon()?;
+    site.redis.restart().await?;
+    use_up(&site, "aurora:dead_letter").await?;
+    site.launch_daemon()?;
+    site.wait_until("that it waits", async || {
+        let body = site.readiness().await?;
+        ensure!(body.contains("cannot replay the spool") && body.contains("exhausted"), "{body}");
+        Ok(())
+    })
+    .await?;
+    redis(&site, &["DEL", "aurora:dead_letter"]).await?;
+    assert_eq!(site.stream_of("aurora:dead_letter", 1).await?[0].text("payload"), "RAWBYTES{{{");
+    in_order(&site, 2).await?;
+    site.series_of("aurora_spool_records", 0.0).await?;
+    assert_eq!(site.scrape().await?.get("aurora_spool_damaged_total")?, 0.0);
     Ok(())
 }
 

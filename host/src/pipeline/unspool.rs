@@ -22,7 +22,7 @@ use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
         Backoff, backoff,
-        redis_streams::{CommitError, Pool, Sealed, Session, Stored},
+        redis_streams::{CommitError, Pool, Sealed, Session, Stored, Stream},
     },
     spool::{Record, Spool},
     telemetry::{Broker, Chain, Metrics, Stage},
@@ -36,6 +36,8 @@ pub struct Unspool {
     pub redis: Pool,
     /// As which process we store.
     pub session: Arc<Session>,
+    /// Stream of dead letters. They have nowhere else to go, so what holds some waits until it can be written.
+    pub dead_letter: Stream,
     /// Ceiling of the back-off.
     pub reconnect_max: Duration,
     /// Who hears of Redis being away.
@@ -98,7 +100,7 @@ impl Unspool {
                 }
                 continue;
             };
-            let bad = match Sealed::of_record(&record.bytes, self.session.layout()) {
+            let bad = match Sealed::of_record(&record.bytes, self.session.layout(), self.dead_letter) {
                 Err(error) => {
                     next = self.read_after(record.number).await;
                     Some(format!("is nothing that can be stored: {}", Chain(&error)))

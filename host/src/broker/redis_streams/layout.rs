@@ -41,7 +41,7 @@ const REQUESTS: Duration = Duration::from_hours(24);
 const COUNTS: Duration = Duration::from_hours(24 * 7);
 
 /// The script's own keys before the streams.
-const OWN: usize = 6;
+pub(super) const OWN: usize = 6;
 
 impl Layout {
     /// For the session `name`, which is unique among the daemons that use this Redis, with `streams` by name and

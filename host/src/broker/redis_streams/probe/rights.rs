@@ -25,7 +25,7 @@ const COMMANDS: [&str; 34] = [
     "XRANGE STREAM - + COUNT 1",
     "XREVRANGE STREAM + - COUNT 1",
     "XACK OUTBOX group 0-1",
-    "XDEL OUTBOX 0-1",
+    "XDEL STREAM 0-1",
     "XGROUP CREATE OUTBOX group 0 MKSTREAM",
     "XREADGROUP GROUP group consumer COUNT 1 STREAMS OUTBOX >",
     "XAUTOCLAIM OUTBOX group consumer 60000 0",
