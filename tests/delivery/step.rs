@@ -281,6 +281,33 @@ async fn a_batch_out_of_the_spool_is_stored_without_what_is_refused_but_never_wi
 }
 
 #[tokio::test]
+async fn an_event_is_not_counted_towards_one_of_which_only_a_letter_is_stored() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    let letters = bench.stream(LETTERS);
+    use_up(&bench, EVENTS).await?;
+    let mut batch = bench.batch(|commit, stream| {
+        event(commit, stream, packet(1, false), Some(9), 1);
+        event(commit, stream, packet(2, false), Some(9), 2);
+    });
+    batch = batch.whole();
+    ensure!(matches!(bench.store(&mut batch).await, Err(CommitError::Unwritable(_))));
+    batch.leave_out([EVENTS].into_iter(), letters, |add| {
+        add(0, &[0], &[("payload", b"one")]);
+        add(1, &[1], &[("payload", b"two")]);
+    });
+    assert_eq!(bench.store(&mut batch).await?.suppressed, []);
+    assert_eq!(bench.length(LETTERS).await?, 2);
+
+    bench.ask(&format!("DEL {EVENTS}")).await?;
+    let mut next = bench.batch(|commit, stream| event(commit, stream, packet(3, false), Some(9), 3));
+    assert_eq!(bench.store(&mut next).await?.suppressed, []);
+    let mut last = bench.batch(|commit, stream| event(commit, stream, packet(4, false), Some(9), 4));
+    assert_eq!(bench.store(&mut last).await?.suppressed, [(0, Uuid::from_u128(3))]);
+    assert_eq!(bench.length(EVENTS).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_letter_about_a_suppressed_event_or_a_repeat_is_not_written() -> Result<()> {
     let mut bench = Bench::new().await?;
     let letters = bench.stream(LETTERS);

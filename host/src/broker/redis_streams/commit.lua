@@ -224,8 +224,10 @@ end
 local repeats, suppressed, firsts, refused, reasons = {}, {}, {}, {}, {}
 local event, key, entry = -1, 0, -1
 local skip, is_repeat = false, false
-local touched, repeated_packets, repeated_marks, repeated_keys = {}, 0, {}, nil
+local touched, repeated_packets, repeated_marks = {}, 0, {}
 local is_repeated, is_suppressed = {}, {}
+-- Keys of which an event is stored, and the one of the event at hand.
+local is_stored, key_at_hand = {}, nil
 -- What is to be taken back if an entry is refused: entries by their streams and ids, what was acknowledged, lines of
 -- requests; and what is only removed if none is.
 local added, added_to, added_ids, acknowledged, lines, going = 0, {}, {}, {}, {}, {}
@@ -235,11 +237,19 @@ local function add(stream, answer)
   if type(answer) ~= 'table' then
     added = added + 1
     added_to[added], added_ids[added] = stream, answer
+    return true
   elseif may_lack[stream] then
     refused[#refused + 1] = entry
     reasons[#reasons + 1] = answer.err
   else
     failed, cause = stream, answer.err
+  end
+end
+
+-- An entry of the event at hand.
+local function add_of_event(stream, answer)
+  if add(stream, answer) and key_at_hand then
+    is_stored[key_at_hand] = true
   end
 end
 
@@ -299,26 +309,23 @@ while i < first_form and not failed do
     local begins = form[7]
     if begins == 'v' then
       event, key = event + 1, key + 1
-      skip = is_repeat
-      if skip then
-        repeated_keys = repeated_keys or {}
-        repeated_keys[key] = true
-      elseif some_seen and first_of[key] then
+      skip, key_at_hand = is_repeat, key
+      if not skip and some_seen and first_of[key] then
         suppress(first_of[key])
       end
     elseif begins == 'u' then
       event = event + 1
-      skip = is_repeat
+      skip, key_at_hand = is_repeat, nil
     end
     if form[1] == 'e' then
       -- data raw topic: a normalized event
       if not skip and not is_left_out[form[6]] then
         touched[form[6]] = true
         if layout == '1' then
-          add(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
+          add_of_event(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
             'category', form[5]))
         else
-          add(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
+          add_of_event(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
             'category', form[5], 'raw', argv[i + 2], 'topic', argv[i + 3], 'provenance', form[8]))
         end
       end
@@ -326,7 +333,7 @@ while i < first_form and not failed do
     else
       -- id data: a message for other sites
       if not skip and not is_left_out[form[6]] then
-        add(form[6], pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4],
+        add_of_event(form[6], pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4],
           'data', argv[i + 2], 'provenance', layout == '1' and '' or form[8]))
       end
       i = i + 3
@@ -336,11 +343,11 @@ while i < first_form and not failed do
     event = event + 1
     skip = is_repeat
     local of = tonumber(argv[i + 1])
+    key_at_hand = of
     if not skip and first_of[of] then
       suppress(first_of[of])
-    elseif not skip and repeated_keys and repeated_keys[of] then
-      -- The one before is a repeat from before the window, so this one is the first.
-      repeated_keys[of] = nil
+    elseif not skip and not is_stored[of] then
+      -- The one before is a repeat from before the window, or nothing of it is stored, so this one is the first.
       key_ids = sub(key_ids, 1, 32 * of - 16) .. argv[i + 2] .. sub(key_ids, 32 * of + 1)
     elseif not skip then
       suppress(sub(key_ids, 32 * of - 15, 32 * of))
@@ -468,7 +475,7 @@ if keys_count > 0 then
   local stamp = producer .. ':' .. number
   local fresh, some = {}, 0
   for one = 1, keys_count do
-    if not first_of[one] and not (repeated_keys and repeated_keys[one]) then
+    if is_stored[one] then
       fresh[some + 1], fresh[some + 2] = argv[first_key + one - 1], stamp
       some = some + 2
     end
