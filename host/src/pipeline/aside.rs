@@ -81,6 +81,27 @@ impl Aside {
         })
     }
 
+    /// For what is set aside in the spool's `damaged/`: under one name, so that what another command has stored is known.
+    ///
+    /// # Errors
+    /// If the url or the certificate authority is unusable.
+    pub fn of_recovery(config: &Config) -> Result<Self, PoolError> {
+        let target = Arc::new(Target::for_recovery(config));
+        let redis = config.redis.clone().unwrap_or_default();
+        let session = Session::new(&target.layout, redis.durability(), true);
+        Ok(Self { producer: session.producer("command"), session, target, ..Self::new(config)? })
+    }
+
+    /// The next step is the only one of this name, whoever takes it.
+    pub(super) fn known_as(&mut self, name: &str) {
+        self.producer = self.session.lasting_producer(name);
+    }
+
+    /// The connections.
+    pub(super) fn redis(&self) -> &Pool {
+        &self.redis
+    }
+
     /// Where it stores.
     #[must_use]
     pub fn target(&self) -> &Arc<Target> {

@@ -32,7 +32,12 @@ impl Config {
     }
 }
 
-fn tagged(tag: &str, name: &str) -> String {
+/// What keys begin with that have a hash tag.
+pub(super) fn tag(key: &str) -> Option<&str> {
+    Some(key.strip_prefix('{')?.split_once('}')?.0)
+}
+
+pub(super) fn tagged(tag: &str, name: &str) -> String {
     match name.strip_prefix(tag) {
         Some(rest) => format!("{{{tag}}}{rest}"),
         // Written with its braces already.
