@@ -3,6 +3,8 @@
 //! A commit is one step, and in a cluster one step can only touch keys of one hash slot. A slot is chosen by what stands
 //! between the first pair of braces of a key, so every key of ours carries the same hash tag there.
 
+use std::collections::BTreeSet;
+
 use super::Config;
 
 /// Hash tag in a cluster for which none is configured.
@@ -23,6 +25,14 @@ impl Config {
             Some(tag) => tagged(tag, name),
             None => name.to_owned(),
         }
+    }
+
+    /// Keys of all streams that commits write to.
+    #[must_use]
+    pub fn stream_keys(&self) -> Vec<String> {
+        let own = [&self.dead_letter, &self.audit, &self.outbox];
+        let names: BTreeSet<_> = self.streams.keys().chain(own).collect();
+        names.into_iter().map(|name| self.key(name)).collect()
     }
 
     /// Key of something that the host remembers, beside the streams.
