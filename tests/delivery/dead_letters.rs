@@ -151,6 +151,12 @@ async fn discards_what_was_chosen_and_says_so_in_the_audit_trail() -> Result<()>
     assert_eq!(said.code, Some(0), "{said:?}");
     let said = dead_letter(&site, &["discard", &left[0].id, "--yes"])?;
     assert_eq!(said.code, Some(1), "it is gone: {said:?}");
+    let words = said.text();
+    assert_eq!(words, "1 not there any more: replayed, discarded or trimmed\n");
+    let said = dead_letter(&site, &["replay", &left[0].id])?;
+    assert_eq!((said.code, said.text()), (Some(1), words), "{said:?}");
+    let said = dead_letter(&site, &["replay", &left[0].id, "--dry-run"])?;
+    assert!(said.code == Some(1) && said.err.contains("not there any more"), "{said:?}");
     assert_eq!(site.stream(LETTERS).await?.len(), 3);
     let audited = audited(&site, "dead-letter-discard").await?;
     assert!(audited[0].contains("who=cli") && audited[0].contains("letters=2"), "{audited:?}");

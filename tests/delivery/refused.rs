@@ -31,23 +31,53 @@ async fn an_event_that_redis_refuses_is_a_dead_letter_with_its_raw_bytes() -> Re
     Ok(())
 }
 
+/// Leaves a stream without an id for its next entry, and without an entry that would tell of it.
+pub(super) async fn use_up(site: &Site, stream: &str) -> Result<()> {
+    const LAST: &str = "18446744073709551615-18446744073709551615";
+    redis(site, &["XADD", stream, LAST, "a", "b"]).await?;
+    redis(site, &["XDEL", stream, LAST]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_for_a_stream_whose_ids_are_used_up_is_a_dead_letter_and_later_ones_are_not_counted_towards_it()
+-> Result<()> {
+    let site = Site::plan().without_nats().start().await?;
+    use_up(&site, "aurora:cps:alerts").await?;
+    let raw = alert("high", 7);
+    site.publish(DOOR, 2, [raw.clone()]).await?;
+    let letters = site.stream_of("aurora:dead_letter", 1).await?;
+    assert_eq!((letters[0].text("stage"), letters[0].text("payload")), ("publish".into(), raw.clone()));
+    assert!(letters[0].text("reason").contains("exhausted"), "{:?}", letters[0]);
+    redis(&site, &["DEL", "aurora:cps:alerts"]).await?;
+    site.publish(DOOR, 2, [raw]).await?;
+    site.stream_of("aurora:cps:alerts", 1).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_dead_letter_that_redis_refuses_waits_until_it_can_be_stored() -> Result<()> {
-    let site = Site::plan().without_nats().start().await?;
-    redis(&site, &["SET", "aurora:dead_letter", "no stream"]).await?;
-    let mut publisher = site.publisher("device");
-    publisher.publish(DOOR, 1, "RAWBYTES{{{").await?;
-    site.series_of("aurora_stage_dead_lettered_total{stage=\"normalize\"}", 1.0).await?;
-    site.wait_until("the daemon says that it is not ready", async || {
-        let body = site.readiness().await.map_err(|error| error.to_string())?;
-        if body.contains("WRONGTYPE") { Ok(()) } else { Err(body) }
-    })
-    .await?;
-    is_not_ready_for_all_that_redis_answers(&site).await?;
-    redis(&site, &["DEL", "aurora:dead_letter"]).await?;
-    let letters = site.stream_of("aurora:dead_letter", 1).await?;
-    assert_eq!(letters[0].text("payload"), "RAWBYTES{{{");
-    assert_eq!(letters[0].text("stage"), "normalize");
+    for cause in ["WRONGTYPE", "exhausted"] {
+        let site = Site::plan().without_nats().start().await?;
+        match cause {
+            "WRONGTYPE" => drop(redis(&site, &["SET", "aurora:dead_letter", "no stream"]).await?),
+            _ => use_up(&site, "aurora:dead_letter").await?,
+        }
+        let mut publisher = site.publisher("device");
+        publisher.publish(DOOR, 1, "RAWBYTES{{{").await?;
+        site.series_of("aurora_stage_dead_lettered_total{stage=\"normalize\"}", 1.0).await?;
+        site.wait_until("the daemon says that it is not ready", async || {
+            let body = site.readiness().await.map_err(|error| error.to_string())?;
+            if body.contains(cause) { Ok(()) } else { Err(body) }
+        })
+        .await?;
+        is_not_ready_for_all_that_redis_answers(&site).await?;
+        assert_eq!(site.scrape().await?.get("aurora_broker_in_flight{broker=\"mqtt\"}")?, 1.0, "acknowledged");
+        redis(&site, &["DEL", "aurora:dead_letter"]).await?;
+        let letters = site.stream_of("aurora:dead_letter", 1).await?;
+        assert_eq!(letters[0].text("payload"), "RAWBYTES{{{");
+        assert_eq!(letters[0].text("stage"), "normalize");
+    }
     Ok(())
 }
 

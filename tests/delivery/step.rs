@@ -168,6 +168,145 @@ async fn where_a_stream_cannot_be_written_nothing_is_stored_before_the_batch_say
     Ok(())
 }
 
+/// Uses up the ids of a stream, and leaves no entry that would tell of it.
+async fn use_up(bench: &Bench, stream: &str) -> Result<()> {
+    bench.ask(&format!("XADD {stream} 18446744073709551615-18446744073709551615 a b")).await?;
+    bench.ask(&format!("XDEL {stream} 18446744073709551615-18446744073709551615")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_entry_that_is_refused_behind_others_takes_the_whole_batch_back() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    bench.ask(&format!("XGROUP CREATE {RAW} aurora 0 MKSTREAM")).await?;
+    bench.ask(&format!("XADD {RAW} 5-1 payload x")).await?;
+    bench.ask(&format!("XADD {RAW} 5-2 payload y")).await?;
+    bench.ask(&format!("XREADGROUP GROUP aurora host STREAMS {RAW} >")).await?;
+    bench.ask(&format!("XADD {EVENTS} 7-7 payload discarded")).await?;
+    use_up(&bench, LETTERS).await?;
+    let (raw, letters) = (bench.stream(RAW), bench.stream(LETTERS));
+    let fill = |commit: &mut Commit, stream: Stream| {
+        event(commit, stream, packet(1, false), Some(1), 1);
+        event(commit, stream, Guard::Request { key: &[3; 16], line: 0, digest: [1; 8] }, Some(2), 2);
+        event(commit, stream, Guard::Entry { stream: raw, group: "aurora", id: "5-1", remove: true }, Some(3), 3);
+        event(commit, stream, Guard::Entry { stream: raw, group: "aurora", id: "5-2", remove: false }, Some(4), 4);
+        event(commit, stream, Guard::Removal { stream, id: "7-7" }, Some(5), 5);
+        // Of equal content as the first.
+        event(commit, stream, packet(2, false), Some(1), 6);
+        commit.letter(letters, 0, &[], &[("payload", b"raw")]);
+    };
+    let mut batch = bench.batch(fill).whole();
+    for _ in 0..2 {
+        let unwritable = match bench.store(&mut batch).await {
+            Err(CommitError::Unwritable(streams)) => streams,
+            other => anyhow::bail!("{other:?}"),
+        };
+        assert!(unwritable[0].0 == LETTERS && unwritable[0].1.contains("exhausted"), "{unwritable:?}");
+        assert_eq!((bench.length(EVENTS).await?, bench.length(LETTERS).await?), (1, 0));
+        assert_eq!(bench.length(RAW).await?, 2);
+        let pending: (usize, String, String, Vec<(String, String)>) =
+            bench.server.ask(&format!("XPENDING {RAW} aurora")).await?;
+        assert_eq!(pending.0, 2);
+        let left: Vec<String> = bench.server.ask("KEYS aurora:state:*").await?;
+        let left: Vec<_> = left.iter().filter(|key| !key.ends_with(":session:host")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    // The process dies here, and all of it comes again.
+    bench = bench.restart(100)?;
+    let mut again = bench.batch(fill).whole();
+    ensure!(matches!(bench.store(&mut again).await, Err(CommitError::Unwritable(_))));
+    bench.ask(&format!("DEL {LETTERS}")).await?;
+    let stored = bench.store(&mut again).await?;
+    assert_eq!((stored.before, stored.repeats.len(), stored.lost), (false, 0, 0));
+    assert_eq!(stored.suppressed, [(5, Uuid::from_u128(1))]);
+    assert_eq!((bench.length(EVENTS).await?, bench.length(LETTERS).await?, bench.length(RAW).await?), (5, 1, 1));
+    assert!(bench.store(&mut again).await?.before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_letter_is_taken_out_once_in_a_batch() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    bench.ask(&format!("XADD {LETTERS} 7-7 payload x")).await?;
+    let letters = bench.stream(LETTERS);
+    let mut batch = bench.batch(|commit, stream| {
+        for id in 1..=2 {
+            event(commit, stream, Guard::Removal { stream: letters, id: "7-7" }, None, id);
+        }
+    });
+    assert_eq!(bench.store(&mut batch).await?.repeats, [1]);
+    assert_eq!((bench.length(EVENTS).await?, bench.length(LETTERS).await?), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_out_of_the_spool_is_stored_without_what_is_refused_but_never_without_its_letters() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    let letters = bench.stream(LETTERS);
+    let mut batch = bench.batch(|commit, stream| {
+        event(commit, stream, packet(1, false), Some(1), 1);
+        commit.delivery(packet(2, false));
+        commit.letter(letters, 1, &[], &[("payload", b"raw")]);
+    });
+    let record = batch.record();
+    use_up(&bench, EVENTS).await?;
+    for break_it in [format!("SET {LETTERS} text"), format!("DEL {LETTERS}")] {
+        bench.ask(&break_it).await?;
+        if break_it.starts_with("DEL") {
+            use_up(&bench, LETTERS).await?;
+        }
+        let mut found = Sealed::of_record(&record, bench.session.layout(), letters)?;
+        match bench.store(&mut found).await {
+            Err(CommitError::Unwritable(streams)) => assert_eq!(streams[0].0, LETTERS),
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+    bench.ask(&format!("DEL {LETTERS}")).await?;
+    let mut found = Sealed::of_record(&record, bench.session.layout(), letters)?;
+    let stored = bench.store(&mut found).await?;
+    assert_eq!(stored.refused.iter().map(|(entry, _)| *entry).collect::<Vec<_>>(), [0]);
+    assert_eq!((bench.length(EVENTS).await?, bench.length(LETTERS).await?), (0, 1));
+    // What it refused is said again, for nobody may have heard it.
+    let mut once_more = Sealed::of_record(&record, bench.session.layout(), letters)?;
+    assert_eq!(bench.store(&mut once_more).await?.refused.len(), 1);
+
+    // Nothing is left out of what goes to the spool: by then its stream may be mended.
+    batch = bench.batch(|commit, stream| event(commit, stream, packet(3, false), None, 3)).whole();
+    let before = batch.record();
+    ensure!(matches!(bench.store(&mut batch).await, Err(CommitError::Unwritable(_))));
+    batch.leave_out([EVENTS].into_iter(), letters, |add| add(0, &[0], &[("payload", b"three")]));
+    assert_eq!(batch.record(), before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_is_not_counted_towards_one_of_which_only_a_letter_is_stored() -> Result<()> {
+    let mut bench = Bench::new().await?;
+    let letters = bench.stream(LETTERS);
+    use_up(&bench, EVENTS).await?;
+    let mut batch = bench.batch(|commit, stream| {
+        event(commit, stream, packet(1, false), Some(9), 1);
+        event(commit, stream, packet(2, false), Some(9), 2);
+    });
+    batch = batch.whole();
+    ensure!(matches!(bench.store(&mut batch).await, Err(CommitError::Unwritable(_))));
+    batch.leave_out([EVENTS].into_iter(), letters, |add| {
+        add(0, &[0], &[("payload", b"one")]);
+        add(1, &[1], &[("payload", b"two")]);
+    });
+    assert_eq!(bench.store(&mut batch).await?.suppressed, []);
+    assert_eq!(bench.length(LETTERS).await?, 2);
+
+    bench.ask(&format!("DEL {EVENTS}")).await?;
+    let mut next = bench.batch(|commit, stream| event(commit, stream, packet(3, false), Some(9), 3));
+    assert_eq!(bench.store(&mut next).await?.suppressed, []);
+    let mut last = bench.batch(|commit, stream| event(commit, stream, packet(4, false), Some(9), 4));
+    assert_eq!(bench.store(&mut last).await?.suppressed, [(0, Uuid::from_u128(3))]);
+    assert_eq!(bench.length(EVENTS).await?, 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_letter_about_a_suppressed_event_or_a_repeat_is_not_written() -> Result<()> {
     let mut bench = Bench::new().await?;

@@ -81,6 +81,45 @@ async fn what_breaks_a_promise_at_once_fails() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stream_of_redis_that_takes_no_entry_fails_and_what_the_spool_has_lost_is_warned_of() -> Result<()> {
+    const LAST: &str = "18446744073709551615-18446744073709551615";
+    let program = Make::Redis7.program()?.context("Debian's Redis is always there")?;
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(&program, folder.path(), SAFE).await?;
+    let plan = Site::plan().without_nats().set("redis.url", server.url()).set("raw.stream", "aurora:raw");
+    let site = plan.set("spool.path", "spool").brokers().await?;
+    let (well, said) = check(&site)?;
+    ensure!(well && said.ends_with("\nok\n"), "{said}");
+    let streams =
+        ["aurora:alerts", "aurora:cps:alerts", "aurora:dead_letter", "aurora:audit", "aurora:outbox", "aurora:raw"];
+    for stream in streams {
+        for (breaks, words) in [
+            ([format!("SET {stream} text"), format!("EXISTS {stream}")], "holds a string and no stream"),
+            ([format!("XADD {stream} {LAST} a b"), format!("XDEL {stream} {LAST}")], "has no id left"),
+        ] {
+            for command in breaks {
+                server.ask::<redis::Value>(&command).await?;
+            }
+            let (well, said) = check(&site)?;
+            server.ask::<()>(&format!("DEL {stream}")).await?;
+            let part = if stream == "aurora:raw" { "raw" } else { "redis" };
+            let told = |line: &str| line.starts_with(part) && line.contains(&format!("{stream} {words}"));
+            assert!(!well && said.contains("1 problem") && said.lines().any(told), "{stream}: {said}");
+        }
+    }
+    // The test's user may be root, and reads it; the daemon need not run.
+    let damaged = site.folder().join("spool/damaged");
+    std::fs::create_dir_all(&damaged)?;
+    std::fs::write(
+        damaged.join("00000000000000000007-1795330000000-12-5-a5c4666d36884637c3a8133e2dc1a1fb.resp"),
+        "hello",
+    )?;
+    let (well, said) = check(&site)?;
+    assert!(well && said.contains("damaged/ holds 1 file with 12 events") && said.ends_with("1 warning\n"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_stream_that_takes_nothing_fails_and_one_that_may_lose_something_is_warned_of() -> Result<()> {
     let site = Site::plan().brokers().await?;
     let nats = site.nats.as_ref().context("no NATS")?;

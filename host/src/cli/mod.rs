@@ -8,6 +8,7 @@ mod explain;
 mod guest;
 mod pipe;
 mod run;
+mod spool;
 mod trials;
 
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ enum Command {
     /// Follow one event from its raw bytes to its last place: guests, decisions, reasons, streams, subject, ack.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Look at what the spool could not keep in its queue, and store it.
+    #[command(subcommand)]
+    Spool(spool::Command),
     /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
     Demo(demo::Args),
     /// Build and look at guests.
@@ -53,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Pipe(args) => pipe::run(args),
         Command::DeadLetter(command) => dead_letter::run(command),
         Command::Explain(args) => explain::run(&args),
+        Command::Spool(command) => spool::run(command),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),
     };

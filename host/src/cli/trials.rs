@@ -1,17 +1,19 @@
 //! What `aurora check` tries out: the guests, always, and each broker with `--connect`.
 
-use super::check::Trial;
+use super::{check::Trial, spool::files};
 use crate::{
     broker::{Finding, jetstream, mqtt, redis_streams},
     config::{self, Config, Problems},
     pipeline::Conditions,
     raw,
     sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    spool::{self, SetAside},
     telemetry::{Chain, Metrics, SlotName, Stage},
 };
 
 pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
     let mut trials = guests(config);
+    trials.extend(config.spool.as_ref().map(spool));
     if connect {
         if let Some(mqtt) = &config.mqtt {
             trials.push(Trial::broker("mqtt", mqtt::probe(mqtt.clone()).await));
@@ -27,6 +29,25 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
     }
     trials
+}
+
+/// What was set aside in the folder of a spool; nothing else of it is judged, for a daemon may be at work in it.
+fn spool(config: &spool::Config) -> Trial {
+    let path = config.path.display();
+    let aside = match SetAside::list(&config.path) {
+        Ok(aside) => aside,
+        Err(error) => {
+            let note = Finding::note(format!("damaged/ could not be looked at: {}", Chain(&error)));
+            return Trial { findings: vec![note], ..Trial::new("spool", Ok(path.to_string())) };
+        }
+    };
+    let events: u64 = aside.iter().filter_map(|file| file.events).map(u64::from).sum();
+    let lost = format!(
+        "damaged/ holds {} with {events} events that are not stored, or only in part; `aurora spool list` shows them",
+        files(aside.len())
+    );
+    let findings = if aside.is_empty() { Vec::new() } else { vec![Finding::warning(lost)] };
+    Trial { findings, ..Trial::new("spool", Ok(path.to_string())) }
 }
 
 /// What is wrong with the guests of a configuration that has other problems, so that all of them are told at once.

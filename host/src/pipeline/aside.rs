@@ -36,20 +36,16 @@ pub enum AsideError {
     /// See [`KindError`].
     #[error(transparent)]
     Kind(#[from] KindError),
-    /// A key that holds no stream.
-    #[error(
-        "the key {stream} holds a {kind} and no stream; move it away first (redis-cli RENAME), then run this again"
-    )]
+    /// A stream that takes no entry.
+    #[error("the key {stream} {why}; move it away first (redis-cli RENAME), then run this again")]
     NoStream {
         /// Name of the stream.
         stream: String,
-        /// What it holds.
-        kind: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// See [`CommitError`].
-    #[error(
-        "the last step may or may not be stored; run the same again, letters that are done are gone from the stream"
-    )]
+    #[error("the last step may or may not be stored; run the same again, what is done is not done twice")]
     Commit(#[source] CommitError),
     /// A step of which nothing is stored: a stream became something else after [`Aside::look`].
     #[error("nothing of the last step is stored")]
@@ -81,6 +77,27 @@ impl Aside {
         })
     }
 
+    /// For what is set aside in the spool's `damaged/`: under one name, so that what another command has stored is known.
+    ///
+    /// # Errors
+    /// If the url or the certificate authority is unusable.
+    pub fn of_recovery(config: &Config) -> Result<Self, PoolError> {
+        let target = Arc::new(Target::for_recovery(config));
+        let redis = config.redis.clone().unwrap_or_default();
+        let session = Session::new(&target.layout, redis.durability(), true);
+        Ok(Self { producer: session.producer("command"), session, target, ..Self::new(config)? })
+    }
+
+    /// The next step is the only one of this name, whoever takes it.
+    pub(super) fn known_as(&mut self, name: &str) {
+        self.producer = self.session.lasting_producer(name);
+    }
+
+    /// The connections.
+    pub(super) fn redis(&self) -> &Pool {
+        &self.redis
+    }
+
     /// Where it stores.
     #[must_use]
     pub fn target(&self) -> &Arc<Target> {
@@ -93,7 +110,7 @@ impl Aside {
         Letters::new(&self.redis, &self.target.layout, self.target.dead_letter)
     }
 
-    /// Refuses to begin where a stream's key holds something else: what a step takes out of one stream could not be
+    /// Refuses to begin where a stream takes no entry, for its key holds something else or its ids are used up: what a step takes out of one stream could not be
     /// put into the other.
     ///
     /// # Errors
@@ -101,7 +118,7 @@ impl Aside {
     pub async fn look(&self) -> Result<(), AsideError> {
         match misfits(&self.redis, &self.target.layout).await?.into_iter().next() {
             None => Ok(()),
-            Some((stream, kind)) => Err(AsideError::NoStream { stream, kind }),
+            Some((stream, why)) => Err(AsideError::NoStream { stream, why }),
         }
     }
 

@@ -37,6 +37,7 @@ mod aside;
 mod letter;
 mod missing;
 mod replay;
+mod recover;
 
 pub use aside::{Aside, AsideError};
 pub use audit::{Audit, Trail};
@@ -51,6 +52,7 @@ pub use letter::Letter;
 pub(crate) use provenance::DIGITS;
 pub use publish::{Publisher, Superseded};
 pub use record::{alert_json, attestation_json, event_json, ioc_json};
+pub use recover::{RecoverError, Recovered, recover};
 pub use relay::Relay;
 pub use replay::{Fate, Replay, Trial};
 pub use slot::{Filling, Slot, Witness};

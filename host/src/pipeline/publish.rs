@@ -10,7 +10,7 @@
 //! in [`redis_streams`](crate::broker::redis_streams).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,7 +28,7 @@ use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
         backoff,
-        redis_streams::{CommitError, Pool, Producer, Sealed, Session, Stored},
+        redis_streams::{CommitError, Pool, Sealed, Session, Stored},
     },
     event::Settlement,
     spool::Spool,
@@ -39,8 +39,6 @@ use crate::{
 pub struct Publisher {
     /// Encoded batches of the lane.
     pub decided: mpsc::Receiver<Ready>,
-    /// Numbers what this publisher has to store besides.
-    pub producer: Producer,
     /// Connections to Redis.
     pub redis: Pool,
     /// As which process we store.
@@ -97,7 +95,7 @@ impl Publisher {
         Ok(())
     }
 
-    async fn store(&mut self, mut ready: Ready) -> Result<(), Superseded> {
+    async fn store(&self, mut ready: Ready) -> Result<(), Superseded> {
         let stage = self.metrics.stage(Stage::Publish).clone();
         let (begun, entries) = (Instant::now(), ready.entries.len() as u64);
         stage.received.inc_by(entries);
@@ -121,14 +119,11 @@ impl Publisher {
 
     /// Stores the batch: in Redis, or in the spool (none). What cannot be written there becomes dead letters in the same
     /// step, so that a delivery is never marked as stored before what became of it is.
-    async fn store_whole(&mut self, ready: &mut Ready, commit: &mut Sealed) -> Result<Option<Stored>, Superseded> {
+    async fn store_whole(&self, ready: &mut Ready, commit: &mut Sealed) -> Result<Option<Stored>, Superseded> {
         let (mut waits, published) = (backoff(self.reconnect_max), ready.published());
         loop {
             let unwritable = match self.store_commit(commit, published).await? {
-                Way::Stored(stored) => {
-                    self.bury_late(ready, commit, &stored).await?;
-                    return Ok(Some(stored));
-                }
+                Way::Stored(stored) => return Ok(Some(stored)),
                 Way::Spooled => return Ok(None),
                 Way::Unwritable(streams) => streams,
             };
@@ -224,29 +219,6 @@ impl Publisher {
                 letter.with_fields(|fields| add(letter.delivery, events, fields));
             }
         });
-    }
-
-    /// Keeps what Redis refused although its stream could be written, as one whose last id is used up does: in a batch of
-    /// its own, for that is known only afterwards.
-    async fn bury_late(&mut self, ready: &mut Ready, commit: &Sealed, stored: &Stored) -> Result<(), Superseded> {
-        if stored.refused.is_empty() {
-            return Ok(());
-        }
-        let reasons: BTreeMap<usize, &String> = stored.refused.iter().map(|(entry, reason)| (*entry, reason)).collect();
-        let buried =
-            self.letters(ready, |entry| Some((commit.stream_of(entry)?.to_owned(), (*reasons.get(&entry)?).clone())));
-        let mut late = self.producer.begin(0);
-        for (letter, _) in &buried {
-            letter.with_fields(|fields| late.entry(self.target.dead_letter, fields));
-        }
-        let mut waits = backoff(self.reconnect_max);
-        let Some(late) = self.producer.seal(late) else { return Ok(()) };
-        let mut late = late.whole();
-        while let Way::Unwritable(streams) = self.store_commit(&mut late, 0).await? {
-            tracing::error!(?streams, "cannot keep dead letters");
-            tokio::time::sleep(waits.next().unwrap_or(self.reconnect_max)).await;
-        }
-        Ok(())
     }
 
     /// Dead letters with the raw bytes for the events of which an entry is `refused`, by which stream and why; one for each

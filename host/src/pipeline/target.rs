@@ -59,12 +59,22 @@ impl Target {
     /// nobody else has and that is soon forgotten, and always in atomic steps.
     #[must_use]
     pub fn for_command(config: &Config) -> Self {
+        Self::atomic(config, unique(&config.site.id))
+    }
+
+    /// The same for what the spool has set aside, under the one name that all such commands have.
+    #[must_use]
+    pub fn for_recovery(config: &Config) -> Self {
+        Self::atomic(config, format!("{}:damaged", config.site.id))
+    }
+
+    fn atomic(config: &Config, session: String) -> Self {
         let mut config = config.clone();
         // A letter goes in the step that stores its events; entries written one by one would take none out.
         if let Some(redis) = &mut config.redis {
             redis.step = Step::Atomic;
         }
-        Self::of(&config, unique(&config.site.id), &Memory { session: COMMAND, ..memory(&config) })
+        Self::of(&config, session, &Memory { session: COMMAND, ..memory(&config) })
     }
 
     fn of(config: &Config, session: String, memory: &Memory) -> Self {

@@ -22,9 +22,9 @@ use crate::{
     admin::{Part, PartState, Readiness},
     broker::{
         Backoff, backoff,
-        redis_streams::{CommitError, Pool, Sealed, Session, Stored},
+        redis_streams::{CommitError, Pool, Sealed, Session, Stored, Stream},
     },
-    spool::{Record, Spool},
+    spool::{Record, Spool, Why},
     telemetry::{Broker, Chain, Metrics, Stage},
 };
 
@@ -36,6 +36,8 @@ pub struct Unspool {
     pub redis: Pool,
     /// As which process we store.
     pub session: Arc<Session>,
+    /// Stream of dead letters. They have nowhere else to go, so what holds some waits until it can be written.
+    pub dead_letter: Stream,
     /// Ceiling of the back-off.
     pub reconnect_max: Duration,
     /// Who hears of Redis being away.
@@ -98,26 +100,29 @@ impl Unspool {
                 }
                 continue;
             };
-            let bad = match Sealed::of_record(&record.bytes, self.session.layout()) {
+            let bad = match Sealed::of_record(&record.bytes, self.session.layout(), self.dead_letter) {
                 Err(error) => {
                     next = self.read_after(record.number).await;
-                    Some(format!("is nothing that can be stored: {}", Chain(&error)))
+                    Some(format!("is nothing that can be stored: {}", Chain(&error)).into())
                 }
                 Ok(mut commit) => {
                     let (stored, behind) = tokio::join!(self.store(&mut commit), self.read_after(record.number));
                     next = behind;
-                    stored?.map_or_else(Some, |stored| {
-                        self.account(&record, &stored);
-                        replayed += u64::from(record.events);
-                        refusal(&stored)
-                    })
+                    stored?.map_or_else(
+                        |reason| Some(reason.into()),
+                        |stored| {
+                            self.account(&record, &stored);
+                            replayed += u64::from(record.events);
+                            refusal(&stored)
+                        },
+                    )
                 }
             };
             match bad {
                 None => removals.begin(&self.spool, record.number).await,
                 // Before the next is stored: if we die now, it is only of a lane's last batch that Redis says again what it
                 // has refused.
-                Some(reason) => self.set_aside(record.number, &reason).await,
+                Some(why) => self.set_aside(record.number, why).await,
             }
             if told.elapsed() > PROGRESS {
                 told = Instant::now();
@@ -140,9 +145,9 @@ impl Unspool {
     }
 
     /// Sets a record aside, however long it takes: it is all that there is of its events, or of what Redis refused of them.
-    async fn set_aside(&self, number: u64, reason: &str) {
+    async fn set_aside(&self, number: u64, why: Why) {
         let mut trouble = self.trouble("cannot set a record of the spool aside, will try again");
-        while let Err(error) = self.spool.set_aside(number, reason).await {
+        while let Err(error) = self.spool.set_aside(number, why.clone()).await {
             trouble.wait(&error).await;
         }
         self.tell_damage();
@@ -204,10 +209,11 @@ impl Unspool {
 }
 
 /// What Redis has refused of a batch that it has stored otherwise.
-fn refusal(stored: &Stored) -> Option<String> {
-    let (_, reason) = stored.refused.first()?;
-    let refused = stored.refused.len();
-    Some(format!("has {refused} entries that Redis refused, and is stored without them: {reason}"))
+fn refusal(stored: &Stored) -> Option<Why> {
+    let (_, cause) = stored.refused.first()?;
+    let refused: Vec<usize> = stored.refused.iter().map(|(entry, _)| *entry).collect();
+    let reason = format!("has {} entries that Redis refused, and is stored without them: {cause}", refused.len());
+    Some(Why { reason, refused })
 }
 
 /// Something that does not work for the time being. It is said once, and again when there is another reason; `/readyz`

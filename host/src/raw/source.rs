@@ -268,7 +268,9 @@ impl<I: Intake> Source<I> {
         for (entry, before) in entries {
             let id = entry.id;
             let mut read = entry::read(entry, as_usize(self.config.max_payload.as_u64()), now);
+            let mut attempts = 0;
             if before >= self.config.max_deliveries {
+                attempts = u32::try_from(before).unwrap_or(u32::MAX);
                 let poison = format!(
                     "delivered {before} times and never settled, so it may be what ends the host (raw.max_deliveries is {})",
                     self.config.max_deliveries
@@ -288,7 +290,7 @@ impl<I: Intake> Source<I> {
                 received_ms: read.received_ms,
                 payload: read.payload,
                 identity: Identity::Entry(id),
-                attempts: 0,
+                attempts,
                 unfit: read.unfit,
                 duty: Duty::new(Arc::clone(&settle), self.window.take(id, size)),
             });

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ffi::OsStr,
     fs::{self, File},
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -13,14 +12,12 @@ use std::{
 
 use super::{
     Damage, Error,
+    aside::set_aside,
     name::Name,
     read::Found,
     records::Records,
     room::{Room, space},
 };
-
-/// Folder of what was set aside, in the spool's own.
-pub(super) const DAMAGED: &str = "damaged";
 
 /// Ending of the mark: a file whose name is the number up to which all is done with. It keeps numbers from being given
 /// twice when the spool is empty, and shows when the oldest records are lost, or when one of before comes back. A record
@@ -52,8 +49,8 @@ impl Folder {
         let missing = Damage::Missing { first: number, last: number, events };
         let damage = match found {
             Found::Sound(_) => return Ok(None),
-            Found::Damaged(reason) if set_aside(&self.path, file.as_ref())? => {
-                Damage::SetAside { file, events, reason }
+            Found::Damaged(why) if set_aside(&self.path, file.as_ref(), &why)? => {
+                Damage::SetAside { file, events, reason: why.reason }
             }
             Found::Damaged(_) | Found::Gone => missing,
         };
@@ -154,30 +151,4 @@ pub(super) fn create_folder(path: &Path) -> Result<(), Error> {
 /// Creates a file that only we can read.
 pub(super) fn create_private(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Moves `file` to `damaged/`, under a name that is free there; makes that folder if it
-/// is gone. `false`: there is no such file.
-pub(super) fn set_aside(folder: &Path, file: &OsStr) -> Result<bool, Error> {
-    let (from, mut to) = (folder.join(file), folder.join(DAMAGED).join(file));
-    for again in 1u64.. {
-        if fs::symlink_metadata(&to).is_err() {
-            break;
-        }
-        let mut name = file.to_owned();
-        name.push(format!(".{again}"));
-        to.set_file_name(name);
-    }
-    let moved = match fs::rename(&from, &to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if fs::symlink_metadata(&from).is_err() {
-                return Ok(false);
-            }
-            // Whoever looked at what was in `damaged/` has removed it as well.
-            create_folder(&folder.join(DAMAGED))?;
-            fs::rename(&from, &to)
-        }
-        moved => moved,
-    };
-    moved.map(|()| true).map_err(Error::io("set aside", &from))
 }

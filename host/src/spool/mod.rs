@@ -13,7 +13,7 @@
 //! 00000000000000000041.removed            the mark: all up to this number is done with
 //! 00000000000000000042-….resp             waits, the oldest first
 //! 7.tmp                                   being written
-//! damaged/                                what cannot be read, or will never be taken; for a person to look at
+//! damaged/                                what cannot be read, or will never be taken, and why; for a person
 //! ```
 //!
 //! # What a crash leaves
@@ -37,6 +37,7 @@ mod config;
 mod error;
 mod damage;
 mod name;
+mod aside;
 mod room;
 mod records;
 mod append;
@@ -58,6 +59,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub use aside::{SetAside, Why};
 pub use config::Config;
 pub use damage::Damage;
 pub use error::Error;
@@ -192,13 +194,13 @@ impl Spool {
         blocking(move || shared.remove(number)).await
     }
 
-    /// Moves a record to `damaged/` because it can never be replayed, for the `reason` that the log gets.
+    /// Moves a record to `damaged/` because it can never be replayed, and says `why` in the log and beside it.
     ///
     /// # Errors
     /// It could not be moved, and is still in the queue.
-    pub async fn set_aside(&self, number: u64, reason: impl Into<String>) -> Result<(), Error> {
-        let (shared, reason) = (Arc::clone(&self.shared), reason.into());
-        blocking(move || shared.condemn(number, Found::Damaged(reason)).map(drop)).await
+    pub async fn set_aside(&self, number: u64, why: impl Into<Why>) -> Result<(), Error> {
+        let (shared, why) = (Arc::clone(&self.shared), why.into());
+        blocking(move || shared.condemn(number, Found::Damaged(why)).map(drop)).await
     }
 
     /// Whether there is nothing on disk.

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use super::name::Name;
+use super::{aside::Why, name::Name};
 
 /// What became of a record on disk.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) enum Found {
     /// Every byte as it was written.
     Sound(Bytes),
     /// Not as it was written, or not to be read, and why.
-    Damaged(String),
+    Damaged(Why),
     /// There is no such file.
     Gone,
 }
@@ -25,7 +25,7 @@ pub(super) enum Found {
 pub(super) fn read(folder: &Path, name: &Name) -> io::Result<Found> {
     match content(&folder.join(name.to_string()), name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Gone),
-        Err(error) if is_of_the_file(&error) => Ok(Found::Damaged(format!("cannot be read: {error}"))),
+        Err(error) if is_of_the_file(&error) => Ok(Found::Damaged(format!("cannot be read: {error}").into())),
         found => found,
     }
 }
@@ -34,12 +34,12 @@ fn content(path: &Path, name: &Name) -> io::Result<Found> {
     // Asked before it is opened: opening a pipe would wait for somebody to write to it.
     let metadata = fs::symlink_metadata(path)?;
     if let Some(reason) = misfit(&metadata, name) {
-        return Ok(Found::Damaged(reason));
+        return Ok(Found::Damaged(reason.into()));
     }
     let content = fs::read(path)?;
     Ok(match name.is_of(&content) {
         true => Found::Sound(content.into()),
-        false => Found::Damaged("fails its checksum".to_owned()),
+        false => Found::Damaged("fails its checksum".into()),
     })
 }
 

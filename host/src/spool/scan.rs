@@ -12,7 +12,8 @@ use std::{
 use super::{
     Damage, Error,
     append::TEMPORARY,
-    folder::{DAMAGED, Folder, MARK, create_folder, create_private, empty, mark_name, set_aside},
+    aside::{DAMAGED, is_note, set_aside},
+    folder::{Folder, MARK, create_folder, create_private, empty, mark_name},
     name::{ENDING, NUMBER_MAX, Name},
     read::{Found, misfit, read},
     records::Records,
@@ -99,7 +100,8 @@ struct Scan {
 
 impl Scan {
     fn files(&mut self, folder: &Path) -> Result<(), Error> {
-        let aside = list(&folder.join(DAMAGED))?;
+        let mut aside = list(&folder.join(DAMAGED))?;
+        aside.retain(|file| !is_note(file));
         self.aside.extend(aside.iter().filter_map(|file| number_aside(&file.to_string_lossy())));
         self.was_damaged = !aside.is_empty();
         if self.was_damaged {
@@ -148,7 +150,7 @@ impl Scan {
     }
 
     fn set_aside(&mut self, folder: &Path, file: &OsStr, name: Option<&Name>, reason: String) -> Result<(), Error> {
-        if set_aside(folder, file)? {
+        if set_aside(folder, file, &reason.as_str().into())? {
             self.aside.extend(name.map(|name| name.number));
             let (file, events) = (file.to_string_lossy().into_owned(), name.map(|name| name.events));
             self.damage.push(Damage::SetAside { file, events, reason });
@@ -210,7 +212,7 @@ impl Scan {
         let file = name.to_string();
         match read(folder, &name).map_err(Error::io("read", &folder.join(&file)))? {
             Found::Sound(_) => return Ok(true),
-            Found::Damaged(reason) => self.set_aside(folder, file.as_ref(), Some(&name), reason)?,
+            Found::Damaged(why) => self.set_aside(folder, file.as_ref(), Some(&name), why.reason)?,
             Found::Gone => {}
         }
         self.names.remove(&number);

@@ -157,10 +157,9 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         .context("cannot start the lanes' threads")?;
     let lanes = Arc::new(lanes);
     let mut lane_tasks = JoinSet::new();
-    for (index, Started { decided, ended }) in started.into_iter().enumerate() {
+    for Started { decided, ended } in started {
         let publisher = Publisher {
             decided,
-            producer: session.producer(&format!("publisher-{index}")),
             session: Arc::clone(&session),
             redis: redis.clone(),
             spool: spool.clone(),
@@ -193,6 +192,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
             spool,
             redis: redis.clone(),
             session: Arc::clone(&session),
+            dead_letter: shared.dead_letter,
             reconnect_max: redis_config.reconnect_max,
             readiness: readiness.clone(),
             audit: audit.clone(),

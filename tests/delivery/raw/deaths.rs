@@ -149,6 +149,7 @@ async fn an_entry_that_ends_the_host_each_time_becomes_a_dead_letter_and_the_oth
         ("source".to_owned(), "normalize wait 50".to_owned())
     );
     assert!(letters[0].text("reason").contains("delivered 5 times"), "{}", letters[0].text("reason"));
+    assert_eq!(letters[0].text("attempts"), "5");
     Ok(())
 }
 

@@ -8,6 +8,10 @@
 -- are read before anything is written, so one of the wrong type ends it early. The first write is the batch's number,
 -- and whatever follows it is called by pcall: a batch that has begun is never stored again.
 --
+-- An entry may be refused all the same, as by a stream whose last id is used up, and to foresee that would cost more than
+-- the entry. Then the batch takes back what it has written, up to its number, and answers as if that had been asked first.
+-- So what cannot be taken back, the marks of packets and contents and the removal of entries, stands behind all entries.
+--
 -- Redis has one core, and each argument and each call costs it: so what is alike in many entries is said once, the marks
 -- of all packets are one string, and nothing is done for a delivery or an event that only a repeat would need.
 --
@@ -21,7 +25,8 @@
 --       then dedup keys again, each with its event's id, 16 and 16 bytes, in one string
 --       then marks of the batch's packets, each: packet id (2 bytes), digest (6 bytes), in one string
 --       then the streams of entries without a form, by commas; how many packets, keys and forms; number of the batch among its producer's;
---       streams whose entries are left out, each between two commas, or * for all that cannot be written; epoch
+--       streams whose entries are left out, each between two commas, or * for all that cannot be written, but for those
+--       that are named behind it in the same way; epoch
 -- Answer: { 0 stored | 1 was stored before, number of the producer's batch before this one, { deliveries that are
 --       repeats }, { events suppressed }, { ids of the first of them }, { entries refused }, { why } };
 --       of a batch that was stored before only the last two are known.
@@ -89,14 +94,17 @@ end
 
 -- Streams that cannot be written. An entry of a stream that is asked for here may still be left out for nothing of its
 -- own is new; better asked in vain.
-local asked, is_left_out, unwritable, causes = {}, {}, {}, {}
+local asked, is_left_out, may_lack, unwritable, causes = {}, {}, {}, {}, {}
+local may_lack_any = sub(left_out, 1, 1) == '*'
 local function ask(stream)
   if asked[stream] then
     return
   end
   asked[stream] = true
-  is_left_out[stream] = string.find(left_out, ',' .. stream .. ',', 1, true)
-  if is_left_out[stream] or left_out == '*' then
+  local is_named = string.find(left_out, ',' .. stream .. ',', 1, true)
+  is_left_out[stream] = is_named and not may_lack_any
+  may_lack[stream] = may_lack_any and not is_named
+  if is_left_out[stream] or may_lack[stream] then
     return
   end
   local name = KEYS[STREAMS + stream]
@@ -106,6 +114,8 @@ local function ask(stream)
     cause = 'WRONGTYPE the key holds a ' .. kind
   elseif not redis.acl_check_cmd('XADD', name, '*', 'data', '') then
     cause = 'NOPERM the user may not write it'
+  elseif not redis.acl_check_cmd('XDEL', name, '0-1') then
+    cause = 'NOPERM the user may not take back what it writes there (XDEL)'
   end
   if cause then
     unwritable[#unwritable + 1] = stream
@@ -214,14 +224,41 @@ end
 local repeats, suppressed, firsts, refused, reasons = {}, {}, {}, {}, {}
 local event, key, entry = -1, 0, -1
 local skip, is_repeat = false, false
-local touched, repeated_packets, repeated_marks, repeated_keys = {}, 0, {}, nil
+local touched, repeated_packets, repeated_marks = {}, 0, {}
 local is_repeated, is_suppressed = {}, {}
+-- Keys of which an event is stored, and the one of the event at hand.
+local is_stored, key_at_hand = {}, nil
+-- What is to be taken back if an entry is refused: entries by their streams and ids, what was acknowledged, lines of
+-- requests; and what is only removed if none is.
+local added, added_to, added_ids, acknowledged, lines, going = 0, {}, {}, {}, {}, {}
+local failed, cause
 
-local function add(answer)
-  if type(answer) == 'table' and answer.err then
+local function add(stream, answer)
+  if type(answer) ~= 'table' then
+    added = added + 1
+    added_to[added], added_ids[added] = stream, answer
+    return true
+  elseif may_lack[stream] then
     refused[#refused + 1] = entry
     reasons[#reasons + 1] = answer.err
+  else
+    failed, cause = stream, answer.err
   end
+end
+
+-- An entry of the event at hand.
+local function add_of_event(stream, answer)
+  if add(stream, answer) and key_at_hand then
+    is_stored[key_at_hand] = true
+  end
+end
+
+-- Entries go last and together.
+local function remove(name, id)
+  local ids = going[name] or {}
+  going[name] = ids
+  ids[#ids + 1] = id
+  ids[id] = true
 end
 
 local function begin(delivery, known)
@@ -237,18 +274,13 @@ local function suppress(first)
   suppressed[#suppressed + 1] = event
   is_suppressed[event] = true
   firsts[#firsts + 1] = first
-  -- As consumers read it.
-  local hex = string.gsub(first, '.', function(byte) return string.format('%02x', string.byte(byte)) end)
-  local id = { sub(hex, 1, 8), sub(hex, 9, 12), sub(hex, 13, 16), sub(hex, 17, 20), sub(hex, 21) }
-  local name = counts .. ':' .. table.concat(id, '-')
-  pcall('INCR', name)
-  pcall('EXPIRE', name, argv[7])
 end
 
 -- An entry that is not pending was stored before and acknowledged with that, if its stream has had it: Redis may have come
 -- back with an older state, in which the entry has not come yet.
 local function was_acknowledged(name, group, id)
   if pcall('XACK', name, group, id) == 1 then
+    acknowledged[#acknowledged + 1] = { name, group, id }
     return false
   end
   local about = pcall('XINFO', 'STREAM', name)
@@ -269,7 +301,7 @@ end
 call('HSET', producers, producer, number)
 
 local i = 9
-while i < first_form do
+while i < first_form and not failed do
   local operation = argv[i]
   local form = forms[operation]
   if form then
@@ -277,34 +309,32 @@ while i < first_form do
     local begins = form[7]
     if begins == 'v' then
       event, key = event + 1, key + 1
-      skip = is_repeat
-      if skip then
-        repeated_keys = repeated_keys or {}
-        repeated_keys[key] = true
-      elseif some_seen and first_of[key] then
+      skip, key_at_hand = is_repeat, key
+      if not skip and some_seen and first_of[key] then
         suppress(first_of[key])
       end
     elseif begins == 'u' then
       event = event + 1
-      skip = is_repeat
+      skip, key_at_hand = is_repeat, nil
     end
     if form[1] == 'e' then
       -- data raw topic: a normalized event
       if not skip and not is_left_out[form[6]] then
         touched[form[6]] = true
         if layout == '1' then
-          add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5]))
+          add_of_event(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
+            'category', form[5]))
         else
-          add(pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4], 'category', form[5],
-            'raw', argv[i + 2], 'topic', argv[i + 3], 'provenance', form[8]))
+          add_of_event(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
+            'category', form[5], 'raw', argv[i + 2], 'topic', argv[i + 3], 'provenance', form[8]))
         end
       end
       i = i + (layout == '1' and 2 or 4)
     else
       -- id data: a message for other sites
       if not skip and not is_left_out[form[6]] then
-        add(pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4], 'data', argv[i + 2],
-          'provenance', layout == '1' and '' or form[8]))
+        add_of_event(form[6], pcall('XADD', form[2], '*', 'subject', form[3], 'id', argv[i + 1], 'kind', form[4],
+          'data', argv[i + 2], 'provenance', layout == '1' and '' or form[8]))
       end
       i = i + 3
     end
@@ -313,11 +343,11 @@ while i < first_form do
     event = event + 1
     skip = is_repeat
     local of = tonumber(argv[i + 1])
+    key_at_hand = of
     if not skip and first_of[of] then
       suppress(first_of[of])
-    elseif not skip and repeated_keys and repeated_keys[of] then
-      -- The one before is a repeat from before the window, so this one is the first.
-      repeated_keys[of] = nil
+    elseif not skip and not is_stored[of] then
+      -- The one before is a repeat from before the window, or nothing of it is stored, so this one is the first.
       key_ids = sub(key_ids, 1, 32 * of - 16) .. argv[i + 2] .. sub(key_ids, 32 * of + 1)
     elseif not skip then
       suppress(sub(key_ids, 32 * of - 15, 32 * of))
@@ -342,8 +372,12 @@ while i < first_form do
   elseif operation == 'k' then
     -- delivery request line: a line of a request that its client may send again begins
     local name = requests .. ':' .. argv[i + 2]
-    begin(argv[i + 1], pcall('HSETNX', name, argv[i + 3], '1') == 0)
+    local known = pcall('HSETNX', name, argv[i + 3], '1') == 0
+    begin(argv[i + 1], known)
     pcall('EXPIRE', name, argv[6])
+    if not known then
+      lines[#lines + 1] = { name, argv[i + 3] }
+    end
     i = i + 4
   elseif operation == 'a' then
     -- delivery stream group id: an entry that was read through a group begins; it goes with this step
@@ -351,7 +385,7 @@ while i < first_form do
     local known = was_acknowledged(name, argv[i + 3], argv[i + 4])
     begin(argv[i + 1], known)
     if not known then
-      pcall('XDEL', name, argv[i + 4])
+      remove(name, argv[i + 4])
     end
     i = i + 5
   elseif operation == 'c' then
@@ -360,7 +394,12 @@ while i < first_form do
     i = i + 5
   elseif operation == 'x' then
     -- delivery stream id: an entry that is taken out of its stream begins
-    begin(argv[i + 1], pcall('XDEL', KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3]) ~= 1)
+    local name, id = KEYS[STREAMS + tonumber(argv[i + 2])], argv[i + 3]
+    local known = going[name] and going[name][id] or #pcall('XRANGE', name, id, id) == 0
+    begin(argv[i + 1], known)
+    if not known then
+      remove(name, id)
+    end
     i = i + 4
   elseif operation == 'l' then
     -- delivery stream events event … values field value …: a dead letter of a delivery. None is needed of a repeat, nor
@@ -375,7 +414,7 @@ while i < first_form do
     local values = tonumber(argv[i])
     if is_needed and not is_repeated[argv[i - events - 3]] then
       touched[stream] = true
-      add(pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 1, i + values)))
+      add(stream, pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 1, i + values)))
     end
     i = i + 1 + values
   else
@@ -384,10 +423,44 @@ while i < first_form do
     local stream, values = tonumber(argv[i + 1]), tonumber(argv[i + 2])
     if not is_repeat then
       touched[stream] = true
-      add(pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 3, i + 2 + values)))
+      add(stream, pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 3, i + 2 + values)))
     end
     i = i + 3 + values
   end
+end
+
+if failed then
+  for one = 1, added do
+    pcall('XDEL', KEYS[STREAMS + added_to[one]], added_ids[one])
+  end
+  for _, one in ipairs(lines) do
+    pcall('HDEL', one[1], one[2])
+  end
+  -- Pending again, with nobody who runs: the batch comes again, or whoever takes over what is stale finds it.
+  for _, one in ipairs(acknowledged) do
+    pcall('XCLAIM', one[1], one[2], 'aurora-taken-back', 0, one[3], 'FORCE', 'JUSTID')
+  end
+  if before > 0 then
+    pcall('HSET', producers, producer, before)
+  else
+    pcall('HDEL', producers, producer)
+  end
+  return { 3, { failed }, { cause } }
+end
+
+for name, ids in pairs(going) do
+  for from = 1, #ids, 2000 do
+    pcall('XDEL', name, unpack(ids, from, math.min(from + 1999, #ids)))
+  end
+end
+
+for _, first in ipairs(firsts) do
+  -- As consumers read it.
+  local hex = string.gsub(first, '.', function(byte) return string.format('%02x', string.byte(byte)) end)
+  local id = { sub(hex, 1, 8), sub(hex, 9, 12), sub(hex, 13, 16), sub(hex, 17, 20), sub(hex, 21) }
+  local name = counts .. ':' .. table.concat(id, '-')
+  pcall('INCR', name)
+  pcall('EXPIRE', name, argv[7])
 end
 
 -- Once a batch and not once an entry.
@@ -402,7 +475,7 @@ if keys_count > 0 then
   local stamp = producer .. ':' .. number
   local fresh, some = {}, 0
   for one = 1, keys_count do
-    if not first_of[one] and not (repeated_keys and repeated_keys[one]) then
+    if is_stored[one] then
       fresh[some + 1], fresh[some + 2] = argv[first_key + one - 1], stamp
       some = some + 2
     end

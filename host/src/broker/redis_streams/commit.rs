@@ -10,6 +10,7 @@
 //! | broken at this point | what happens then |
 //! |---|---|
 //! | before the script has run | nothing is stored; the same batch is sent again |
+//! | a stream refuses an entry in the middle | the script takes back what it has written, and nothing is stored |
 //! | the script has run, its answer is lost | the same batch is sent again under its number, and is recognised |
 //! | the batch waits in the spool, with its number | likewise: it may have run before it was spooled, or between its replay and its removal |
 //! | Redis dies inside the script | a script's writes reach the append-only file together; a torn end is cut off when Redis starts |

@@ -3,6 +3,8 @@
 //! A commit is one step, and in a cluster one step can only touch keys of one hash slot. A slot is chosen by what stands
 //! between the first pair of braces of a key, so every key of ours carries the same hash tag there.
 
+use std::collections::BTreeSet;
+
 use super::Config;
 
 /// Hash tag in a cluster for which none is configured.
@@ -25,6 +27,14 @@ impl Config {
         }
     }
 
+    /// Keys of all streams that commits write to.
+    #[must_use]
+    pub fn stream_keys(&self) -> Vec<String> {
+        let own = [&self.dead_letter, &self.audit, &self.outbox];
+        let names: BTreeSet<_> = self.streams.keys().chain(own).collect();
+        names.into_iter().map(|name| self.key(name)).collect()
+    }
+
     /// Key of something that the host remembers, beside the streams.
     #[must_use]
     pub fn state_key(&self, name: &str) -> String {
@@ -32,7 +42,12 @@ impl Config {
     }
 }
 
-fn tagged(tag: &str, name: &str) -> String {
+/// What keys begin with that have a hash tag.
+pub(super) fn tag(key: &str) -> Option<&str> {
+    Some(key.strip_prefix('{')?.split_once('}')?.0)
+}
+
+pub(super) fn tagged(tag: &str, name: &str) -> String {
     match name.strip_prefix(tag) {
         Some(rest) => format!("{{{tag}}}{rest}"),
         // Written with its braces already.

@@ -1,4 +1,6 @@
-use redis::RedisError;
+//! Whether a stream can take an entry at all. A commit finds out by itself; this is to say it before.
+
+use redis::{ErrorKind, RedisError, RedisResult, aio::ConnectionLike, streams::StreamInfoStreamReply};
 
 use super::{Layout, Pool, PoolError};
 
@@ -13,20 +15,57 @@ pub enum KindError {
     Redis(#[source] RedisError),
 }
 
-/// The streams of `layout` whose keys hold something else, and what. A commit stores nothing there.
+/// The id behind which there is none.
+const LAST_ID: &str = "18446744073709551615-18446744073709551615";
+
+/// The streams of `layout` that take no entry, and why: `holds a string and no stream`.
 ///
 /// # Errors
 /// If Redis cannot be reached or refuses.
 pub async fn misfits(redis: &Pool, layout: &Layout) -> Result<Vec<(String, String)>, KindError> {
     let mut connection = redis.get().await?;
-    let mut pipeline = redis::pipe();
-    for stream in layout.streams() {
-        pipeline.cmd("TYPE").arg(layout.key(stream));
-    }
-    let kinds: Vec<String> = pipeline.query_async(&mut *connection).await.map_err(|error| {
+    let keys: Vec<String> = layout.streams().map(|stream| layout.key(stream).to_owned()).collect();
+    let found = unusable(&mut *connection, &keys).await.map_err(|error| {
         redis.discard(connection);
         KindError::Redis(error)
     })?;
-    let named = layout.streams().map(|stream| layout.name(stream).to_owned()).zip(kinds);
-    Ok(named.filter(|(_, kind)| kind != "stream" && kind != "none").collect())
+    let mut names = layout.streams().map(|stream| layout.name(stream).to_owned()).zip(keys);
+    let named = found.into_iter().filter_map(|(key, why)| {
+        let (name, _) = names.find(|(_, one)| *one == key)?;
+        Some((name, why))
+    });
+    Ok(named.collect())
+}
+
+/// Those of `keys` that take no entry, in their order, and why.
+pub(super) async fn unusable(
+    connection: &mut impl ConnectionLike,
+    keys: &[String],
+) -> RedisResult<Vec<(String, String)>> {
+    let mut pipeline = redis::pipe();
+    keys.iter().for_each(|key| _ = pipeline.cmd("TYPE").arg(key));
+    let kinds: Vec<String> = pipeline.query_async(connection).await?;
+    let mut found = Vec::new();
+    for (key, kind) in keys.iter().zip(kinds) {
+        match kind.as_str() {
+            "none" => {}
+            "stream" if is_used_up(connection, key).await? => {
+                found.push((key.clone(), "has no id left for an entry".to_owned()));
+            }
+            "stream" => {}
+            _ => found.push((key.clone(), format!("holds a {kind} and no stream"))),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether somebody has added an entry with the last id that there is. It may be deleted since.
+async fn is_used_up(connection: &mut impl ConnectionLike, key: &str) -> RedisResult<bool> {
+    let about = redis::cmd("XINFO").arg("STREAM").arg(key).query_async::<StreamInfoStreamReply>(connection).await;
+    match about {
+        Ok(about) => Ok(about.last_generated_id == LAST_ID),
+        // Who may not ask finds out when it is written.
+        Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

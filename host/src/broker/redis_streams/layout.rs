@@ -1,6 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Config, Step};
+use super::{
+    Config, Step,
+    keys::{tag, tagged},
+};
 
 /// The keys that commits of this daemon touch, as its script numbers them, and what the script must know besides.
 /// Made once; commits share it.
@@ -19,7 +22,7 @@ pub struct Layout {
 }
 
 /// A stream that commits write to; a position in their [`Layout`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stream(pub(super) usize);
 
 /// How long things are remembered.
@@ -41,7 +44,7 @@ const REQUESTS: Duration = Duration::from_hours(24);
 const COUNTS: Duration = Duration::from_hours(24 * 7);
 
 /// The script's own keys before the streams.
-const OWN: usize = 6;
+pub(super) const OWN: usize = 6;
 
 impl Layout {
     /// For the session `name`, which is unique among the daemons that use this Redis, with `streams` by name and
@@ -81,6 +84,13 @@ impl Layout {
     #[must_use]
     pub fn stream(&self, name: &str) -> Option<Stream> {
         self.streams.iter().position(|(stream, _)| stream == name).map(Stream)
+    }
+
+    /// The stream that `key` is, or would be with another hash tag or none.
+    #[must_use]
+    pub fn stream_of_key(&self, key: &str) -> Option<Stream> {
+        let is_key = |name: &str| key == name || tag(key).is_some_and(|tag| tagged(tag, name) == key);
+        self.streams().find(|&stream| is_key(self.name(stream)))
     }
 
     /// All of its streams.

@@ -3,7 +3,7 @@
 
 use redis::{ErrorKind, RedisError, from_redis_value};
 
-use super::{CommitError, Layout};
+use super::{CommitError, Layout, layout::OWN};
 
 /// A record can never be stored by this daemon as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -25,22 +25,39 @@ pub enum RecordError {
     },
 }
 
+/// What a record holds.
+pub(super) struct Record {
+    /// The arguments of its command.
+    pub arguments: Vec<Vec<u8>>,
+    /// The keys of its streams, as its script numbers them.
+    pub keys: Vec<String>,
+}
+
 /// Where the keys begin: behind the name of the command, the script and their number.
 const KEYS: usize = 3;
 
 /// Which of the script's own keys has no name in it that may hold braces of its own.
 const DEDUP: usize = 3;
 
-/// The arguments of a `record`, if it fits `layout`.
-pub(super) fn arguments(record: &[u8], layout: &Layout) -> Result<Vec<Vec<u8>>, RecordError> {
-    let parsed = redis::parse_redis_value(record).and_then(|value| Ok(from_redis_value::<Vec<Vec<u8>>>(value)?));
-    let arguments = parsed.map_err(RecordError::NoBatch)?;
-    let too_short = || RecordError::NoBatch((ErrorKind::Parse, "it has no keys").into());
-    let (theirs, ours) = (arguments.get(KEYS + DEDUP).ok_or_else(too_short)?, layout.keys[DEDUP].as_bytes());
-    match (tag(theirs), tag(ours)) {
-        (theirs, ours) if theirs == ours => Ok(arguments),
-        (theirs, ours) => Err(RecordError::OtherTag { theirs, ours }),
+impl Record {
+    /// A `record`, if it fits `layout`.
+    pub fn read(record: &[u8], layout: &Layout) -> Result<Self, RecordError> {
+        let parsed = redis::parse_redis_value(record).and_then(|value| Ok(from_redis_value::<Vec<Vec<u8>>>(value)?));
+        let arguments = parsed.map_err(RecordError::NoBatch)?;
+        let keys = keys(&arguments).ok_or_else(|| RecordError::NoBatch((ErrorKind::Parse, "it has no keys").into()))?;
+        match (tag(&keys[DEDUP]), tag(layout.keys[DEDUP].as_bytes())) {
+            (theirs, ours) if theirs == ours => {}
+            (theirs, ours) => return Err(RecordError::OtherTag { theirs, ours }),
+        }
+        let keys = keys[OWN..].iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+        Ok(Self { arguments, keys })
     }
+}
+
+/// The script's own keys and those of the streams.
+fn keys(arguments: &[Vec<u8>]) -> Option<&[Vec<u8>]> {
+    let count: usize = std::str::from_utf8(arguments.get(KEYS - 1)?).ok()?.parse().ok()?;
+    arguments.get(KEYS..KEYS.checked_add(count)?).filter(|keys| keys.len() >= OWN)
 }
 
 impl CommitError {
@@ -89,6 +106,10 @@ mod tests {
         producer.seal(commit).unwrap().record()
     }
 
+    fn of_record(record: &[u8], layout: &Arc<Layout>) -> Result<(), RecordError> {
+        Sealed::of_record(record, layout, layout.stream("aurora:audit").unwrap()).map(drop)
+    }
+
     #[test]
     fn a_record_of_another_hash_tag_is_none_of_ours() {
         for (theirs, ours, expected) in [
@@ -97,7 +118,7 @@ mod tests {
             (Some("site"), None, Some("its keys have the hash tag \"site\", and those of this daemon no hash tag:")),
             (None, Some("b"), Some("its keys have no hash tag, and those of this daemon the hash tag \"b\":")),
         ] {
-            let found = Sealed::of_record(&record(&layout(theirs)), &layout(ours)).map(drop);
+            let found = of_record(&record(&layout(theirs)), &layout(ours));
             match expected {
                 None => assert!(found.is_ok(), "{found:?}"),
                 Some(expected) => assert!(found.unwrap_err().to_string().starts_with(expected)),
@@ -109,7 +130,7 @@ mod tests {
     fn what_is_no_batch_is_refused_and_nothing_panics() {
         let whole = record(&layout(None));
         for bytes in [&b""[..], b"hello", b"*0\r\n", b"*1\r\n$4\r\nPING\r\n", &whole[..whole.len() - 3]] {
-            let found = Sealed::of_record(bytes, &layout(None)).map(drop);
+            let found = of_record(bytes, &layout(None));
             assert!(matches!(found, Err(RecordError::NoBatch(_))), "{found:?}");
         }
     }

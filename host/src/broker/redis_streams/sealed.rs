@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use redis::{Arg, Cmd, Pipeline, RedisError, Value, from_redis_value};
 use uuid::Uuid;
 
-use super::{Connection, Layout, Pool, PoolError, RecordError, Session, Stream, commit, record};
+use super::{Connection, Layout, Pool, PoolError, RecordError, Session, Stream, commit, record::Record};
 
-/// Any stream that cannot be written is left out.
+/// Any stream that cannot be written is left out, but for those that are listed behind it.
 const ALL: &str = "*";
 
 /// Arguments behind the number of a batch.
@@ -24,8 +24,11 @@ pub struct Sealed {
     layout: Arc<Layout>,
     entries: Vec<Stream>,
     ends: Ends,
-    /// The streams that it is stored without, numbered as the script does; none: all that cannot be written.
-    left_out: Option<BTreeSet<usize>>,
+    left_out: LeftOut,
+    /// As it was before something was left out of it.
+    untouched: Option<Vec<u8>>,
+    /// The keys of its streams, where it is out of a record: its positions are not those of the layout.
+    keys: Option<Vec<String>>,
     /// What positions there are; unknown for a batch out of a record.
     shape: Option<Shape>,
     /// Its number among its producer's.
@@ -34,6 +37,25 @@ pub struct Sealed {
     is_foreign: bool,
     /// Whether its last arguments stand there: the streams that may be left out, and the epoch.
     is_ended: bool,
+}
+
+/// The streams that it is stored without, numbered as the script does.
+#[derive(Debug)]
+enum LeftOut {
+    /// Whatever cannot be written, but for these.
+    AllBut(BTreeSet<usize>),
+    /// These and no other: where another cannot be written nothing is stored.
+    Only(BTreeSet<usize>),
+}
+
+impl LeftOut {
+    fn argument(&self) -> String {
+        match self {
+            Self::AllBut(needed) if needed.is_empty() => ALL.to_owned(),
+            Self::AllBut(needed) => format!("{ALL}{}", commit::listed(needed)),
+            Self::Only(streams) => commit::listed(streams),
+        }
+    }
 }
 
 /// What has to be known to add to a batch.
@@ -64,7 +86,7 @@ pub struct Stored {
     pub repeats: Vec<usize>,
     /// Events that were not stored, for their content had been; with the id of the first.
     pub suppressed: Vec<(usize, Uuid)>,
-    /// Entries that Redis refused, and what it says: their key holds something that is no stream.
+    /// Entries that Redis refused, and what it says; of a batch that is to be stored [whole](Sealed::whole) none.
     pub refused: Vec<(usize, String)>,
 }
 
@@ -113,7 +135,9 @@ impl Sealed {
             layout,
             entries,
             ends,
-            left_out: None,
+            left_out: LeftOut::AllBut(BTreeSet::new()),
+            untouched: None,
+            keys: None,
             shape: Some(shape),
             number,
             is_foreign: false,
@@ -125,7 +149,7 @@ impl Sealed {
     /// says which. Without this it is stored without the entries of those streams, which [`Stored::refused`] names.
     #[must_use]
     pub fn whole(mut self) -> Self {
-        self.left_out = Some(BTreeSet::new());
+        self.left_out = LeftOut::Only(BTreeSet::new());
         self
     }
 
@@ -138,6 +162,9 @@ impl Sealed {
         stream: Stream,
         letters: impl FnOnce(&mut dyn FnMut(usize, &[usize], &[(&str, &[u8])])),
     ) {
+        if self.untouched.is_none() {
+            self.untouched = Some(self.record());
+        }
         let all = self.command.args_iter().len() - if self.is_ended { ENDING } else { 0 };
         let mut command = Cmd::new();
         let (operations, listed) = (all - self.ends.behind, all - OTHERS_FROM_END);
@@ -156,7 +183,10 @@ impl Sealed {
         }
         (self.command, self.is_ended) = (command, false);
         let without = streams.filter_map(|name| self.layout.stream(name)).map(|stream| stream.0 + 1);
-        self.left_out.get_or_insert_default().extend(without);
+        match &mut self.left_out {
+            LeftOut::Only(streams) => streams.extend(without),
+            LeftOut::AllBut(_) => self.left_out = LeftOut::Only(without.collect()),
+        }
         if let Some(shape) = &mut self.shape {
             shape.entries = self.entries.len();
         }
@@ -168,9 +198,13 @@ impl Sealed {
         self.entries.get(entry).map(|&stream| self.layout.name(stream))
     }
 
-    /// As it is kept on disk: the command, in the Redis protocol (RESP2), up to its number.
+    /// As it is kept on disk: the command, in the Redis protocol (RESP2), up to its number. Nothing is left out: a stream
+    /// that could not be written may be mended by then, and its entries and their letters would both be stored.
     #[must_use]
     pub fn record(&self) -> Vec<u8> {
+        if let Some(untouched) = &self.untouched {
+            return untouched.clone();
+        }
         if !self.is_ended {
             return self.command.get_packed_command();
         }
@@ -180,12 +214,14 @@ impl Sealed {
         command.get_packed_command()
     }
 
-    /// Out of [`record`](Self::record).
+    /// Out of [`record`](Self::record). It is stored without the entries of streams that cannot be written, which
+    /// [`Stored::refused`] names; but not where those are of the stream `needed`.
     ///
     /// # Errors
     /// If it is none, or one that is not for us.
-    pub fn of_record(record: &[u8], layout: &Arc<Layout>) -> Result<Self, RecordError> {
-        let arguments = record::arguments(record, layout)?;
+    pub fn of_record(record: &[u8], layout: &Arc<Layout>, needed: Stream) -> Result<Self, RecordError> {
+        let Record { arguments, keys } = Record::read(record, layout)?;
+        let needed = keys.iter().position(|key| key == layout.key(needed)).map(|place| place + 1);
         let mut command = Cmd::with_capacity(arguments.len(), record.len());
         for (index, argument) in arguments.iter().enumerate() {
             match index {
@@ -206,7 +242,9 @@ impl Sealed {
             entries: Vec::new(),
             ends: Ends::default(),
             // Nobody is there any more who could say what becomes of them; the record is kept if there are any.
-            left_out: None,
+            left_out: LeftOut::AllBut(needed.into_iter().collect()),
+            untouched: None,
+            keys: Some(keys),
             shape: None,
             number,
             is_foreign,
@@ -234,8 +272,7 @@ impl Sealed {
         }
         let epoch = session.epoch(connection).await.map_err(CommitError::Again)?;
         if !std::mem::replace(&mut self.is_ended, true) {
-            let left_out = self.left_out.as_ref().map_or_else(|| ALL.to_owned(), commit::listed);
-            self.command.arg(left_out).arg(if self.is_foreign { 0 } else { epoch });
+            self.command.arg(self.left_out.argument()).arg(if self.is_foreign { 0 } else { epoch });
         }
         let answer = match self.command.query_async::<Value>(&mut **connection).await {
             Err(error) if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
@@ -244,7 +281,8 @@ impl Sealed {
             }
             answer => answer,
         };
-        let stored = Stored::of(answer.map_err(CommitError::Again)?, self.number, self.shape, session)?;
+        let answer = answer.map_err(CommitError::Again)?;
+        let stored = Stored::of(answer, self.number, self.shape, self.keys.as_deref(), session)?;
         session.durability.wait(connection).await?;
         Ok(stored)
     }
@@ -254,8 +292,15 @@ impl Sealed {
 type Answer = (u8, u64, Vec<usize>, Vec<usize>, Vec<Vec<u8>>, Vec<usize>, Vec<String>);
 
 impl Stored {
-    /// Out of the answer to the batch with this number and shape: an answer that names what is not there is none.
-    fn of(answer: Value, number: u64, shape: Option<Shape>, session: &Session) -> Result<Self, CommitError> {
+    /// Out of the answer to the batch with this number and shape, and with the keys of its streams where they are not those
+    /// of the layout: an answer that names what is not there is none.
+    fn of(
+        answer: Value,
+        number: u64,
+        shape: Option<Shape>,
+        keys: Option<&[String]>,
+        session: &Session,
+    ) -> Result<Self, CommitError> {
         let odd = |answer: &Value| CommitError::Answer(format!("{answer:.200?}"));
         let Value::Array(parts) = &answer else { return Err(odd(&answer)) };
         if let Some(Value::Int(2)) = parts.first() {
@@ -265,8 +310,13 @@ impl Stored {
             let (_, streams, causes): (u8, Vec<usize>, Vec<String>) =
                 from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
             let layout = session.layout();
-            let name =
-                |place: usize| layout.streams().nth(place.checked_sub(1)?).map(|one| layout.name(one).to_owned());
+            let name = |place: usize| {
+                let place = place.checked_sub(1)?;
+                match keys {
+                    Some(keys) => keys.get(place).cloned(),
+                    None => layout.streams().nth(place).map(|stream| layout.name(stream).to_owned()),
+                }
+            };
             let names: Option<Vec<String>> = streams.into_iter().map(name).collect();
             let unwritable = names.ok_or_else(|| odd(&answer))?.into_iter().zip(causes).collect();
             return Err(CommitError::Unwritable(unwritable));

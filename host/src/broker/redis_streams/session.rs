@@ -47,6 +47,12 @@ impl Session {
         Producer::new(format!("{:016x}:{label}", self.process), &self.layout)
     }
 
+    /// A producer that another process of this session's name may have been: what one has stored, the next one has.
+    #[must_use]
+    pub fn lasting_producer(&self, label: &str) -> Producer {
+        Producer::new(label.to_owned(), &self.layout)
+    }
+
     /// The epoch of this process. The first call registers: from then on nothing that an earlier process of this name
     /// has sent is stored any more.
     pub(super) async fn epoch(&self, connection: &mut Connection) -> RedisResult<u64> {

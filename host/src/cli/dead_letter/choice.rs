@@ -74,19 +74,27 @@ impl Choice {
         !self.ids.is_empty()
     }
 
-    /// Asks whether to go on, unless that was said before.
+    /// See [`confirm`].
     pub fn confirm(&self, question: &str) -> anyhow::Result<bool> {
-        if self.yes {
-            return Ok(true);
-        }
-        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-        ensure!(terminal, "{question} There is no terminal to ask on; add --yes if that is what you want");
-        write!(io::stderr(), "{question} [y/N] ").context("cannot ask")?;
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        confirm(question, self.yes)
     }
 }
+
+/// Asks whether to go on, unless that was said before: `yes`.
+pub(in crate::cli) fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    ensure!(terminal, "{question} There is no terminal to ask on; add --yes if that is what you want");
+    write!(io::stderr(), "{question} [y/N] ").context("cannot ask")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// What is said of letters that are not in the stream.
+pub(super) const GONE: &str = "not there any more: replayed, discarded or trimmed";
 
 /// A number with its noun.
 pub(super) fn letters(number: usize) -> String {

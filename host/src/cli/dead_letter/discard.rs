@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use super::{
-    choice::{Choice, Chosen, letters},
+    choice::{Choice, Chosen, GONE, letters},
     open::{Opened, Place},
     plain::say,
 };
@@ -71,11 +71,11 @@ struct Tally {
 impl Tally {
     fn tell(&self) {
         let Self { discarded, gone, unclear } = self;
-        if *discarded > 0 || *unclear == 0 {
+        if *discarded > 0 || gone + unclear == 0 {
             say(&format!("{} discarded", letters(*discarded)));
         }
         if *gone > 0 {
-            say(&format!("{gone} were not there any more: replayed, discarded or trimmed"));
+            say(&format!("{gone} {GONE}"));
         }
         if *unclear > 0 {
             say(&format!("{unclear} discarded or gone before: an answer of Redis was lost that said which"));

@@ -15,9 +15,10 @@ use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 
+pub(super) use choice::confirm;
 pub(super) use filter::when;
 pub(super) use open::{Opened, Place};
-pub(super) use plain::plain;
+pub(super) use plain::{plain, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

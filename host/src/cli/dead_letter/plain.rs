@@ -33,7 +33,7 @@ fn is_hostile(letter: char) -> bool {
 }
 
 /// Tells how a command went. It went so whether anybody reads it or not, so an error is none.
-pub(super) fn say(text: &str) {
+pub(in crate::cli) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 

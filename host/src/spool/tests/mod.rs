@@ -61,8 +61,11 @@ impl Site {
         self.path().join(name.unwrap_or_else(|| panic!("no record {number}")))
     }
 
+    /// What lies in `damaged/`, without the notes.
     fn set_aside(&self) -> Vec<String> {
-        names(&self.path().join("damaged"))
+        let mut names = names(&self.path().join("damaged"));
+        names.retain(|name| !name.ends_with(".why"));
+        names
     }
 
     fn damaged(&self) -> u64 {

@@ -5,8 +5,10 @@ mod seen;
 mod judge;
 mod rights;
 
+use redis::{ErrorKind, RedisResult, aio::ConnectionLike};
+
 use self::seen::Seen;
-use super::{Config, Pool, PoolError};
+use super::{Config, Pool, PoolError, kinds::unusable};
 use crate::{
     broker::{Finding, Probed},
     telemetry::Chain,
@@ -25,6 +27,7 @@ pub async fn probe(config: &Config) -> Result<Probed, String> {
     let seen = Seen::of(&mut *connection).await.map_err(unreachable)?;
     let mut findings = judge::judge(&seen, config);
     findings.extend(rights::rehearse(&mut *connection, config).await.map_err(unreachable)?);
+    findings.extend(streams(&mut *connection, &config.stream_keys()).await.map_err(unreachable)?);
     if seen.is_cluster() {
         let what = "only the node that owns our keys was looked at; its replicas need the same settings";
         findings.push(Finding::note(what));
@@ -39,8 +42,25 @@ pub async fn probe(config: &Config) -> Result<Probed, String> {
 /// If Redis cannot be asked.
 pub async fn probe_raw(redis: &Pool, key: &str, removes: bool) -> Result<Vec<Finding>, PoolError> {
     let mut connection = redis.get().await?;
-    rights::rehearse_raw(&mut *connection, key, removes).await.map_err(|error| {
+    let found = async {
+        let mut findings = rights::rehearse_raw(&mut *connection, key, removes).await?;
+        findings.extend(streams(&mut *connection, &[key.to_owned()]).await?);
+        Ok(findings)
+    };
+    found.await.map_err(|error| {
         redis.discard(connection);
         PoolError::Connect(deadpool::managed::PoolError::Backend(error))
     })
+}
+
+/// What stands against the streams at `keys`. Those that are not there yet are made.
+async fn streams(connection: &mut impl ConnectionLike, keys: &[String]) -> RedisResult<Vec<Finding>> {
+    let found = match unusable(connection, keys).await {
+        // The rights that are missing have been told of.
+        Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Vec::new(),
+        found => found?,
+    };
+    let text =
+        |(key, why)| format!("{key} {why}, so nothing is stored there; move it away: redis-cli RENAME {key} {key}:old");
+    Ok(found.into_iter().map(text).map(Finding::problem).collect())
 }

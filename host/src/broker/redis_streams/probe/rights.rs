@@ -2,7 +2,7 @@
 //! with them at everything else that would refuse a write: no memory, a disk that failed, too few replicas. So the
 //! commands are queued and then thrown away, which asks for no right that the daemon does not need anyway.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use redis::{Cmd, ErrorKind, RedisResult, Value, aio::ConnectionLike};
 
@@ -25,7 +25,7 @@ const COMMANDS: [&str; 34] = [
     "XRANGE STREAM - + COUNT 1",
     "XREVRANGE STREAM + - COUNT 1",
     "XACK OUTBOX group 0-1",
-    "XDEL OUTBOX 0-1",
+    "XDEL STREAM 0-1",
     "XGROUP CREATE OUTBOX group 0 MKSTREAM",
     "XREADGROUP GROUP group consumer COUNT 1 STREAMS OUTBOX >",
     "XAUTOCLAIM OUTBOX group consumer 60000 0",
@@ -116,11 +116,7 @@ const PLACES: [&str; 4] = ["STREAM", "OUTBOX", "RAW", "STATE"];
 /// A command with each of its keys, and how to name it.
 fn spelled(command: &str, config: &Config) -> Vec<(String, Cmd)> {
     let keys = match command.split(' ').find(|word| PLACES.contains(word)) {
-        Some("STREAM") => {
-            let own = [&config.dead_letter, &config.audit, &config.outbox];
-            let names: BTreeSet<_> = config.streams.keys().chain(own).collect();
-            names.into_iter().map(|name| config.key(name)).collect()
-        }
+        Some("STREAM") => config.stream_keys(),
         Some("OUTBOX") => vec![config.key(&config.outbox)],
         Some(_) => vec![config.state_key("check:rights")],
         None => return vec![(name(command), filled(command, ""))],
@@ -202,6 +198,8 @@ fn listed(all: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
