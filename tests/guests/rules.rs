@@ -100,7 +100,7 @@ fn json(title: &str, category: &str) -> String {
 fn mixed(count: usize) -> impl Iterator<Item = (&'static str, String)> {
     (0..count).map(|i| match i % 3 {
         0 => ("odd", format!("share {i}")),
-        _ => ("stock", json(&format!("alert {i}"), if i % 2 == 0 { "cps" } else { "network" })),
+        _ => ("stock", json(&format!("alert {i}"), if i.is_multiple_of(2) { "cps" } else { "network" })),
     })
 }
 
@@ -171,8 +171,8 @@ fn a_bad_guest_of_a_rule_costs_the_events_of_its_rule_and_nobody_elses() -> Resu
         bad.guest.breaker.last_good = Some(false);
         config.guests.normalize.rules = vec![bad];
     })?;
-    let trap = |i: usize| if i % 2 == 0 { "normalize trap".to_owned() } else { json("alert", "network") };
-    let decided = bench.decide((0..64).map(|i| (if i % 2 == 0 { "odd" } else { "stock" }, trap(i))));
+    let trap = |i: usize| if i.is_multiple_of(2) { "normalize trap".to_owned() } else { json("alert", "network") };
+    let decided = bench.decide((0..64usize).map(|i| (if i.is_multiple_of(2) { "odd" } else { "stock" }, trap(i))));
     for (i, outcome) in decided.outcomes.iter().enumerate() {
         let accepted = matches!(outcome, Outcome::Accepted { .. });
         assert_eq!(accepted, i % 2 == 1, "event {i}: {outcome:?}");
@@ -241,12 +241,12 @@ async fn the_daemon_keeps_the_order_of_a_device_and_says_which_guests_made_each_
         let provenance: Value = serde_json::from_str(&entry.text("provenance"))?;
         let guests: Vec<&str> =
             provenance["guests"].as_array().context("guests")?.iter().filter_map(Value::as_str).collect();
-        let expected = if number % 2 == 0 { "normalize/acme@" } else { "normalize@" };
+        let expected = if number.is_multiple_of(2) { "normalize/acme@" } else { "normalize@" };
         assert!(guests.len() == 3 && guests[0].starts_with(expected), "{title}: {guests:?}");
         assert_eq!(entry.text("raw").len(), 64);
         assert_eq!(
             entry.text("topic"),
-            format!("aurora/sensors/dev_1/{}", if number % 2 == 0 { "events" } else { "alerts" })
+            format!("aurora/sensors/dev_1/{}", if number.is_multiple_of(2) { "events" } else { "alerts" })
         );
         all.push((entry.id.clone(), number));
     }
