@@ -1,5 +1,7 @@
 //! The MQTT broker, NATS, the network, and two of them at once.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream;
 use harness::{Mosquitto, PATIENCE, Persistence, Place, Plan};
@@ -95,15 +97,7 @@ pub async fn host_and_nats_away(bench: Bench) -> Result<Row> {
         run.after(200..800).await?;
         run.site.proxy(Place::Nats)?.set(|faults| faults.frozen_down = true);
         run.after(50..400).await?;
-        // What it takes from here on has no ack that could have come through.
-        let before = held(&run).await?;
-        run.site
-            .wait_until("a message whose ack is lost", async || {
-                let held = held(&run).await?;
-                ensure!(held > before, "{held} messages, as before");
-                Ok(())
-            })
-            .await?;
+        run.site.wait_until("a message whose ack is lost", async || is_unacknowledged(&run).await).await?;
         run.kill(Place::Nats)?;
         run.site.kill_daemon()?;
         run.site.proxy(Place::Nats)?.heal();
@@ -122,11 +116,20 @@ pub async fn host_and_nats_away(bench: Bench) -> Result<Row> {
     run.close().await
 }
 
-/// Messages in the stream, asked past the proxy.
-async fn held(run: &Run) -> Result<u64> {
+/// Whether JetStream, asked past the proxy, holds something that is still in the outbox.
+async fn is_unacknowledged(run: &Run) -> Result<()> {
     let nats = run.site.nats.as_ref().context("no NATS")?;
     let mut stream = jetstream::new(async_nats::connect(nats.url()).await?).get_stream("AURORA").await?;
-    Ok(stream.info().await?.state.messages)
+    let held = stream.info().await?.state.messages;
+    let mut redis = redis::Client::open(run.site.redis.url())?.get_multiplexed_async_connection().await?;
+    let outbox: redis::Value = redis::cmd("XINFO").arg("STREAM").arg("aurora:outbox").query_async(&mut redis).await?;
+    let outbox: HashMap<String, redis::Value> = redis::from_redis_value(outbox)?;
+    let of = |name: &str| -> Result<u64> {
+        Ok(redis::from_redis_value(outbox.get(name).with_context(|| format!("no {name}"))?.clone())?)
+    };
+    let (waiting, ever) = (of("length")?, of("entries-added")?);
+    ensure!(held + waiting > ever, "{held} in JetStream and {waiting} in the outbox are all of {ever}");
+    Ok(())
 }
 
 /// See [`both_killed`]; what mosquitto does on its own is told apart as in [`mqtt_killed`].
