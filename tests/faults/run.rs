@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Fsync, Mosquitto, PATIENCE, Persistence, Place, Plan, Redis, Site, unix_ms, wait_until};
+use harness::{Fsync, Mosquitto, PATIENCE, Persistence, Place, Plan, Redis, Site, connect_redis, unix_ms, wait_until};
 
 use super::{
     chance::Chance,
@@ -18,6 +18,9 @@ use super::{
     load::Load,
     table::Row,
 };
+
+/// Entries read at once: while Redis reads, it stores nothing.
+const PAGE: usize = 1_000;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,16 +141,22 @@ impl Run {
         let began_ms = unix_ms();
         let mut missing = self.load.fence().await?;
         let mut seen: Vec<String> = ALERTS.map(|_| began_ms.to_string()).to_vec();
-        let settled = wait_until("everything to settle", PATIENCE, async || {
-            let mut redis = redis::Client::open(self.site.redis.url())?.get_multiplexed_async_connection().await?;
+        // What came faster than it is stored is still to be stored: 2,000 a second at the worst.
+        let patience = PATIENCE + Duration::from_millis(self.load.sent() as u64 / 2);
+        let settled = wait_until("everything to settle", patience, async || {
+            let mut redis = connect_redis(&self.site.redis.url()).await?;
             for (stream, seen) in ALERTS.iter().zip(&mut seen) {
-                let mut range = redis::cmd("XRANGE");
-                range.arg(stream).arg(&*seen).arg("+");
-                let reply: redis::streams::StreamRangeReply = range.query_async(&mut redis).await?;
-                for entry in reply.ids {
-                    let number = entry.get::<String>("data").and_then(|data| number_in(&data));
-                    missing.retain(|missing| Some(*missing) != number);
-                    *seen = format!("({}", entry.id);
+                let mut read = PAGE;
+                while read == PAGE {
+                    let mut range = redis::cmd("XRANGE");
+                    range.arg(stream).arg(&*seen).arg("+").arg("COUNT").arg(PAGE);
+                    let reply: redis::streams::StreamRangeReply = range.query_async(&mut redis).await?;
+                    read = reply.ids.len();
+                    for entry in reply.ids {
+                        let number = entry.get::<String>("data").and_then(|data| number_in(&data));
+                        missing.retain(|missing| Some(*missing) != number);
+                        *seen = format!("({}", entry.id);
+                    }
                 }
             }
             ensure!(missing.is_empty(), "{} of the last events are not in Redis", missing.len());
