@@ -102,6 +102,11 @@ fn tally(sent: &[Sent], numbers: impl Iterator<Item = u32>) -> (Vec<u32>, u64) {
     (times, disorder)
 }
 
+/// How many of `numbers` stand after a later one of the same device.
+pub fn disorder(sent: &[Sent], numbers: impl Iterator<Item = u32>) -> u64 {
+    tally(sent, numbers).1
+}
+
 /// As many readings of one device cannot come before the packet ids of MQTT, of which an id is made, come round: there
 /// are 65,535, and one event in eight is such a reading.
 const CYCLE: usize = 4_096;

@@ -40,12 +40,11 @@ const VERSIONS: [&str; 2] = ["5", "3.1.1"];
 
 /// Each case is a test of the short form, and one of [`CASES`] for the long one.
 macro_rules! cases {
-    ($($(#[$attribute:meta])* $test:ident: $module:ident::$case:ident),* $(,)?) => {
+    ($($test:ident: $module:ident::$case:ident),* $(,)?) => {
         const CASES: &[Case] = &[$(Case { name: stringify!($test), run: |bench| Box::pin($module::$case(bench)) }),*];
 
         mod nothing_is_lost_or_doubled {
             $(#[tokio::test]
-            $(#[$attribute])*
             async fn $test() -> anyhow::Result<()> {
                 super::short(stringify!($test), async |bench| super::$module::$case(bench).await).await
             })*
@@ -78,9 +77,8 @@ cases! {
     when_a_guest_traps: host::trapping,
     when_the_daemon_is_ended: host::terminated,
     when_twice_as_much_comes_as_redis_takes: strain::overload,
-    #[ignore = "one run in ten has events of a device out of order, in Redis and in JetStream alike, and it is not known yet \
-                whether mosquitto hands them over so; `make soak` judges it"]
     when_all_comes_at_once: strain::flat_out,
+    when_a_long_queue_has_come: strain::queued,
 }
 
 /// One of these is enough for each run of the long form.

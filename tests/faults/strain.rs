@@ -7,7 +7,7 @@ use harness::Place;
 
 use super::{
     events::Shape,
-    run::{Bench, Run, strict},
+    run::{Bench, Run, shipped},
     table::Row,
 };
 
@@ -22,7 +22,7 @@ const MOST_GROWTH: f64 = 5.0;
 /// daemon can store is far below what else runs on this machine, and is the same all the time.
 pub async fn overload(bench: Bench) -> Result<Row> {
     let seconds = bench.times(20, 120);
-    let plan = strict().proxied(Place::Redis).set("lanes.count", 1).set("lanes.batch", 64);
+    let plan = shipped().proxied(Place::Redis).set("lanes.count", 1).set("lanes.batch", 64);
     let mut run = bench.start(plan, Shape::Mixed, 3_000.0).await?;
     run.site.proxy(Place::Redis)?.set(|faults| faults.delay = Duration::from_millis(20));
     // How much can be stored is found out by sending more.
@@ -52,8 +52,7 @@ pub async fn overload(bench: Bench) -> Result<Row> {
 
 /// As fast as the MQTT broker takes it.
 pub async fn flat_out(bench: Bench) -> Result<Row> {
-    let plan = strict();
-    let mut run = bench.start(plan, Shape::Mixed, 1e6).await?;
+    let mut run = bench.start(shipped(), Shape::Mixed, 1e6).await?;
     let began = Instant::now();
     run.breaks(1, 1);
     let events = bench.times(50_000, 600_000);
@@ -70,10 +69,32 @@ pub async fn flat_out(bench: Bench) -> Result<Row> {
     Ok(row)
 }
 
+/// The daemon is away until more is queued for it than there are packet ids, so that those that mosquitto has under way
+/// to it come round. While the daemon takes all that, its connection is cut and it is killed, and more comes.
+pub async fn queued(bench: Bench) -> Result<Row> {
+    const QUEUED: usize = 100_000;
+    let mut run = bench.start(shipped(), Shape::Mixed, 1e6).await?;
+    for _ in 0..run.breaks(1, 6) {
+        run.site.kill_daemon()?;
+        run.load.pace(1e6);
+        run.after(QUEUED..QUEUED + 1).await?;
+        run.load.pace(4_000.0);
+        run.site.start_daemon().await?;
+        run.after(200..2_000).await?;
+        run.site.proxy(Place::Mqtt)?.cut();
+        run.after(200..2_000).await?;
+        run.site.kill_daemon()?;
+        run.site.start_daemon().await?;
+    }
+    run.settle().await?;
+    memory(&mut run)?;
+    run.close().await
+}
+
 /// A steady rate for ten minutes, and what becomes of the daemon's memory.
 pub async fn soak(bench: Bench) -> Result<Row> {
     const RATE: f64 = 1_000.0;
-    let mut run = bench.start(strict(), Shape::Mixed, RATE).await?;
+    let mut run = bench.start(shipped(), Shape::Mixed, RATE).await?;
     let mut samples = Vec::new();
     for _ in 0..bench.times(1, 60) {
         run.after(10 * RATE as usize..10 * RATE as usize + 1).await?;

@@ -30,7 +30,7 @@ pub use built::{binary, guest_cache, hostile_guest, stock_guest, workspace};
 pub use pipe::{PipeLine, Piped, pipe};
 pub use plan::{Place, Plan};
 pub use proxy::{Faults, Proxy};
-pub use reading::{Entry, Message, read_jetstream, read_stream, walk_jetstream, walk_stream};
+pub use reading::{Entry, Message, connect_redis, read_jetstream, read_stream, walk_jetstream, walk_stream};
 pub use scrape::Scrape;
 pub use servers::{Cluster, Make, Server};
 pub use site::Site;

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result};
 use async_nats::jetstream::{self, ErrorCode, consumer::pull::OrderedConfig};
 use futures_util::StreamExt as _;
-use redis::streams::StreamRangeReply;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection, streams::StreamRangeReply};
 use serde_json::Value;
+
+use crate::PATIENCE;
 
 /// An entry of a Redis stream.
 #[derive(Clone, Debug)]
@@ -60,6 +62,17 @@ impl Message {
     }
 }
 
+/// A connection to Redis that waits for an answer as long as tests wait for anything: while the rest of a site is busy on
+/// the same machine, a page of entries takes longer than clients wait by default.
+///
+/// # Errors
+/// Redis is not there.
+pub async fn connect_redis(url: &str) -> Result<MultiplexedConnection> {
+    let client = redis::Client::open(url).context("cannot read the Redis address")?;
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    client.get_multiplexed_async_connection_with_config(&patient).await.context("cannot reach Redis")
+}
+
 /// All entries of `stream`, oldest first; none if there is no such stream.
 ///
 /// # Errors
@@ -76,8 +89,7 @@ pub async fn read_stream(url: &str, stream: &str) -> Result<Vec<Entry>> {
 /// Redis does not answer.
 pub async fn walk_stream(url: &str, stream: &str, mut see: impl FnMut(Entry)) -> Result<()> {
     const PAGE: usize = 10_000;
-    let client = redis::Client::open(url).context("cannot read the Redis address")?;
-    let mut connection = client.get_multiplexed_async_connection().await.context("cannot reach Redis")?;
+    let mut connection = connect_redis(url).await?;
     let mut from = "-".to_owned();
     loop {
         let mut range = redis::cmd("XRANGE");

@@ -88,13 +88,13 @@ fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, admin: Sock
     let mut text = String::from("[site]\nid = \"demo\"\n");
     let _ = write!(text, "\n[mqtt]\nurl = {}\nclient_id = \"aurora-demo\"\n", quoted(&mqtt.url()));
     let devices = [
-        ("aurora/sensors/+/alerts", 2),
-        ("aurora/sensors/+/status", 1),
-        ("aurora/sensors/+/telemetry", 1),
-        ("aurora/attestation/+/response", 2),
+        "aurora/sensors/+/alerts",
+        "aurora/sensors/+/status",
+        "aurora/sensors/+/telemetry",
+        "aurora/attestation/+/response",
     ];
-    for (topic, qos) in devices {
-        let _ = write!(text, "[[mqtt.subscriptions]]\ntopic = {}\nqos = {qos}\n", quoted(topic));
+    for topic in devices {
+        let _ = write!(text, "[[mqtt.subscriptions]]\ntopic = {}\nqos = 1\n", quoted(topic));
     }
     for (topic, format, source) in COLLECTORS {
         let [topic, format, source] = [topic, format, source].map(quoted);

@@ -60,7 +60,8 @@ async fn tried(config: &Config) -> Result<Probed, Error> {
     if let Some(version) = &told.version {
         let _ = write!(probed.said, "; {version}");
     }
-    probed.findings.extend(told.findings());
+    let highest = config.subscriptions.iter().map(|wanted| wanted.qos).max().unwrap_or_default();
+    probed.findings.extend(told.findings(highest));
     probed.findings.sort_by_key(|finding| finding.weight);
     Ok(probed)
 }
@@ -121,8 +122,7 @@ fn report(
         });
     }
     for Subscription { topic, .. } in config.subscriptions.iter().filter(|wanted| wanted.qos == 0) {
-        findings
-            .push(Finding::warning(format!("{topic} has QoS 0, with which events are lost on the way; use 1 or 2")));
+        findings.push(Finding::warning(format!("{topic} has QoS 0, with which events are lost on the way; use 1")));
     }
     for Subscription { topic, .. } in shared {
         let what = format!("{topic} is shared and was not tried, which would take messages from its group");
