@@ -93,6 +93,31 @@ async fn a_crash_between_commit_and_acknowledgement_doubles_nothing() -> Result<
 }
 
 #[tokio::test]
+async fn a_retained_message_is_taken_once_however_often_the_daemon_starts() -> Result<()> {
+    for version in ["5", "3.1.1"] {
+        let mut site = plan().set("mqtt.version", version).brokers().await?;
+        let mut publisher = site.publisher("device");
+        publisher.retain(READINGS, 1, READING).await?;
+        publisher.acknowledged(PATIENCE).await?;
+        site.start_daemon().await?;
+        exactly(&site, 1).await?;
+        for count in 2..5 {
+            if count % 2 == 0 {
+                site.kill_daemon()?;
+            } else {
+                site.terminate(PATIENCE).await?;
+            }
+            site.start_daemon().await?;
+            // Behind what the subscriptions may have brought; retained, too, and published now.
+            publisher.retain(READINGS, 1, READING).await?;
+            publisher.acknowledged(PATIENCE).await?;
+            exactly(&site, count).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_comes_after_a_kill_of_the_broker_is_not_taken_for_what_had_its_packet_ids_before() -> Result<()> {
     for version in ["5", "3.1.1"] {
         let mut site = plan().set("mqtt.version", version).start().await?;

@@ -12,7 +12,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Config, Error, connection,
+    Config, Error, Version, connection,
     dial::Dial,
     handshake::{self, Guise},
     packet::Welcome,
@@ -131,6 +131,8 @@ async fn open<I: Intake>(standing: &mut Standing<I>, before: u64) -> Result<(Wir
         warn!(seconds, "the broker keeps the session for less than mqtt.session_expiry");
     }
     standing.window.connect(welcome.session_present);
+    // MQTT 5 is told to bring them for new subscriptions only.
+    standing.knows_retained = welcome.session_present && config.version == Version::V3_1_1;
     // What settled meanwhile; nothing of this connection can have been given up yet.
     standing.enter()?;
     // The first connection of a process asks for all: the section may have changed since the session was made.

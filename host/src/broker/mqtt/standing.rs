@@ -40,6 +40,8 @@ pub(super) struct Standing<I> {
     settle: Arc<dyn Settle>,
     pub window: Window,
     pub subscribing: Subscribing,
+    /// Whether retained messages are those that the session has had before.
+    pub knows_retained: bool,
     topics: Topics,
     entries: Vec<Entry>,
     identities: Identities,
@@ -86,6 +88,7 @@ impl<I: Intake> Standing<I> {
             ledger,
             window: Window::new(MEMORY),
             subscribing: Subscribing::new(config.version, config.reconnect_max),
+            knows_retained: false,
             topics: Topics::new(config.subscriptions.clone()),
             entries: Vec::new(),
             identities: Identities::new(&config.client_id),
@@ -164,6 +167,11 @@ impl<I: Intake> Standing<I> {
     /// The delivery of a PUBLISH and its lane, unless it is one that we have.
     fn deliver(&mut self, publish: Publish, received_ms: i64) -> Option<(usize, Delivery)> {
         let Taken::New(ticket) = self.window.take(&publish) else { return None };
+        // One that comes again because nobody acknowledged it is wanted.
+        if publish.retain && !publish.dup && self.knows_retained {
+            self.window.settle(ticket);
+            return None;
+        }
         let intake = &self.intake;
         let topic = self.topics.get(&publish.topic, |context| intake.lane_of(context));
         let size = publish.payload.len() + publish.cut;
@@ -230,7 +238,8 @@ mod tests {
 
     #[test]
     fn an_identity_is_the_same_after_a_restart_and_differs_by_client_and_packet() {
-        let publish = |qos, id| Publish { dup: false, qos, id, topic: "t".into(), payload: "p".into(), cut: 0 };
+        let publish =
+            |qos, id| Publish { dup: false, retain: false, qos, id, topic: "t".into(), payload: "p".into(), cut: 0 };
         let of = |client: &str, id| Identities::new(client).of(&publish(1, id));
         assert_eq!(of("a", 7), of("a", 7));
         assert_ne!(of("a", 7), of("a", 8));

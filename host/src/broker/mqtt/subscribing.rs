@@ -31,7 +31,7 @@ impl Subscribing {
 
     /// A new connection is up. Where the session holds what was granted before, only the rest is asked for: with
     /// 3.1.1 each SUBSCRIBE brings all retained messages again. (So does each start of the host, whose section may
-    /// have changed; MQTT 5 can be told not to.)
+    /// have changed; what is retained is passed over then. MQTT 5 can be told not to bring it.)
     pub fn connect(&mut self, subscriptions: &[Subscription], kept: bool, out: &mut BytesMut) -> Result<(), Error> {
         if !kept {
             self.wanted = (0..subscriptions.len()).collect();

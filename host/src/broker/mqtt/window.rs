@@ -380,7 +380,7 @@ mod tests {
 
     fn publish(qos: u8, id: u16, payload: &'static str) -> Publish {
         let payload = Bytes::from_static(payload.as_bytes());
-        Publish { dup: false, qos, id, topic: Bytes::from_static(b"t"), payload, cut: 0 }
+        Publish { dup: false, retain: false, qos, id, topic: Bytes::from_static(b"t"), payload, cut: 0 }
     }
 
     fn again(first: &Publish) -> Publish {

@@ -30,8 +30,9 @@
 //!   delivery is stored: from there on the marks of before tell nothing of events that are equal. Likewise from an
 //!   instant on at which nothing is under way and the broker has all our acknowledgements, which the session notes once
 //!   a connection ([`Session::all_acknowledged`](super::Session::all_acknowledged)). What remains: a broker is killed and
-//!   comes back with an older count, deliveries follow each other without a pause, Redis is away, and we are killed, too,
-//!   before the first of them is stored. Of equal events among them (of no others) one may be taken for one of before.
+//!   comes back with an older count, and we are killed, too, after it has begun to deliver anew and before we have stored
+//!   or noted anything. Equal events among those deliveries (no others) are then taken for those of before, and lost:
+//!   nothing that MQTT carries tells the one from the other.
 //! * **Entries of a Redis stream**: the step acknowledges the entry itself. If it was not pending any more, another
 //!   commit has stored it.
 //! * **Lines of an HTTP request with a key**: each has a mark, for a day.

@@ -88,7 +88,8 @@ impl Session {
 
 /// Gives a process the epoch behind the one that it has seen, or the one that it has: the question may arrive again long
 /// after its answer was lost, or after another process has registered. Unless batches of earlier processes are still to
-/// come, their numbers are of no use any more.
+/// come, their numbers are of no use any more; but a spool that is not configured now may be so again, so they are
+/// forgotten once in 256 registrations.
 static REGISTER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "#!lua
@@ -99,7 +100,7 @@ elseif epoch ~= ARGV[2] then
   return false
 end
 redis.call('HSET', KEYS[1], 'process', ARGV[1], 'epoch', epoch + 1)
-if ARGV[3] == '0' then
+if ARGV[3] == '0' and epoch % 256 == 255 then
   redis.call('DEL', KEYS[2])
 end
 return epoch + 1",

@@ -84,12 +84,24 @@ impl Publisher {
     /// # Errors
     /// The client has ended.
     pub async fn publish(&mut self, topic: &str, qos: u8, payload: impl Into<Vec<u8>>) -> Result<(), Error> {
+        self.send(topic, qos, false, payload.into()).await
+    }
+
+    /// The same, and the broker keeps it for whoever subscribes later.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn retain(&mut self, topic: &str, qos: u8, payload: impl Into<Vec<u8>>) -> Result<(), Error> {
+        self.send(topic, qos, true, payload.into()).await
+    }
+
+    async fn send(&mut self, topic: &str, qos: u8, retain: bool, payload: Vec<u8>) -> Result<(), Error> {
         let qos = match qos {
             0 => QoS::AtMostOnce,
             1 => QoS::AtLeastOnce,
             _ => QoS::ExactlyOnce,
         };
-        let published = self.client.publish(topic, qos, false, payload).await;
+        let published = self.client.publish(topic, qos, retain, payload).await;
         published.map_err(|source| Error::Publish { topic: topic.to_owned(), source: Box::new(source) })?;
         self.sent += u64::from(qos != QoS::AtMostOnce);
         Ok(())

@@ -48,6 +48,8 @@ pub(super) struct Welcome {
 #[derive(Clone, Debug)]
 pub(super) struct Publish {
     pub dup: bool,
+    /// Whether it is there because of a new subscription, and not because somebody has published it now.
+    pub retain: bool,
     pub qos: u8,
     /// Packet id, 0 with QoS 0.
     pub id: u16,

@@ -26,6 +26,7 @@ pub(super) fn read4(kind: u8, frame: Bytes) -> Result<Packet, Error> {
         PUBLISH => v4::Publish::read(header, frame).map(|publish| {
             Packet::Publish(Publish {
                 dup: publish.dup,
+                retain: publish.retain,
                 qos: publish.qos as u8,
                 id: publish.pkid,
                 topic: publish.topic.into(),
@@ -70,6 +71,7 @@ pub(super) fn read5(kind: u8, frame: Bytes) -> Result<Packet, Error> {
         PUBLISH => v5::Publish::read(header, frame).map(|publish| {
             Packet::Publish(Publish {
                 dup: publish.dup,
+                retain: publish.retain,
                 qos: publish.qos as u8,
                 id: publish.pkid,
                 topic: publish.topic,

@@ -75,7 +75,7 @@ impl World {
     fn publish(&self, held: &Held, dup: bool) -> Down {
         let payload = if self.same_content { "21.5".to_owned() } else { held.number.to_string() };
         let (topic, payload) = (Bytes::from_static(b"t"), Bytes::from(payload));
-        Down::Publish(held.number, Publish { dup, qos: held.qos, id: held.id, topic, payload, cut: 0 })
+        Down::Publish(held.number, Publish { dup, retain: false, qos: held.qos, id: held.id, topic, payload, cut: 0 })
     }
 
     fn step(&mut self) {
