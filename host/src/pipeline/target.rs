@@ -129,19 +129,20 @@ fn unique(site: &str) -> String {
 /// How long what a command has stored is known to be its own. It gives up long before.
 const COMMAND: Duration = Duration::from_hours(1);
 
+/// Half of the packet ids of MQTT, so that within it none comes round. All of that: a broker that is busy handing over
+/// leaves thousands of our acknowledgements unread in its socket, and delivers all of those again when the connection ends.
+const HORIZON: u64 = 32_768;
+
 /// What a broker of MQTT 3.1.1 says nothing of.
 const SESSION: Duration = Duration::from_hours(24 * 90);
 
 fn memory(config: &Config) -> Memory {
     let mqtt = config.mqtt.clone().unwrap_or_default();
-    // We take no more than this before we acknowledge, with MQTT 3.1.1, too: so many may have been stored before a
-    // delivery that is not acknowledged yet, and so many behind it.
-    let horizon = 2 * u64::from(mqtt.max_in_flight);
     let session = match mqtt.version {
         mqtt::Version::V5 => mqtt.session_expiry + Duration::from_hours(24),
         mqtt::Version::V3_1_1 => SESSION,
     };
-    Memory { dedup: config.dedup.window, horizon, session }
+    Memory { dedup: config.dedup.window, horizon: HORIZON, session }
 }
 
 #[cfg(test)]

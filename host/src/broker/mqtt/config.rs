@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::config::{findings::Findings, urls};
 
-/// Packet ids come round after 65,535 deliveries. So many may be under way, and Redis remembers twice as many, so that
-/// a delivery is never taken for one that had the id a round before.
+/// Packet ids come round after 65,535 deliveries. Redis remembers half of that, so that a delivery is never taken for one
+/// that had the id a round before; and we take no more than half of what it remembers before we acknowledge.
 const MOST_IN_FLIGHT: u16 = 16_384;
 
 /// `[mqtt]`: where raw events come from. Without this section the host takes none from MQTT.

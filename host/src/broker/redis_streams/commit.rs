@@ -24,8 +24,7 @@
 //!   says. A delivery that the broker marks as a repetition (DUP), with the last digest of its packet id, is a repeat. One
 //!   without DUP is new, for a broker reuses an id only after it has our acknowledgement. Both together could still be
 //!   wrong among events that are equal (heartbeats without a time) where an id has been used again, and we die before
-//!   the second delivery is stored. So a mark counts only for twice as many deliveries as we take before we acknowledge
-//!   (the horizon), which is half of a round of ids at most. Within that a broker that counts its ids up (mosquitto,
+//!   the second delivery is stored. So a mark counts only for half of a round of ids (the horizon). Within that a broker that counts its ids up (mosquitto,
 //!   EMQX, NATS, RabbitMQ) gives none out twice, unless it was killed and lost its count. That shows as soon as one such
 //!   delivery is stored: from there on the marks of before tell nothing of events that are equal. Likewise from an
 //!   instant on at which nothing is under way and the broker has all our acknowledgements, which the session notes once
