@@ -16,6 +16,10 @@ pub fn federate(input: &OriginEvents) -> Decisions {
             Kind::Status => deciding.keep("status stays at the site"),
             Kind::Telemetry => deciding.keep("telemetry stays at the site"),
             Kind::Attestation => match event.device_id() {
+                // A subject's token: what stands in an event must not choose where a message goes.
+                Some(device) if !is_plain(device) => {
+                    deciding.keep("an attestation result whose device id is no token of a subject cannot be addressed");
+                }
                 Some(device) => {
                     subject.clear();
                     subject.push_str("aurora.cps.attestation.");
@@ -39,6 +43,10 @@ pub fn federate(input: &OriginEvents) -> Decisions {
         }
     }
     deciding.finish()
+}
+
+fn is_plain(device: &str) -> bool {
+    (1..=64).contains(&device.len()) && device.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn alert_subject(category: Category) -> &'static str {

@@ -3,19 +3,27 @@
 //! * [`RawEvents::iter`] walks the raw events of a batch, [`OriginEvents::iter`] the normalized ones.
 //! * [`Normalizing`] writes a normalizer's answer, [`Routing`] a router's, [`Deciding`] a federation policy's.
 //! * [`log`] and [`settings`] are the two things that a guest may ask of the host.
+//! * [`time`] reads an event's own time, [`Scope::of_address`] says whether an address means anything elsewhere.
 //!
 //! All of it also compiles natively, so a guest's logic runs under plain `cargo test` and in the host's benches.
-//! Natively [`settings::get`] answers "not set" and [`log::write`] writes to standard error.
+//! Natively [`settings::get`] answers what a test set with `testing::with_options`, and [`log::write`] writes to
+//! standard error. `testing` holds what tests need; it is not there in a component.
 
+mod address;
 mod deciding;
 mod normalizing;
 mod raw;
 mod routing;
 mod utf8;
 mod view;
+mod panics;
+pub mod time;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 pub use deciding::{Deciding, Decisions, Share};
 pub use normalizing::{Disposition, EventWriter, Normalized, Normalizing, Summary, Text};
+pub use panics::panics_to_log;
 pub use raw::RawEvent;
 pub use routing::{Routes, Routing};
 pub use utf8::{Utf8, same};
@@ -56,10 +64,7 @@ pub mod settings {
         #[cfg(target_family = "wasm")]
         return super::bindings::aurora::event::settings::get(key);
         #[cfg(not(target_family = "wasm"))]
-        {
-            let _ = key;
-            None
-        }
+        return super::testing::option(key);
     }
 
     /// The value of `key` as a string, or nothing where it is not set.

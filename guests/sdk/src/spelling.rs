@@ -1,6 +1,9 @@
-use crate::{Category, Kind, ObservableType, Severity, Tlp};
+use crate::{Category, Kind, ObservableType, Scope, Severity, Tlp};
 
 impl Severity {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// `critical`, `high`, `medium`, `low` or `info`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -15,6 +18,9 @@ impl Severity {
 }
 
 impl Category {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Cps, Self::Network, Self::Endpoint, Self::Identity, Self::Cloud];
+
     /// `cps`, `network`, `endpoint`, `identity` or `cloud`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -29,6 +35,9 @@ impl Category {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Alert, Self::Status, Self::Telemetry, Self::Attestation];
+
     /// `alert`, `status`, `telemetry` or `attestation`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,6 +51,22 @@ impl Kind {
 }
 
 impl ObservableType {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Ip,
+        Self::Domain,
+        Self::Url,
+        Self::Email,
+        Self::HashMd5,
+        Self::HashSha1,
+        Self::HashSha256,
+        Self::Cve,
+        Self::FilePath,
+        Self::RegistryKey,
+        Self::Mutex,
+        Self::UserAgent,
+    ];
+
     /// As in the `type` of an IOC: `ip`, `hash_sha256`, `file_path`, …
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -74,4 +99,25 @@ impl Tlp {
             Self::Red => "RED",
         }
     }
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Public, Self::Reserved, Self::AllowListed];
+
+    /// `public`, `reserved` or `allow-listed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Reserved => "reserved",
+            Self::AllowListed => "allow-listed",
+        }
+    }
+}
+
+/// The one of `all` that is spelled `name`.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn from_name<T: Copy>(all: &[T], name: &str, spelled: impl Fn(T) -> &'static str) -> Option<T> {
+    all.iter().copied().find(|&item| spelled(item) == name)
 }

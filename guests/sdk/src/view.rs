@@ -81,10 +81,22 @@ impl<'a> EventView<'a> {
         (0..self.technique_count()).map(move |i| view.text(first + i))
     }
 
+    /// The origin that it names itself; empty where it names none.
+    #[must_use]
+    pub fn own_source(&self) -> &'a str {
+        self.tail(0)
+    }
+
+    /// The device that it names itself; empty where it names none.
+    #[must_use]
+    pub fn own_device_id(&self) -> &'a str {
+        self.tail(1)
+    }
+
     /// The origin that it names, else its context's.
     #[must_use]
     pub fn source(&self) -> &'a str {
-        match self.tail(0) {
+        match self.own_source() {
             "" => &self.context.source,
             source => source,
         }
@@ -93,7 +105,7 @@ impl<'a> EventView<'a> {
     /// The device that it names, else its context's.
     #[must_use]
     pub fn device_id(&self) -> Option<&'a str> {
-        match self.tail(1) {
+        match self.own_device_id() {
             "" => self.context.device_id.as_deref(),
             device => Some(device),
         }

@@ -6,27 +6,15 @@ use aurora_guest::{ObservableType, Scope};
 
 use super::name::Name;
 use super::scan::Scan;
-use super::{Found, Value, address};
+use super::{Found, Value};
 
 impl Scan<'_> {
     pub(super) fn v4_scope(&self, address: Ipv4Addr) -> Scope {
-        if self.allow.has_v4(address) {
-            Scope::AllowListed
-        } else if address::v4_is_reserved(address) {
-            Scope::Reserved
-        } else {
-            Scope::Public
-        }
+        if self.allow.has_v4(address) { Scope::AllowListed } else { Scope::of_address(address.into()) }
     }
 
     pub(super) fn v6_scope(&self, address: Ipv6Addr) -> Scope {
-        if self.allow.has_v6(address) {
-            Scope::AllowListed
-        } else if address::v6_is_reserved(address) {
-            Scope::Reserved
-        } else {
-            Scope::Public
-        }
+        if self.allow.has_v6(address) { Scope::AllowListed } else { Scope::of_address(address.into()) }
     }
 
     pub(super) fn name_scope(&self, name: &Name, text: &[u8]) -> Scope {

@@ -1,0 +1,109 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{Case, decisions_json, event, normalized_json, routes_json, with_options};
+use crate::{Decisions, Failure, Normalized, OriginEvents, RawEvents, Routes};
+
+/// The folders of a guest's `cases/`, at any depth.
+///
+/// Each test panics with every case that differs. `UPDATE_CASES=1` writes the expectations anew instead; read the
+/// difference before you believe it.
+#[derive(Debug)]
+pub struct Cases(Vec<PathBuf>);
+
+impl Cases {
+    /// Those of the guest whose package is in `package`.
+    ///
+    /// # Panics
+    /// If there are none.
+    #[must_use]
+    pub fn of(package: impl AsRef<Path>) -> Self {
+        Self::below(&package.as_ref().join("cases"))
+    }
+
+    /// Those below `folder`.
+    ///
+    /// # Panics
+    /// If there are none.
+    #[must_use]
+    pub fn below(folder: &Path) -> Self {
+        let mut folders = Vec::new();
+        gather(folder, &mut folders);
+        assert!(!folders.is_empty(), "there are no cases in {}", folder.display());
+        Self(folders)
+    }
+
+    /// Their folders.
+    #[must_use]
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.0
+    }
+
+    /// Tries a normalizer.
+    ///
+    /// # Panics
+    /// If a case differs.
+    pub fn normalize(&self, guest: impl Fn(&RawEvents) -> Result<Normalized, Failure>) {
+        self.check(|case, input| {
+            let batch = case.raw_events(input);
+            guest(&batch).map(|answer| normalized_json(batch, answer))
+        });
+    }
+
+    /// Tries a router.
+    ///
+    /// # Panics
+    /// If a case differs.
+    pub fn route(&self, guest: impl Fn(&OriginEvents) -> Result<Routes, Failure>) {
+        self.check(|case, input| guest(&event::read(case, input)).map(|answer| routes_json(&answer)));
+    }
+
+    /// Tries a federation policy.
+    ///
+    /// # Panics
+    /// If a case differs.
+    pub fn federate(&self, guest: impl Fn(&OriginEvents) -> Result<Decisions, Failure>) {
+        self.check(|case, input| {
+            let batch = event::read(case, input);
+            guest(&batch).map(|answer| decisions_json(&batch, &answer))
+        });
+    }
+
+    fn check(&self, run: impl Fn(&Case, &[u8]) -> Result<Value, Failure>) {
+        let update = std::env::var_os("UPDATE_CASES").is_some();
+        let mut wrong = Vec::new();
+        for folder in &self.0 {
+            let (case, path) = (Case::read(folder), folder.join("input"));
+            let input = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let outcomes = with_options(case.settings(), || run(&case, &input))
+                .unwrap_or_else(|failure| panic!("{}: the whole call failed: {failure:?}", folder.display()));
+            let text = serde_json::to_string_pretty(&outcomes).expect("JSON") + "\n";
+            let expected = folder.join("expected.json");
+            if update {
+                fs::write(&expected, &text).expect("the case's folder can be written");
+            } else if fs::read_to_string(&expected).ok().and_then(|text| serde_json::from_str(&text).ok())
+                != Some(outcomes)
+            {
+                wrong.push(format!("{} gives\n{text}", folder.display()));
+            }
+        }
+        let tried = self.0.len();
+        assert!(wrong.is_empty(), "{} of {tried} cases differ\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
+
+/// Folders that hold an `input`.
+fn gather(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.join("input").is_file() {
+        found.push(folder.to_owned());
+        return;
+    }
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut below: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    below.sort();
+    below.iter().for_each(|folder| gather(folder, found));
+}

@@ -1,0 +1,23 @@
+//! What a guest's own tests need: folders of cases, batches made by hand, and settings. Native only.
+//!
+//! A case is a folder with `input`, `case.toml` ([`Case`]) and `expected.json`. `aurora guest test` runs the same
+//! folders on the component, so what a guest is meant to do is written down once.
+//!
+//! ```no_run
+//! use aurora_guest::testing::Cases;
+//! # fn route(_: &aurora_guest::OriginEvents) -> Result<aurora_guest::Routes, aurora_guest::Failure> { todo!() }
+//! Cases::of(env!("CARGO_MANIFEST_DIR")).route(route);
+//! ```
+
+mod case;
+mod cases;
+mod event;
+mod options;
+mod outcome;
+
+pub use case::{Case, Framing};
+pub use cases::Cases;
+pub use event::{Event, origin_events};
+pub(crate) use options::option;
+pub use options::with_options;
+pub use outcome::{decisions_json, events_json, normalized_json, routes_json};

@@ -1,0 +1,25 @@
+use std::{cell::RefCell, collections::BTreeMap};
+
+thread_local! {
+    static OPTIONS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// What the settings answer on this thread.
+pub(crate) fn option(key: &str) -> Option<String> {
+    OPTIONS.with_borrow(|options| options.get(key).cloned())
+}
+
+/// Runs `test` with these settings, key and JSON text, on this thread.
+pub fn with_options<T>(options: BTreeMap<String, String>, test: impl FnOnce() -> T) -> T {
+    /// Puts the old ones back, also when a test panics.
+    struct Before(BTreeMap<String, String>);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            OPTIONS.set(std::mem::take(&mut self.0));
+        }
+    }
+
+    let _before = Before(OPTIONS.replace(options));
+    test()
+}
