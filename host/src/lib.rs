@@ -13,6 +13,7 @@
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`sandbox`] | the only place that knows wasmtime |
+//! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
 //! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
@@ -29,6 +30,7 @@ pub mod raw;
 pub mod pipeline;
 pub mod spool;
 pub mod sandbox;
+pub mod trial;
 pub mod admin;
 pub mod telemetry;
 pub mod listen;

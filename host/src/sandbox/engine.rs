@@ -13,6 +13,8 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Arc<Linker<State>>,
     pub(super) cache: Option<Arc<Cache>>,
+    /// Fuel of a call, where it is counted.
+    pub(super) fuel: Option<u64>,
 }
 
 /// The sandbox cannot be set up.
@@ -51,19 +53,24 @@ impl Sandbox {
     /// # Errors
     /// If there is too little address space, or the cache folder cannot be used.
     pub fn new(config: &Guests, lanes: usize) -> Result<Self, SetupError> {
+        Self::with(config, lanes, None)
+    }
+
+    pub(super) fn with(config: &Guests, lanes: usize, fuel: Option<u64>) -> Result<Self, SetupError> {
         // Every guest may have an instance in every lane.
         let guests = u32::try_from(config.all().count()).unwrap_or(u32::MAX);
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
         let instances = lanes.saturating_mul(guests).min(u32::MAX / 64).saturating_add(SPARE);
         let memory = config.all().map(|(_, guest)| guest.memory.as_u64()).max().unwrap_or_default();
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-        let engine = Engine::new(&engine_config(instances, memory))
-            .map_err(|source| SetupError::Engine { instances, source })?;
+        let mut settings = engine_config(instances, memory);
+        settings.consume_fuel(fuel.is_some());
+        let engine = Engine::new(&settings).map_err(|source| SetupError::Engine { instances, source })?;
         let mut linker = Linker::new(&engine);
         State::add_to(&mut linker).map_err(|source| SetupError::Engine { instances, source })?;
         tick(&engine);
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
-        Ok(Self { engine, linker: Arc::new(linker), cache })
+        Ok(Self { engine, linker: Arc::new(linker), cache, fuel })
     }
 }
 

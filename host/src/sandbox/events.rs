@@ -24,6 +24,24 @@ struct Start {
     observable: usize,
 }
 
+/// A normalized event made by hand, for trials of routers and policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the column of the same name in `wit/event/event.wit`")]
+pub struct Draft {
+    pub kind: Kind,
+    pub severity: Severity,
+    pub category: Category,
+    pub timestamp_ms: i64,
+    pub fields: Vec<(String, String)>,
+    pub observables: Vec<(ObservableType, Scope, String)>,
+    pub techniques: Vec<String>,
+    pub source: String,
+    pub device_id: String,
+    pub dedup_key: String,
+    pub title: String,
+    pub description: String,
+}
+
 /// Pieces behind an event's fields, observables and techniques: source, device id, dedup key, title, description.
 const TAIL: usize = 5;
 
@@ -67,6 +85,54 @@ impl Events {
         expect_length("observable-type", columns.observable_type.len(), at.observable)?;
         expect_length("observable-scope", columns.observable_scope.len(), at.observable)?;
         Ok(Self { columns, text, starts })
+    }
+
+    /// Events made by hand, which hold what a guest could have returned.
+    ///
+    /// # Errors
+    /// If there is more text than 4 GiB.
+    pub fn of<'a>(drafts: impl IntoIterator<Item = &'a Draft>) -> Result<Self, String> {
+        let mut columns = EventsResult {
+            kind: Vec::new(),
+            severity: Vec::new(),
+            category: Vec::new(),
+            timestamp_ms: Vec::new(),
+            fields: Vec::new(),
+            observables: Vec::new(),
+            techniques: Vec::new(),
+            observable_type: Vec::new(),
+            observable_scope: Vec::new(),
+            ends: Vec::new(),
+            text: Vec::new(),
+        };
+        let mut text = String::new();
+        let mut piece = |piece: &str, ends: &mut Vec<u32>| {
+            text.push_str(piece);
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        };
+        for draft in drafts {
+            columns.kind.push(draft.kind);
+            columns.severity.push(draft.severity);
+            columns.category.push(draft.category);
+            columns.timestamp_ms.push(draft.timestamp_ms);
+            columns.fields.push(draft.fields.len() as u32);
+            columns.observables.push(draft.observables.len() as u32);
+            columns.techniques.push(draft.techniques.len() as u32);
+            for (key, value) in &draft.fields {
+                piece(key, &mut columns.ends);
+                piece(value, &mut columns.ends);
+            }
+            for (kind, scope, value) in &draft.observables {
+                columns.observable_type.push(*kind);
+                columns.observable_scope.push(*scope);
+                piece(value, &mut columns.ends);
+            }
+            draft.techniques.iter().for_each(|id| piece(id, &mut columns.ends));
+            let tail = [&draft.source, &draft.device_id, &draft.dedup_key, &draft.title, &draft.description];
+            tail.into_iter().for_each(|text| piece(text, &mut columns.ends));
+        }
+        columns.text = text.into_bytes();
+        Self::check(columns)
     }
 
     /// How many.

@@ -20,6 +20,7 @@ use super::{
     fault::Fault,
     import::{Settings, State},
     inspect::Inspection,
+    trial::Hearing,
     world::World,
 };
 use crate::{
@@ -73,6 +74,7 @@ struct Limits {
     output: u64,
     log_lines: u32,
     instance: Instance,
+    fuel: Option<u64>,
 }
 
 /// A guest cannot be loaded.
@@ -209,6 +211,7 @@ impl<W: World> Guest<W> {
                 output: config.output.as_u64(),
                 log_lines: config.log_lines,
                 instance: config.instance,
+                fuel: sandbox.fuel,
             },
             metrics: metrics.clone(),
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
@@ -270,22 +273,34 @@ impl<W: World> Guest<W> {
     }
 
     fn instance(&self, deadline: Duration) -> wasmtime::Result<(Store<State>, W::Exports)> {
+        self.instance_with(Arc::clone(&self.settings), deadline)
+    }
+
+    pub(super) fn instance_with(
+        &self,
+        settings: Arc<Settings>,
+        deadline: Duration,
+    ) -> wasmtime::Result<(Store<State>, W::Exports)> {
         let state = State {
             stage: W::STAGE,
             guest: Arc::clone(&self.name),
-            settings: Arc::clone(&self.settings),
+            settings,
             lines_left: self.limits.log_lines,
             lines_suppressed: 0,
             begun: cpu_time(),
             budget: deadline,
             memory_limit: self.limits.memory,
             memory_peak: 0,
+            hearing: Hearing::default(),
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(usize::try_from(self.limits.output).unwrap_or(usize::MAX));
         store.epoch_deadline_callback(out_of_time);
         store.set_epoch_deadline(ticks(deadline));
+        if let Some(fuel) = self.limits.fuel {
+            store.set_fuel(fuel)?;
+        }
         let instance = self.pre.instantiate(&mut store)?;
         let exports = W::exports(&self.indices, &mut store, &instance)?;
         Ok((store, exports))
@@ -336,7 +351,8 @@ impl<W: World> Caller<W> {
             state.lines_left = guest.limits.log_lines;
             state.begun = cpu_time();
             state.budget = deadline;
-            let answer = match W::call(&exports, &mut store, input) {
+            state.hearing.last_error = None;
+            let mut answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(Failure::InvalidSettings(text))) => {
                     Err(Fault::Failure(cut(format!("invalid settings: {text}"))))
@@ -345,6 +361,9 @@ impl<W: World> Caller<W> {
                 Err(error) => Err(fault(error)),
             };
             let state = store.data_mut();
+            if let Err(fault) = &mut answer {
+                fault.add_last_words(state.hearing.last_error.take());
+            }
             guest.metrics.log_lines_suppressed.inc_by(u64::from(std::mem::take(&mut state.lines_suppressed)));
             let peak = i64::try_from(state.memory_peak).unwrap_or(i64::MAX);
             if peak > guest.metrics.memory_high_water.get() {
@@ -380,7 +399,7 @@ fn out_of_time(store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDead
 }
 
 /// CPU time of this thread so far.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     ThreadTime::now().as_duration()
 }
 

@@ -8,7 +8,10 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-use super::bindings::aurora::event::{log, settings};
+use super::{
+    bindings::aurora::event::{log, settings},
+    trial::Hearing,
+};
 use crate::telemetry::Stage;
 
 /// A guest's settings, key to JSON text.
@@ -30,6 +33,8 @@ pub struct State {
     pub(super) memory_limit: usize,
     /// Most bytes that it has had.
     pub(super) memory_peak: usize,
+    /// What it has said.
+    pub(super) hearing: Hearing,
 }
 
 /// A guest wanted more memory than it may have. Travels through wasmtime as the reason of a trap.
@@ -61,6 +66,13 @@ impl log::Host for State {
         }
         self.lines_left -= 1;
         let (guest, stage, message) = (&*self.guest, self.stage.as_str(), printable(&message));
+        if level == log::Level::Error {
+            self.hearing.last_error = Some(message.clone());
+        }
+        if let Some(lines) = &mut self.hearing.lines {
+            lines.push(message);
+            return;
+        }
         match level {
             log::Level::Trace => tracing::trace!(target: "guest", guest, stage, "{message}"),
             log::Level::Debug => tracing::debug!(target: "guest", guest, stage, "{message}"),

@@ -30,8 +30,12 @@ impl Inspection {
     /// # Errors
     /// If it is none that this host runs.
     pub fn of(sandbox: &Sandbox, bytes: &[u8]) -> Result<Self, NotAComponent> {
-        let component = Component::from_binary(&sandbox.engine, bytes).map_err(NotAComponent)?;
-        Ok(Self::of_component(&component, sandbox, Digest::of(bytes), bytes.len()))
+        let digest = Digest::of(bytes);
+        let component = match &sandbox.cache {
+            Some(cache) => cache.component(&sandbox.engine, bytes, digest),
+            None => Component::from_binary(&sandbox.engine, bytes),
+        };
+        Ok(Self::of_component(&component.map_err(NotAComponent)?, sandbox, digest, bytes.len()))
     }
 
     pub(super) fn of_component(component: &Component, sandbox: &Sandbox, digest: Digest, size: usize) -> Self {

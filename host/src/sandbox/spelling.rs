@@ -1,9 +1,12 @@
 //! Spellings of the contract's enums as they stand in JSON, subjects and metrics. The SDK has the same for guests: the two
 //! sides share `wit/` and no code, as a guest in another language shares none.
 
-use super::{Category, Kind, ObservableType, Severity, Tlp};
+use super::{Category, Kind, ObservableType, Scope, Severity, Tlp};
 
 impl Severity {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     /// `critical`, `high`, `medium`, `low` or `info`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -18,6 +21,9 @@ impl Severity {
 }
 
 impl Category {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Cps, Self::Network, Self::Endpoint, Self::Identity, Self::Cloud];
+
     /// `cps`, `network`, `endpoint`, `identity` or `cloud`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -32,6 +38,9 @@ impl Category {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Alert, Self::Status, Self::Telemetry, Self::Attestation];
+
     /// As in the configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -51,6 +60,22 @@ impl Kind {
 }
 
 impl ObservableType {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Ip,
+        Self::Domain,
+        Self::Url,
+        Self::Email,
+        Self::HashMd5,
+        Self::HashSha1,
+        Self::HashSha256,
+        Self::Cve,
+        Self::FilePath,
+        Self::RegistryKey,
+        Self::Mutex,
+        Self::UserAgent,
+    ];
+
     /// As in the `type` of an IOC and the last token of its subject.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -81,6 +106,21 @@ impl Tlp {
             Self::Amber => "AMBER",
             Self::AmberStrict => "AMBER+STRICT",
             Self::Red => "RED",
+        }
+    }
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Public, Self::Reserved, Self::AllowListed];
+
+    /// `public`, `reserved` or `allow-listed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Reserved => "reserved",
+            Self::AllowListed => "allow-listed",
         }
     }
 }

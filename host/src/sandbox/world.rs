@@ -11,6 +11,7 @@ use super::{
         exports::aurora::{federation::federate, normalizer::normalize, router::route},
     },
     import::State,
+    trial::Weigh as _,
 };
 use crate::telemetry::Stage;
 
@@ -43,6 +44,8 @@ pub trait World: Sized + 'static {
         store: &mut Store<State>,
         input: Self::Input<'_>,
     ) -> wasmtime::Result<Result<Self::Answer, Failure>>;
+    #[doc(hidden)]
+    fn bytes(answer: &Self::Answer) -> u64;
 }
 
 macro_rules! world {
@@ -77,6 +80,10 @@ macro_rules! world {
                 input: Self::Input<'_>,
             ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
                 exports.$call(store, input.clone())
+            }
+
+            fn bytes(answer: &Self::Answer) -> u64 {
+                answer.bytes()
             }
         }
     };

@@ -21,6 +21,7 @@ struct Component;
 
 impl normalize::Guest for Component {
     fn normalize(input: RawEvents) -> Result<Normalized, Failure> {
+        aurora_guest::panics_to_log();
         let done = crate::normalize(&input)?;
         Ok(Normalized {
             disposition: done.disposition.into_iter().map(disposition).collect(),
@@ -43,6 +44,7 @@ fn disposition(disposition: aurora_guest::Disposition) -> Disposition {
 
 impl route::Guest for Component {
     fn route(input: OriginEvents) -> Result<Routes, Failure> {
+        aurora_guest::panics_to_log();
         let aurora_guest::Routes { streams, reasons, count, stream, reason } = crate::route(&input)?;
         Ok(Routes { streams, reasons, count, stream, reason })
     }
@@ -50,6 +52,7 @@ impl route::Guest for Component {
 
 impl federate::Guest for Component {
     fn federate(input: OriginEvents) -> Result<Decisions, Failure> {
+        aurora_guest::panics_to_log();
         let done = crate::federate(&input)?;
         Ok(Decisions {
             reasons: done.reasons,

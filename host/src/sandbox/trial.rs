@@ -1,0 +1,175 @@
+//! A guest called on its own, with what the call cost: how `aurora guest test` and `bench` look at it. On an engine of
+//! their own, for counting fuel costs a guest a tenth of its speed.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wasmtime::{Store, WasmBacktrace};
+
+use super::{
+    Fault, Guest, Sandbox, SetupError, World,
+    bindings::{
+        aurora::event::types::Failure,
+        exports::aurora::{federation::federate::Decisions, normalizer::normalize::Normalized, router::route::Routes},
+    },
+    fault::functions,
+    guest::cpu_time,
+    import::{Settings, State},
+};
+use crate::config::Guests;
+
+/// A call of a guest, and what it cost.
+#[derive(Debug)]
+pub struct Call<T> {
+    /// The answer, not yet checked.
+    pub answer: Result<T, Fault>,
+    /// After a trap: the guest's functions, innermost first.
+    pub functions: Vec<String>,
+    /// Units of wasmtime's fuel, about one for each instruction; the start of the instance included.
+    pub fuel: u64,
+    /// Most linear memory, bytes.
+    pub memory: usize,
+    /// Bytes of the answer.
+    pub output: u64,
+    /// What it said in the log.
+    pub log: Vec<String>,
+    /// How long it took, the start of the instance included.
+    pub took: Duration,
+    /// How much CPU time that was.
+    pub cpu: Duration,
+}
+
+/// What a guest says in a call.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    /// Its lines are kept here and not in the host's log.
+    pub lines: Option<Vec<String>>,
+    /// Its last line at level error: a panic, where it says so, comes right before the trap.
+    pub last_error: Option<String>,
+}
+
+/// Most fuel of a call: a guest that spins ends after the same instruction on every machine, in about two seconds.
+const FUEL: u64 = 4_000_000_000;
+
+/// For what fuel does not count: the host's own work for a guest.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+impl Sandbox {
+    /// An engine that counts fuel, for one call at a time.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn for_trials(cache: Option<&Path>) -> Result<Self, SetupError> {
+        let config = Guests { cache: cache.map(Path::to_owned), ..Guests::default() };
+        Self::with(&config, 1, Some(FUEL))
+    }
+}
+
+impl<W: World> Guest<W> {
+    /// Calls it once in a fresh instance, with `settings` instead of its own.
+    #[must_use]
+    pub fn attempt(&self, settings: &Arc<Settings>, input: W::Input<'_>) -> Call<W::Answer> {
+        let mut call = Call {
+            answer: Err(Fault::Garbage(String::new())),
+            functions: Vec::new(),
+            fuel: 0,
+            memory: 0,
+            output: 0,
+            log: Vec::new(),
+            took: Duration::ZERO,
+            cpu: Duration::ZERO,
+        };
+        let (begun, spent_before) = (Instant::now(), cpu_time());
+        let failed = |error: wasmtime::Error, call: &mut Call<W::Answer>| {
+            call.functions = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
+            call.answer = Err(Fault::of(&error, DEADLINE.as_millis(), self.output()));
+        };
+        let (mut store, exports) = match self.instance_with(Arc::clone(settings), DEADLINE) {
+            Ok(instance) => instance,
+            Err(error) => {
+                failed(error, &mut call);
+                return call;
+            }
+        };
+        store.data_mut().hearing.lines = Some(Vec::new());
+        let done = W::call(&exports, &mut store, input);
+        call.took = begun.elapsed();
+        call.cpu = cpu_time().saturating_sub(spent_before);
+        match done {
+            Ok(Ok(answer)) => {
+                call.output = W::bytes(&answer);
+                call.answer = Ok(answer);
+            }
+            Ok(Err(Failure::InvalidSettings(text))) => {
+                call.answer = Err(Fault::Failure(format!("invalid settings: {text}")));
+            }
+            Ok(Err(Failure::Other(text))) => call.answer = Err(Fault::Failure(text)),
+            Err(error) => failed(error, &mut call),
+        }
+        if let Err(fault) = &mut call.answer {
+            fault.add_last_words(store.data_mut().hearing.last_error.take());
+        }
+        call.fuel = spent(&store);
+        let state = store.data_mut();
+        call.memory = state.memory_peak;
+        call.log = state.hearing.lines.take().unwrap_or_default();
+        call
+    }
+}
+
+fn spent(store: &Store<State>) -> u64 {
+    store.get_fuel().map_or(0, |left| FUEL.saturating_sub(left))
+}
+
+/// Bytes that cross to the host.
+pub trait Weigh {
+    /// Of this answer.
+    fn bytes(&self) -> u64;
+}
+
+impl Weigh for Normalized {
+    fn bytes(&self) -> u64 {
+        let events = &self.events;
+        let enums = events.kind.len()
+            + events.severity.len()
+            + events.category.len()
+            + events.observable_type.len()
+            + events.observable_scope.len()
+            + self.disposition.len();
+        let counts = events.fields.len()
+            + events.observables.len()
+            + events.techniques.len()
+            + events.ends.len()
+            + self.count.len()
+            + self.retry_after_ms.len();
+        (enums + 4 * counts + 8 * events.timestamp_ms.len() + events.text.len() + strings(&self.reasons)) as u64
+    }
+}
+
+impl Weigh for Routes {
+    fn bytes(&self) -> u64 {
+        let counts = self.count.len() + self.stream.len() + self.reason.len();
+        (strings(&self.streams) + strings(&self.reasons) + 4 * counts) as u64
+    }
+}
+
+impl Weigh for Decisions {
+    fn bytes(&self) -> u64 {
+        let counts = self.reason.len()
+            + self.subject.len()
+            + self.observables.len()
+            + self.observable.len()
+            + self.removed.len()
+            + self.remove.len();
+        let texts = strings(&self.reasons) + strings(&self.subjects) + strings(&self.keys);
+        (texts + self.share.len() + self.tlp.len() + 4 * counts) as u64
+    }
+}
+
+/// A list of strings: pointer and length of each, and its text.
+fn strings(list: &[String]) -> usize {
+    list.iter().map(|text| 8 + text.len()).sum()
+}

@@ -1,0 +1,335 @@
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Batch, Origin, Raw, Surroundings, event};
+use crate::{event::Context, sandbox::Settings, telemetry::Stage};
+
+/// A folder with `input`, and with `case.toml` and `expected.json` where they are needed.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// What it says of its input.
+    pub about: About,
+    input: Vec<u8>,
+    /// What must come out; none where nobody has said so yet.
+    pub expected: Option<Value>,
+}
+
+/// A case's `case.toml`. All of it may be left out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct About {
+    /// What the case shows.
+    pub about: String,
+    /// Who writes such events.
+    pub product: String,
+    /// Where their form is described.
+    pub document: String,
+    /// How `input` is cut.
+    pub framing: Framing,
+    /// Name of the origin.
+    pub source: String,
+    /// What the source declares.
+    pub format: String,
+    /// MQTT topic. Device and channel are read from it unless they are given.
+    pub topic: Option<String>,
+    /// Device id.
+    pub device_id: Option<String>,
+    /// Last level of the topic.
+    pub channel: Option<String>,
+    /// Address of the sender.
+    pub source_ip: Option<String>,
+    /// When the host received it, milliseconds since 1970-01-01 UTC.
+    pub received_ms: i64,
+    /// The guest's settings.
+    pub options: BTreeMap<String, toml::Value>,
+    /// Streams that a router may name, beside the stock ones.
+    pub streams: Vec<String>,
+    /// Subjects that a policy may name, wildcards allowed, beside the stock ones.
+    pub subjects: Vec<String>,
+}
+
+/// How an input is cut into events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Framing {
+    /// Each line that is not empty is one.
+    #[default]
+    Line,
+    /// All of it is one.
+    Whole,
+}
+
+/// A case cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// A file of it.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its `case.toml`, or a file of settings.
+    #[error("{} is not as it should be", path.display())]
+    About {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Its `expected.json`.
+    #[error("{} is not JSON; --update writes it anew", path.display())]
+    Expected {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Its `input`.
+    #[error("{}: {reason}", path.display())]
+    Input {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An option.
+    #[error("{}: option {key} has no form in JSON", path.display())]
+    Option {
+        /// Which file.
+        path: PathBuf,
+        /// Which option.
+        key: String,
+    },
+}
+
+/// 2026-03-01T00:00:00Z
+const RECEIVED_MS: i64 = 1_772_323_200_000;
+
+impl Default for About {
+    fn default() -> Self {
+        Self {
+            about: String::new(),
+            product: String::new(),
+            document: String::new(),
+            framing: Framing::Line,
+            source: "test".to_owned(),
+            format: "auto".to_owned(),
+            topic: None,
+            device_id: None,
+            channel: None,
+            source_ip: None,
+            received_ms: RECEIVED_MS,
+            options: BTreeMap::new(),
+            streams: Vec::new(),
+            subjects: Vec::new(),
+        }
+    }
+}
+
+impl About {
+    /// What the events of the case came with.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        let levels: Vec<&str> = self.topic.as_deref().unwrap_or_default().split('/').collect();
+        let (device, channel) = match levels[..] {
+            ["aurora", _, device, channel] => (Some(device.to_owned()), Some(channel.to_owned())),
+            _ => (None, None),
+        };
+        Context {
+            source: self.source.clone(),
+            format: self.format.clone(),
+            topic: self.topic.clone(),
+            device_id: self.device_id.clone().or(device),
+            channel: self.channel.clone().or(channel),
+            source_ip: self.source_ip.clone(),
+        }
+    }
+}
+
+/// The folders that are cases: `folder` itself, or those below it at any depth, in order.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn cases_below(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
+    if folder.join("input").is_file() {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let read = |source| CaseError::Read { path: folder.to_owned(), source };
+    let mut below = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.is_dir() {
+            below.push(path);
+        }
+    }
+    below.sort();
+    below.iter().try_fold(Vec::new(), |mut all, folder| {
+        all.extend(cases_below(folder)?);
+        Ok(all)
+    })
+}
+
+impl Case {
+    /// The one in `folder`.
+    ///
+    /// # Errors
+    /// [`CaseError`] says which of its files is wrong.
+    pub fn read(folder: &Path) -> Result<Self, CaseError> {
+        let path = folder.join("case.toml");
+        let about = match read_if_there(&path)? {
+            None => About::default(),
+            Some(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                toml::from_str(&text).map_err(|source| CaseError::About { path, source: Box::new(source) })?
+            }
+        };
+        let path = folder.join("input");
+        let input = fs::read(&path).map_err(|source| CaseError::Read { path, source })?;
+        let path = folder.join("expected.json");
+        let expected = read_if_there(&path)?
+            .map(|bytes| serde_json::from_slice(&bytes).map_err(|source| CaseError::Expected { path, source }))
+            .transpose()?;
+        Ok(Self { folder: folder.to_owned(), about, input, expected })
+    }
+
+    /// One that is no folder: `input`, out of the file at `path`.
+    #[must_use]
+    pub fn of_input(path: &Path, input: Vec<u8>) -> Self {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self { folder, about: About::default(), input, expected: None }
+    }
+
+    /// What surrounds the guest in this case.
+    ///
+    /// # Errors
+    /// One of the settings has no form in JSON.
+    pub fn surroundings(&self) -> Result<Surroundings, CaseError> {
+        let settings = settings(&self.about.options, &self.folder.join("case.toml"))?;
+        Ok(Surroundings::new(Arc::new(settings), &self.about.streams, &self.about.subjects))
+    }
+
+    /// The input as a guest of `stage` gets it: raw events, or for a router and a policy normalized ones, as JSON.
+    ///
+    /// # Errors
+    /// It is not what the stage takes.
+    pub fn batch(&self, stage: Stage) -> Result<Batch, CaseError> {
+        let context = Arc::new(self.about.context());
+        let received_ms = self.about.received_ms;
+        let pieces: Vec<&[u8]> = match self.about.framing {
+            Framing::Whole => vec![&self.input],
+            Framing::Line => {
+                let lines = self.input.split(|&byte| byte == b'\n');
+                let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+                lines.filter(|line| !line.is_empty()).collect()
+            }
+        };
+        let wrong = |reason| CaseError::Input { path: self.folder.join("input"), reason };
+        if pieces.is_empty() {
+            return Err(wrong("there is no event in it".to_owned()));
+        }
+        if stage == Stage::Normalize {
+            let raw = |payload: &[u8]| Raw {
+                context: Arc::clone(&context),
+                received_ms,
+                payload: Bytes::copy_from_slice(payload),
+            };
+            return Ok(Batch::Raw(pieces.into_iter().map(raw).collect()));
+        }
+        let mut events = Vec::new();
+        for (index, piece) in pieces.into_iter().enumerate() {
+            let at = |reason: String| wrong(format!("event {}: {reason}", index + 1));
+            let value: Value = serde_json::from_slice(piece).map_err(|error| at(error.to_string()))?;
+            let values = match value {
+                Value::Array(values) => values,
+                value => vec![value],
+            };
+            for value in values {
+                let event = event::draft(value, received_ms).map_err(at)?;
+                events.push(Origin { context: Arc::clone(&context), event });
+            }
+        }
+        Ok(Batch::Normalized(events))
+    }
+}
+
+/// The settings that the TOML file at `path` has, as they stand in `[guests.<stage>.options]`.
+///
+/// # Errors
+/// It cannot be read, is no TOML, or one of the settings has no form in JSON.
+pub fn read_options(path: &Path) -> Result<Settings, CaseError> {
+    let text = fs::read_to_string(path).map_err(|source| CaseError::Read { path: path.to_owned(), source })?;
+    let about = |source| CaseError::About { path: path.to_owned(), source: Box::new(source) };
+    settings(&toml::from_str(&text).map_err(about)?, path)
+}
+
+/// The settings as a guest gets them.
+fn settings(options: &BTreeMap<String, toml::Value>, path: &Path) -> Result<Settings, CaseError> {
+    let json = |(key, value): (&String, &toml::Value)| match serde_json::to_string(value) {
+        Ok(json) => Ok((key.clone(), json)),
+        Err(_) => Err(CaseError::Option { path: path.to_owned(), key: key.clone() }),
+    };
+    options.iter().map(json).collect()
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CaseError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CaseError::Read { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(files: &[(&str, &str)]) -> (tempfile::TempDir, Result<Case, CaseError>) {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        let case = Case::read(folder.path());
+        (folder, case)
+    }
+
+    #[test]
+    fn cuts_lines_and_reads_the_device_out_of_the_topic() {
+        let topic = "topic = 'aurora/sensors/d1/alerts'\n[options]\nzone = 'x'";
+        let (_folder, case) = case(&[("input", "a\r\n\nb"), ("case.toml", topic)]);
+        let case = case.unwrap();
+        let Batch::Raw(events) = case.batch(Stage::Normalize).unwrap() else { panic!("not raw") };
+        let payloads: Vec<_> = events.iter().map(|event| &event.payload[..]).collect();
+        assert_eq!(payloads, [b"a", b"b"]);
+        assert_eq!(events[0].context.device_id.as_deref(), Some("d1"));
+        assert_eq!(case.surroundings().unwrap().settings["zone"], "\"x\"");
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_case() {
+        let wrong: [(&[(&str, &str)], &str); 3] = [
+            (&[("input", "x"), ("case.toml", "sauce = 'typo'")], "case.toml"),
+            (&[("input", "x"), ("expected.json", "{")], "expected.json"),
+            (&[("case.toml", "")], "input"),
+        ];
+        for (files, named) in wrong {
+            let (_folder, case) = case(files);
+            assert!(case.unwrap_err().to_string().contains(named), "{named}");
+        }
+        let (_folder, case) = case(&[("input", "{\"title\":\"a\"}\n{\"tittle\":\"b\"}")]);
+        let error = case.unwrap().batch(Stage::Route).unwrap_err().to_string();
+        assert!(error.contains("event 2") && error.contains("tittle"), "{error}");
+    }
+}

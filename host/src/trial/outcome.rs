@@ -1,0 +1,74 @@
+//! Checked answers as JSON.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::event::event_value;
+use crate::sandbox::{
+    answer::{Decisions, Normalized, Routes, Verdict},
+    events::Events,
+};
+
+/// One for each raw event. A key that an event has twice is an error that only a trial looks for: consumers would see
+/// the last one.
+pub(super) fn normalized(answer: &Normalized) -> Result<Vec<Value>, String> {
+    for event in answer.events.iter() {
+        let mut keys = BTreeSet::new();
+        if let Some((key, _)) = event.fields().find(|(key, _)| !keys.insert(*key)) {
+            return Err(format!(
+                "the event {:?} has the field {key:?} twice, of which consumers see only the last; the keys of an event \
+                 are unique",
+                event.title()
+            ));
+        }
+    }
+    let verdict = |verdict: &Verdict| match verdict {
+        Verdict::Accepted(range) => {
+            let events: Vec<_> =
+                range.clone().map(|event| json!({ "event": event_value(answer.events.get(event)) })).collect();
+            json!({ "outcome": "accepted", "events": events })
+        }
+        Verdict::Dropped(reason) => json!({ "outcome": "dropped", "reason": reason }),
+        Verdict::Rejected(reason) => json!({ "outcome": "rejected", "reason": reason }),
+        Verdict::RetryAfter { milliseconds, reason } => {
+            json!({ "outcome": "retry-after", "reason": reason, "retry_after_ms": milliseconds })
+        }
+    };
+    Ok(answer.verdicts.iter().map(verdict).collect())
+}
+
+/// One for each event.
+pub(super) fn routes(answer: &Routes, configured: &[String]) -> Vec<Value> {
+    let route = |event| {
+        let streams: Vec<_> = answer.streams(event).iter().map(|&stream| &configured[stream]).collect();
+        json!({ "streams": streams, "route_reason": answer.reason(event) })
+    };
+    (0..answer.len()).map(route).collect()
+}
+
+/// One for each event.
+pub(super) fn decisions(answer: &Decisions, events: &Events) -> Vec<Value> {
+    let decision = |event| match answer.share(event) {
+        None => json!({ "share": null, "keep_reason": answer.reason(event) }),
+        Some(share) => {
+            let observables: Vec<_> = share
+                .observables
+                .iter()
+                .map(|&position| events.get(event).observable(position as usize))
+                .map(|(kind, _, value)| json!({ "type": kind.as_str(), "value": value }))
+                .collect();
+            let mut shared = json!({
+                "subject": share.subject,
+                "tlp": share.tlp.as_str(),
+                "observables": observables,
+                "reason": answer.reason(event),
+            });
+            if !share.remove.is_empty() {
+                shared["remove"] = json!(share.remove);
+            }
+            json!({ "share": shared })
+        }
+    };
+    (0..answer.len()).map(decision).collect()
+}

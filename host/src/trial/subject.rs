@@ -1,0 +1,244 @@
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::{Batch, Cost, batch::contexts, outcome};
+use crate::{
+    broker::{
+        jetstream::{self, Subjects},
+        redis_streams,
+    },
+    config,
+    sandbox::{
+        Call, Digest, Fault, Federation, Guest, Inspection, LoadError, Normalizer, NotAComponent, OriginEvents,
+        RawEvents, Router, Sandbox, Settings,
+        answer::{Decisions, Normalized, Routes},
+        events::Events,
+    },
+    telemetry::{Metrics, Stage},
+};
+
+/// The guest that is tried.
+#[derive(Debug)]
+pub enum Subject {
+    /// A normalizer.
+    Normalize(Guest<Normalizer>),
+    /// A router.
+    Route(Guest<Router>),
+    /// A federation policy.
+    Federate(Guest<Federation>),
+}
+
+/// What surrounds a guest: its settings, and what the site lets it name.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Key to JSON text.
+    pub settings: Arc<Settings>,
+    /// Streams that a router may name.
+    pub streams: Vec<String>,
+    /// Subjects that a policy may name.
+    pub subjects: Vec<String>,
+}
+
+/// The guest cannot be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum SubjectError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is no component.
+    #[error("{} cannot be tried", path.display())]
+    Component {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: NotAComponent,
+    },
+    /// It serves no stage.
+    #[error("{} exports {exports}, which is no stage of Aurora", path.display())]
+    Stage {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What it exports.
+        exports: String,
+    },
+    /// The host refuses it.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// What a guest made of a batch.
+#[derive(Debug)]
+pub struct Run {
+    /// One for each event, or why there is no answer that can be used.
+    pub outcomes: Result<Vec<Value>, Fault>,
+    /// After a trap: the guest's functions, innermost first.
+    pub functions: Vec<String>,
+    /// What it said in the log.
+    pub log: Vec<String>,
+    /// What it cost.
+    pub cost: Cost,
+    /// How long the call took, the start of the instance included.
+    pub took: Duration,
+    /// How much CPU time that was.
+    pub cpu: Duration,
+}
+
+impl Surroundings {
+    /// Those of a site that changes nothing, with `settings` and what it has beside.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, streams: &[String], subjects: &[String]) -> Self {
+        let (redis, nats) = (redis_streams::Config::default(), jetstream::Config::default());
+        let stock = redis.routable().map(|(name, _)| name.clone());
+        Self {
+            settings,
+            streams: stock.chain(streams.iter().cloned()).collect(),
+            subjects: nats.subjects.iter().chain(subjects).cloned().collect(),
+        }
+    }
+}
+
+impl Subject {
+    /// Loads the component at `path`, for the first stage that it serves.
+    ///
+    /// # Errors
+    /// [`SubjectError`] says why it cannot be tried.
+    pub fn load(sandbox: &Sandbox, path: &Path) -> Result<Self, SubjectError> {
+        let wasm = std::fs::read(path).map_err(|source| SubjectError::Read { path: path.to_owned(), source })?;
+        let inspection = Inspection::of(sandbox, &wasm)
+            .map_err(|source| SubjectError::Component { path: path.to_owned(), source })?;
+        let config = config::Guest { path: path.to_owned(), ..config::Guest::default() };
+        let metrics = Metrics::new();
+        match inspection.stages().first() {
+            Some(Stage::Normalize) => {
+                Ok(Self::Normalize(Guest::load(sandbox, &config, &metrics.guest(Stage::Normalize))?))
+            }
+            Some(Stage::Route) => Ok(Self::Route(Guest::load(sandbox, &config, &metrics.guest(Stage::Route))?)),
+            Some(Stage::Federate) => {
+                Ok(Self::Federate(Guest::load(sandbox, &config, &metrics.guest(Stage::Federate))?))
+            }
+            _ => Err(SubjectError::Stage { path: path.to_owned(), exports: inspection.exports.join(", ") }),
+        }
+    }
+
+    /// The stage that it serves.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Normalize(_) => Stage::Normalize,
+            Self::Route(_) => Stage::Route,
+            Self::Federate(_) => Stage::Federate,
+        }
+    }
+
+    /// Which guest it is.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Normalize(guest) => guest.digest(),
+            Self::Route(guest) => guest.digest(),
+            Self::Federate(guest) => guest.digest(),
+        }
+    }
+
+    /// Its file's name without the ending.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Normalize(guest) => guest.name(),
+            Self::Route(guest) => guest.name(),
+            Self::Federate(guest) => guest.name(),
+        }
+    }
+
+    /// Runs it on `batch` in a fresh instance. A batch of the other sort has no outcomes.
+    #[must_use]
+    pub fn run(&self, batch: &Batch, around: &Surroundings) -> Run {
+        self.go(batch, around, true)
+    }
+
+    /// The same without a look at the answer: what is measured is the guest.
+    #[must_use]
+    pub fn pace(&self, batch: &Batch, around: &Surroundings) -> Run {
+        self.go(batch, around, false)
+    }
+
+    fn go(&self, batch: &Batch, around: &Surroundings, look: bool) -> Run {
+        match (self, batch) {
+            (Self::Normalize(guest), Batch::Raw(events)) => {
+                let (contexts, context) = contexts(events.iter().map(|event| &event.context));
+                let received_ms: Vec<_> = events.iter().map(|event| event.received_ms).collect();
+                let (mut payload, mut ends) = (Vec::new(), Vec::new());
+                for event in events {
+                    payload.extend_from_slice(&event.payload);
+                    ends.push(payload.len() as u32);
+                }
+                let input = RawEvents {
+                    contexts: &contexts,
+                    context: &context,
+                    received_ms: &received_ms,
+                    ends: &ends,
+                    payload: &payload,
+                };
+                finish(guest.attempt(&around.settings, &input), events.len(), look, |answer| {
+                    outcome::normalized(&Normalized::check(answer, events.len())?)
+                })
+            }
+            (Self::Route(guest), Batch::Normalized(_)) => with_events(batch, |events, input| {
+                finish(guest.attempt(&around.settings, input), events.len(), look, |answer| {
+                    let routes = Routes::check(answer, events.len(), &around.streams)?;
+                    Ok(outcome::routes(&routes, &around.streams))
+                })
+            }),
+            (Self::Federate(guest), Batch::Normalized(_)) => with_events(batch, |events, input| {
+                finish(guest.attempt(&around.settings, input), events.len(), look, |answer| {
+                    let subjects = Subjects::new(&around.subjects);
+                    let decisions = Decisions::check(answer, events, |subject| subjects.allow(subject))?;
+                    Ok(outcome::decisions(&decisions, events))
+                })
+            }),
+            _ => nothing(Err(Fault::Garbage("these events are not what the guest's stage takes".to_owned()))),
+        }
+    }
+}
+
+fn with_events(batch: &Batch, call: impl FnOnce(&Events, &OriginEvents<'_>) -> Run) -> Run {
+    let Batch::Normalized(origins) = batch else { return nothing(Ok(Vec::new())) };
+    match Events::of(origins.iter().map(|origin| &origin.event)) {
+        Ok(events) => {
+            let (contexts, context) = contexts(origins.iter().map(|origin| &origin.context));
+            call(&events, &OriginEvents { contexts: &contexts, context: &context, events: events.param() })
+        }
+        Err(reason) => nothing(Err(Fault::Garbage(reason))),
+    }
+}
+
+fn finish<T>(call: Call<T>, events: usize, look: bool, check: impl FnOnce(T) -> Result<Vec<Value>, String>) -> Run {
+    let checked = |answer| if look { check(answer).map_err(Fault::Garbage) } else { Ok(Vec::new()) };
+    Run {
+        took: call.took,
+        cpu: call.cpu,
+        outcomes: call.answer.and_then(checked),
+        functions: call.functions,
+        log: call.log,
+        cost: Cost { events, fuel: call.fuel, memory: call.memory as u64, output: call.output },
+    }
+}
+
+fn nothing(outcomes: Result<Vec<Value>, Fault>) -> Run {
+    Run {
+        outcomes,
+        functions: Vec::new(),
+        log: Vec::new(),
+        cost: Cost::default(),
+        took: Duration::ZERO,
+        cpu: Duration::ZERO,
+    }
+}
