@@ -1,0 +1,167 @@
+//! `aurora guest inspect`: what a component is, what it wants, and whether this host runs it.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use super::find;
+use crate::{
+    cli::pipe::user_cache,
+    config::{self, Guests},
+    sandbox::{Digest, Federation, Guest, Inspection, Normalizer, Router, Sandbox, World},
+    telemetry::{Chain, Metrics, Stage},
+};
+
+/// `aurora guest inspect`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 if this host can run each of them, 1 if not.")]
+pub struct Args {
+    /// Components, or folders of guests.
+    #[arg(default_value = ".")]
+    guests: Vec<PathBuf>,
+    /// One JSON object for each.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be said of one component.
+#[derive(Debug, Serialize)]
+struct Finding {
+    file: PathBuf,
+    digest: String,
+    size: usize,
+    /// Stage, and the interface that serves it, with its version.
+    stages: Vec<(String, String)>,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// Imports that it would be granted.
+    granted: Vec<String>,
+    /// Imports that no guest is granted.
+    ungranted: Vec<String>,
+    /// Why this host does not run it; none where it does.
+    refused: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let config = Guests { cache: user_cache(), ..Guests::default() };
+    let sandbox = Sandbox::new(&config, 1)?;
+    let mut all_run = true;
+    for path in &args.guests {
+        let file = find::built(path)?.wasm;
+        let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let finding = inspect(&sandbox, file, &wasm);
+        all_run &= finding.refused.is_none();
+        if args.json {
+            say!("{}", serde_json::to_string(&finding)?);
+        } else {
+            say!("{}", describe(&finding).trim_end());
+        }
+    }
+    Ok(if all_run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
+    let mut finding = Finding {
+        file,
+        digest: Digest::of(wasm).to_string(),
+        size: wasm.len(),
+        stages: Vec::new(),
+        imports: Vec::new(),
+        exports: Vec::new(),
+        granted: Vec::new(),
+        ungranted: Vec::new(),
+        refused: None,
+    };
+    let inspection = match Inspection::of(sandbox, wasm) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            finding.refused = Some(match kind(wasm) {
+                Kind::Module => {
+                    "it is a core module and not a component; `aurora guest build` makes components".to_owned()
+                }
+                Kind::Other => "it is no WebAssembly".to_owned(),
+                Kind::Component => Chain(&error).to_string(),
+            });
+            return finding;
+        }
+    };
+    let mut refused = Vec::new();
+    for stage in inspection.stages() {
+        let (export, tried) = match stage {
+            Stage::Route => (Router::EXPORT, tried::<Router>(sandbox, &finding.file)),
+            Stage::Federate => (Federation::EXPORT, tried::<Federation>(sandbox, &finding.file)),
+            _ => (Normalizer::EXPORT, tried::<Normalizer>(sandbox, &finding.file)),
+        };
+        let versioned = inspection.exports.iter().find(|name| name.starts_with(export));
+        finding.stages.push((stage.to_string(), versioned.cloned().unwrap_or_default()));
+        refused.extend(tried);
+    }
+    if finding.stages.is_empty() {
+        refused.push(
+            "it exports none of aurora:normalizer/normalize, aurora:router/route, aurora:federation/federate"
+                .to_owned(),
+        );
+    }
+    finding.ungranted = inspection.ungranted();
+    let of_world = |name: &&String| !finding.ungranted.contains(name);
+    finding.granted = inspection.imports.iter().filter(of_world).cloned().collect();
+    finding.refused = (!refused.is_empty()).then(|| refused.join("; "));
+    finding.imports = inspection.imports;
+    finding.exports = inspection.exports;
+    finding
+}
+
+/// Why it does not load for a stage.
+fn tried<W: World>(sandbox: &Sandbox, file: &std::path::Path) -> Option<String> {
+    let config = config::Guest { path: file.to_owned(), ..config::Guest::default() };
+    Guest::<W>::load(sandbox, &config, &Metrics::new().guest(W::STAGE)).err().map(|error| Chain(&error).to_string())
+}
+
+enum Kind {
+    Component,
+    Module,
+    Other,
+}
+
+/// By the preamble: magic number, version, and which of the two layers it is.
+fn kind(wasm: &[u8]) -> Kind {
+    match wasm {
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Kind::Component,
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Kind::Module,
+        _ => Kind::Other,
+    }
+}
+
+fn describe(finding: &Finding) -> String {
+    let or_none =
+        |texts: Vec<String>| if texts.is_empty() { "nothing".to_owned() } else { texts.join("\n             ") };
+    let stages = finding.stages.iter().map(|(stage, export)| format!("{stage} ({export})")).collect();
+    let rows = [
+        ("size", format!("{} ({} bytes)", ByteSize(finding.size as u64), finding.size)),
+        ("digest", finding.digest.clone()),
+        ("stage", or_none(stages)),
+        ("imports", or_none(finding.imports.clone())),
+        ("exports", or_none(finding.exports.clone())),
+        ("granted", or_none(finding.granted.clone())),
+        ("refused", or_none(finding.ungranted.clone())),
+        ("this host", finding.refused.as_ref().map_or("runs it".to_owned(), |why| format!("does not run it: {why}"))),
+    ];
+    let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
+    format!("{}\n{rows}", finding.file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_a_file_is_that_is_no_component() {
+        let sandbox = Sandbox::new(&Guests::default(), 1).unwrap();
+        for (bytes, word) in [(&b"\0asm\x01\0\0\0"[..], "core module"), (b"hello", "no WebAssembly")] {
+            let finding = inspect(&sandbox, "x.wasm".into(), bytes);
+            assert!(finding.refused.is_some_and(|why| why.contains(word)), "{word}");
+        }
+    }
+}
