@@ -9,6 +9,7 @@ mod guest;
 mod pipe;
 mod run;
 mod spool;
+mod stock;
 mod trials;
 
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ enum Command {
     Spool(spool::Command),
     /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
     Demo(demo::Args),
-    /// Build and look at guests.
+    /// Write guests of your own: begin, build, test, measure, look at them.
     #[command(subcommand)]
     Guest(guest::Command),
 }

@@ -1,6 +1,7 @@
 //! `aurora pipe`: raw events in, decisions out, no broker. What a guest author runs first.
 
 use std::{
+    fs::File,
     io::{self, BufRead, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -11,7 +12,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use super::entry::entry;
+use super::{demo::own::Own, entry::entry, stock};
 use crate::{
     config::{self, Config, Purpose},
     event::{Context, Delivery, Duty, Identity, is_device_id},
@@ -19,6 +20,7 @@ use crate::{
     sandbox::Sandbox,
     supervise,
     telemetry::Metrics,
+    trial::recorded_line,
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,9 +29,12 @@ pub(super) struct Args {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Folder with normalize-core.wasm, route-core.wasm and federate-core.wasm, for stages that the configuration does
-    /// not set; by default `guests` beside the folder of this program.
+    /// not set; by default where they are built or installed beside this program.
     #[arg(long)]
     guests: Option<PathBuf>,
+    /// A guest of your own, as normalize=target/guests/acme.wasm, in place of the stage's
+    #[arg(long = "guest", value_name = "STAGE=FILE")]
+    own: Vec<Own>,
     /// Format that the events are declared to have: auto, json, cef, leef, syslog, mqtt and whatever else the
     /// normalizer knows.
     #[arg(long, default_value = "auto")]
@@ -43,6 +48,9 @@ pub(super) struct Args {
     /// Whether each line is an event, or the whole input is one.
     #[arg(long, value_enum, default_value_t = Framing::Line)]
     framing: Framing,
+    /// Also write each event with what became of it, for `aurora guest test --recorded`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,13 +75,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let context = Arc::new(context(&args));
     let mut input = io::stdin().lock();
     let mut output = BufWriter::new(io::stdout().lock());
+    let mut record = args.record.as_deref().map(create).transpose()?;
     let mut line = 0u64;
-    loop {
+    for number in 0u64.. {
         let batch = read(&mut input, args.framing, &context, &mut line).context("cannot read standard input")?;
         if batch.is_empty() {
             break;
         }
         let decided = decider.decide(batch);
+        if let Some(record) = &mut record {
+            for index in 0..decided.deliveries.len() {
+                writeln!(record, "{}", recorded_line(&decided, index, number, &stages))
+                    .context("cannot write the recording")?;
+            }
+            record.flush().context("cannot write the recording")?;
+        }
         for index in 0..decided.deliveries.len() {
             let written =
                 serde_json::to_writer(&mut output, &line_of(&decided, index, &stages)).map_err(io::Error::from);
@@ -88,6 +104,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(BufWriter::new(file))
+}
+
 fn load(args: &Args) -> anyhow::Result<Config> {
     let mut config = match Config::load(args.config.as_deref(), config::environment(), Purpose::Pipe) {
         Ok(config) => config,
@@ -96,10 +117,12 @@ fn load(args: &Args) -> anyhow::Result<Config> {
     if config.guests.cache.is_none() {
         config.guests.cache = user_cache();
     }
-    let folder = match &args.guests {
-        Some(folder) => folder.clone(),
-        None => stock_guests()?,
-    };
+    for own in &args.own {
+        let (stage, path) = own.place();
+        if let Some(guest) = config.guests.get_mut(stage) {
+            guest.path = path.to_owned();
+        }
+    }
     let stages = [
         (&mut config.guests.normalize, "normalize-core"),
         (&mut config.guests.route, "route-core"),
@@ -107,6 +130,10 @@ fn load(args: &Args) -> anyhow::Result<Config> {
     ];
     for (guest, name) in stages {
         if guest.path.as_os_str().is_empty() {
+            let folder = match &args.guests {
+                Some(folder) => folder.clone(),
+                None => stock::folder(None)?,
+            };
             guest.path = folder.join(name).with_extension("wasm");
         }
     }
@@ -119,13 +146,6 @@ pub(super) fn user_cache() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("aurora").join("guests"))
-}
-
-/// `target/release/aurora` has its guests in `target/guests`.
-fn stock_guests() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot tell where this program lies; use --guests")?;
-    let folder = program.parent().and_then(Path::parent).map(|folder| folder.join("guests"));
-    folder.context("cannot tell where this program lies; use --guests")
 }
 
 fn context(args: &Args) -> Context {

@@ -4,14 +4,16 @@
 //! end. That is why it opens connections of its own, outside [`crate::broker`].
 //!
 //! [`site`] starts the brokers and the daemon, `play` publishes the `samples`, `watch` reads what comes out, `tally`
-//! holds one against the other, `picture` and `screen` show it.
+//! holds one against the other, `picture` and `screen` show it. `own` and `visit` are for who brings guests and events.
 
 pub mod brokers;
 pub mod daemon;
 pub mod publisher;
 pub mod site;
+pub(super) mod own;
 mod samples;
 mod play;
+mod visit;
 mod watch;
 mod tally;
 mod picture;
@@ -32,9 +34,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use own::Own;
 use screen::Screen;
 use site::Site;
-use tally::{Seen, Stranger, Tally};
+use tally::Tally;
+use visit::{Events, linger};
 
 /// `aurora demo`
 #[derive(Clone, Debug, clap::Args)]
@@ -51,6 +55,13 @@ pub struct Args {
     /// Folder of the stock guests [default: target/guests]
     #[arg(long, value_name = "DIR")]
     guests: Option<PathBuf>,
+    /// A guest of your own, as normalize=target/guests/acme.wasm, beside the stock one, for what is published to
+    /// site/<its name>/events; more of them where you have one for each stage
+    #[arg(long = "guest", value_name = "STAGE=FILE")]
+    own: Vec<Own>,
+    /// Events for it, one a line: sent after the samples, and what comes out of them is shown
+    #[arg(long, value_name = "FILE", requires = "own")]
+    send: Option<PathBuf>,
 }
 
 /// How long the last messages may take to come out.
@@ -68,11 +79,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn play_and_watch(args: Args) -> anyhow::Result<ExitCode> {
+    own::check(&args.own)?;
+    let events = args.send.as_deref().map(Events::read).transpose()?;
     let mut signals = Signals::new()?;
     let mut screen = Screen::new();
     screen.say(&["Starting private brokers and the daemon …".to_owned()]);
     let site = tokio::select! {
-        site = Site::start(args.guests.as_deref()) => site?,
+        site = Site::start(args.guests.as_deref(), &args.own) => site?,
         () = signals.next() => return Ok(ExitCode::FAILURE),
     };
     let began = Instant::now();
@@ -121,8 +134,13 @@ async fn play_and_watch(args: Args) -> anyhow::Result<ExitCode> {
     screen.close();
     let faults = tally.faults();
     close(&screen, &site, &tally, &faults);
+    let topics = own::topics(&args.own);
+    let mut event = None;
+    if let (Some(events), Some((topic, _)), false) = (events, topics.first(), interrupted) {
+        event = events.send(topic, &screen, &site, &mut sights, &mut tally, &mut signals).await?;
+    }
     if args.keep && !interrupted {
-        linger(&screen, &site, &mut sights, &mut tally, &mut signals).await;
+        linger(&screen, &site, &topics, event.as_deref(), &mut sights, &mut tally, &mut signals).await;
     }
     sights.close();
     drop(tasks);
@@ -182,39 +200,6 @@ fn close(screen: &Screen, site: &Site, tally: &Tally, faults: &[String]) {
         lines.extend(log[log.len().saturating_sub(10)..].iter().map(|line| format!("  {line}")));
     }
     screen.say(&lines);
-}
-
-/// Stays until Ctrl-C and tells of everything that somebody else sends.
-async fn linger(
-    screen: &Screen,
-    site: &Site,
-    sights: &mut mpsc::Receiver<Seen>,
-    tally: &mut Tally,
-    signals: &mut Signals,
-) {
-    let (mqtt, redis) = (site.mqtt.port(), site.redis.port());
-    screen.say(&[
-        String::new(),
-        "Everything still runs; what you send shows below. Ctrl-C ends it all. For example, in another terminal:".to_owned(),
-        format!(
-            "  mosquitto_pub -p {mqtt} -q 2 -t aurora/sensors/my_device/alerts -m '{{\"severity\":\"high\",\"title\":\"Hello\"}}'"
-        ),
-        format!("  redis-cli -p {redis} XREVRANGE aurora:cps:alerts + - COUNT 1"),
-        format!("  curl http://{}/metrics", site.daemon.admin()),
-        format!("  less {}", site.configuration.display()),
-        String::new(),
-    ]);
-    loop {
-        tokio::select! {
-            () = signals.next() => return,
-            seen = sights.recv() => {
-                let Some(seen) = seen else { return };
-                if let Some(Stranger { place, text }) = tally.note(seen) {
-                    screen.say(&[format!("  {place:<24} {text}")]);
-                }
-            }
-        }
-    }
 }
 
 /// Ctrl-C, or SIGTERM.

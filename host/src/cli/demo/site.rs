@@ -13,8 +13,10 @@ use tempfile::TempDir;
 use super::{
     brokers::{Broker, Mosquitto, Nats, Redis, Setup, free_port},
     daemon::Daemon,
+    own::{Own, topics},
     samples::COLLECTORS,
 };
+use crate::cli::stock;
 
 /// How long the daemon may take: a first start compiles three guests.
 const READY: Duration = Duration::from_secs(60);
@@ -44,9 +46,9 @@ impl Site {
     ///
     /// # Errors
     /// A broker is not installed, a guest is missing, or something does not come up.
-    pub async fn start(guests: Option<&Path>) -> anyhow::Result<Self> {
+    pub async fn start(guests: Option<&Path>, own: &[Own]) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("cannot find the program itself")?;
-        let guests = find_guests(guests, &binary)?;
+        let guests = stock::folder(guests)?;
         let folder =
             tempfile::Builder::new().prefix("aurora-demo-").tempdir().context("cannot make a temporary folder")?;
         let at = |name: &str| folder.path().join(name);
@@ -56,7 +58,7 @@ impl Site {
 
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let configuration = at("aurora.toml");
-        std::fs::write(&configuration, text(&mqtt, &redis, &nats, &guests, admin))
+        std::fs::write(&configuration, text(&mqtt, &redis, &nats, &guests, own, admin))
             .context("cannot write the configuration")?;
         let began = Instant::now();
         let mut daemon = Daemon::start(&binary, &configuration, admin, &at("aurora.log"))?;
@@ -82,7 +84,7 @@ impl Site {
     }
 }
 
-fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, admin: SocketAddr) -> String {
+fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, own: &[Own], admin: SocketAddr) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     // Writing to a String cannot fail.
     let mut text = String::from("[site]\nid = \"demo\"\n");
@@ -101,30 +103,20 @@ fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, admin: Sock
         let _ =
             write!(text, "[[mqtt.subscriptions]]\ntopic = {topic}\nqos = 1\nformat = {format}\nsource = {source}\n");
     }
+    for (topic, source) in topics(own) {
+        let [topic, source] = [&topic, source].map(quoted);
+        let _ =
+            write!(text, "[[mqtt.subscriptions]]\ntopic = {topic}\nqos = 1\nformat = \"auto\"\nsource = {source}\n");
+    }
     let _ = write!(text, "\n[redis]\nurl = {}\n", quoted(&redis.url()));
     let _ = write!(text, "\n[nats]\nurl = {}\n", quoted(&nats.url()));
     for stage in ["normalize", "route", "federate"] {
         let guest = guests.join(format!("{stage}-core.wasm"));
         let _ = write!(text, "\n[guests.{stage}]\npath = {}\n", quoted(&guest.display().to_string()));
     }
+    own.iter().for_each(|own| text += &own.rule());
     let _ = write!(text, "\n[admin]\nlisten = {}\n", quoted(&admin.to_string()));
     text
-}
-
-/// The folder of the stock guests: as told, else beside the build that this program is from, else below the current
-/// folder.
-fn find_guests(told: Option<&Path>, binary: &Path) -> anyhow::Result<PathBuf> {
-    let has_guests = |folder: &Path| folder.join("normalize-core.wasm").is_file();
-    if let Some(told) = told {
-        if has_guests(told) {
-            return std::path::absolute(told).context("cannot find the guests' folder");
-        }
-        bail!("{} has no normalize-core.wasm; `make guests` builds the guests", told.display());
-    }
-    let beside = binary.ancestors().nth(2).map(|target| target.join("guests"));
-    let here = std::path::absolute("target/guests").ok();
-    let found = [beside, here].into_iter().flatten().find(|folder| has_guests(folder));
-    found.context("no stock guests in target/guests; build them with `make guests`, or name their folder with --guests")
 }
 
 #[cfg(test)]
@@ -136,17 +128,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let redis = Broker::start(Setup::Redis(Redis::default()), folder.path()).await.unwrap();
         let admin = SocketAddr::from(([127, 0, 0, 1], 1));
-        let text = text(&redis, &redis, &redis, Path::new("/with \"quotes\""), admin);
+        std::fs::write(folder.path().join("acme.wasm"), "").unwrap();
+        let own = format!("route={}", folder.path().join("acme.wasm").display()).parse().unwrap();
+        let text = text(&redis, &redis, &redis, Path::new("/with \"quotes\""), &[own], admin);
         let config: crate::config::Config = toml::from_str(&text).unwrap();
         assert_eq!(config.site.id, "demo");
         assert_eq!(config.guests.route.path, Path::new("/with \"quotes\"/route-core.wasm"));
-        assert_eq!(config.mqtt.unwrap().subscriptions.len(), 4 + COLLECTORS.len());
-    }
-
-    #[test]
-    fn missing_guests_are_named_with_the_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = find_guests(Some(folder.path()), Path::new("/nowhere/release/aurora")).unwrap_err();
-        assert!(error.to_string().contains("make guests"), "{error}");
+        assert_eq!(config.mqtt.unwrap().subscriptions.len(), 4 + COLLECTORS.len() + 1);
+        assert_eq!(config.guests.route.rules[0].name, "acme");
     }
 }

@@ -122,6 +122,19 @@ pub struct Stranger {
     pub place: String,
     /// What it says.
     pub text: String,
+    /// Guests that a rule chose for it, as in `normalize/acme`.
+    pub guests: Vec<String>,
+    /// Which event it is, where it is one.
+    pub event: Option<String>,
+}
+
+impl Stranger {
+    /// In one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let by = if self.guests.is_empty() { String::new() } else { format!("   by {}", self.guests.join(", ")) };
+        format!("  {:<24} {}{by}", self.place, self.text)
+    }
 }
 
 impl Tally {
@@ -169,7 +182,9 @@ impl Tally {
         *self.streams.entry(stream.clone()).or_default() += 1;
         let token = fields.values().find_map(|value| Token::find(value));
         let Some((token, crossing)) = token.and_then(|token| Some((token, self.crossings.get_mut(&token)?))) else {
-            return Some(Stranger { place: stream, text: describe(fields) });
+            let event = fields.get("data").and_then(|data| serde_json::from_slice::<Id>(data).ok());
+            let (text, guests) = (describe(fields), chosen(fields));
+            return Some(Stranger { place: stream, text, guests, event: event.map(|event| event.id) });
         };
         if crossing.streams.contains(&stream) {
             self.twice += 1;
@@ -205,7 +220,7 @@ impl Tally {
             return None;
         }
         self.early.entry(event).or_default().push(subject.clone());
-        Some(Stranger { place: subject, text: "for the other sites".to_owned() })
+        Some(Stranger { place: subject, text: "for the other sites".to_owned(), guests: Vec::new(), event: None })
     }
 
     fn leaves(&mut self, token: Token, subject: String) {
@@ -310,6 +325,15 @@ fn outcome(stream: &str, severity: String, fields: &HashMap<String, Vec<u8>>) ->
     Outcome::Event { severity, title: title(&data), data }
 }
 
+/// The guests of its `provenance` that a rule chose, without their digests.
+fn chosen(fields: &HashMap<String, Vec<u8>>) -> Vec<String> {
+    let provenance: serde_json::Value =
+        fields.get("provenance").and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
+    let guests = provenance["guests"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+    let slots = guests.filter_map(|guest| guest.split('@').next()).filter(|slot| slot.contains('/'));
+    slots.map(str::to_owned).collect()
+}
+
 /// An entry in one line, whatever stream it is from.
 fn describe(fields: &HashMap<String, Vec<u8>>) -> String {
     if fields.contains_key("data") {
@@ -409,7 +433,15 @@ mod tests {
     fn an_event_of_somebody_else_is_told_and_not_counted() {
         let mut tally = Tally::new();
         let stranger = enter(&mut tally, 77, "aurora:alerts", "low").unwrap();
-        assert_eq!(stranger, Stranger { place: "aurora:alerts".to_owned(), text: "low \"Door\"".to_owned() });
+        assert_eq!(stranger.line(), format!("  {:<24} low \"Door\"", "aurora:alerts"));
+        assert_eq!(stranger.event.as_deref(), Some("77"));
         assert!(tally.rows.iter().all(|row| row.arrived == 0));
+    }
+
+    #[test]
+    fn the_guests_that_a_rule_chose_are_named() {
+        let provenance = r#"{"guests":["normalize/acme@0123456789abcdef","route@0123456789abcdef"],"route":"x"}"#;
+        let fields = HashMap::from([("provenance".to_owned(), provenance.as_bytes().to_vec())]);
+        assert_eq!(chosen(&fields), ["normalize/acme"]);
     }
 }
