@@ -1,3 +1,4 @@
-//! Guests that sites ship: chosen by rule, swapped, signed, with a state of their own.
+//! Guests that sites ship: written, chosen by rule, swapped, signed, with a state of their own.
 
+mod author;
 mod rules;

@@ -16,7 +16,10 @@ pub fn workspace() -> PathBuf {
 }
 
 /// The folder of the build that this test is part of: `target`.
-pub(crate) fn target() -> Result<PathBuf> {
+///
+/// # Errors
+/// The test is not in a build folder.
+pub fn target() -> Result<PathBuf> {
     // target/release/deps/aurora-0123456789abcdef
     let test = env::current_exe().context("cannot find the test itself")?;
     test.ancestors().nth(3).map(Path::to_owned).context("the test is not in a build folder")

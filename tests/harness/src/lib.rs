@@ -26,7 +26,7 @@ pub use aurora::cli::demo::{
     daemon::{Answer, Daemon},
     publisher::Publisher,
 };
-pub use built::{binary, guest_cache, hostile_guest, stock_guest, workspace};
+pub use built::{binary, guest_cache, hostile_guest, stock_guest, target, workspace};
 pub use pipe::{PipeLine, Piped, pipe};
 pub use plan::{Place, Plan};
 pub use proxy::{Faults, Proxy};
