@@ -14,6 +14,7 @@
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`sandbox`] | the only place that knows wasmtime |
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
+//! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
 //! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
@@ -31,6 +32,7 @@ pub mod pipeline;
 pub mod spool;
 pub mod sandbox;
 pub mod trial;
+pub mod swap;
 pub mod admin;
 pub mod telemetry;
 pub mod listen;

@@ -2,3 +2,5 @@
 
 mod author;
 mod rules;
+mod swap;
+mod rehearsal;

@@ -22,12 +22,12 @@ use harness::{Broker, PATIENCE, Redis, Setup, hostile_guest, read_stream, stock_
 use tokio::{sync::mpsc, time::timeout};
 
 /// A lane and all that it needs.
-struct Bench {
-    config: Config,
-    sandbox: Sandbox,
-    stages: Stages,
+pub(super) struct Bench {
+    pub config: Config,
+    pub sandbox: Sandbox,
+    pub stages: Stages,
     decider: Decider,
-    metrics: Metrics,
+    pub metrics: Metrics,
     readiness: Readiness,
     proven: mpsc::Receiver<Kept>,
     session: Arc<Session>,
@@ -38,7 +38,7 @@ struct Bench {
 
 impl Bench {
     /// With the hostile guest in all stages.
-    fn new(change: impl FnOnce(&mut Config)) -> Result<Self> {
+    pub fn new(change: impl FnOnce(&mut Config)) -> Result<Self> {
         let mut config = Config::default();
         for guest in [&mut config.guests.normalize, &mut config.guests.route, &mut config.guests.federate] {
             guest.path = hostile_guest()?;
@@ -71,7 +71,7 @@ impl Bench {
         })
     }
 
-    fn decide<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Decided {
+    pub fn decide<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Decided {
         let context = Arc::new(Context { source: "test".to_owned(), ..Context::default() });
         let deliveries = lines.into_iter().map(|line| {
             self.sent += 1;
@@ -90,7 +90,7 @@ impl Bench {
     }
 
     /// 0 closed, 1 open, 2 half-open.
-    fn state(&self, stage: Stage) -> i64 {
+    pub fn state(&self, stage: Stage) -> i64 {
         self.metrics.guest(stage).breaker_state.get()
     }
 
@@ -106,7 +106,7 @@ impl Bench {
         Ok(entries.iter().map(|entry| (entry.text("action"), entry.text("details"))).collect())
     }
 
-    fn degraded(&self, stage: &str) -> String {
+    pub fn degraded(&self, stage: &str) -> String {
         self.readiness.report().degraded.get(stage).cloned().unwrap_or_default()
     }
 
@@ -114,7 +114,7 @@ impl Bench {
     fn swap_router(&self) -> Result<Arc<str>> {
         let config = aurora::config::Guest { path: hostile_guest()?, ..self.config.guests.route.clone() };
         let guest = Guest::load(&self.sandbox, &config, &self.metrics.guest(Stage::Route))?;
-        let before = self.stages.route.stock().swap(Arc::new(guest));
+        let before = self.stages.route.stock().swap(Arc::new(guest), None);
         Ok(Arc::clone(before.digest_text()))
     }
 
@@ -132,7 +132,7 @@ impl Bench {
 }
 
 /// All events, in the order of their deliveries.
-fn events(decided: &Decided) -> impl Iterator<Item = DecidedEvent<'_>> {
+pub(super) fn events(decided: &Decided) -> impl Iterator<Item = DecidedEvent<'_>> {
     (0..decided.deliveries.len()).flat_map(|index| decided.events_of(index, decided.fingerprint(index)))
 }
 
@@ -314,7 +314,7 @@ fn a_policy_that_is_not_called_shares_nothing() -> Result<()> {
     let config = aurora::config::Guest { path: hostile_guest()?, ..bench.config.guests.federate.clone() };
     let hostile = Guest::load(&bench.sandbox, &config, &bench.metrics.guest(Stage::Federate))?;
     let slots = bench.stages.federate.clone().context("a policy")?;
-    slots.stock().swap(Arc::new(hostile));
+    slots.stock().swap(Arc::new(hostile), None);
     bench.decide(["federate trap"; 256]);
     assert_eq!(bench.state(Stage::Federate), 1);
     let decided = bench.decide(["share this"; 8]);

@@ -5,6 +5,7 @@ mod normalize;
 mod route;
 mod federate;
 mod breaker;
+mod probation;
 mod live;
 
 use std::os::unix::fs::symlink;

@@ -1,14 +1,16 @@
-//! Health and metrics over HTTP, for the site's own monitoring. Read only, and without a password, so it listens on
-//! the loopback address unless told otherwise.
+//! Health, metrics and guests over HTTP, for the site's own monitoring and its operators. Looking takes no password, so
+//! it listens on the loopback address unless told otherwise; changing guests takes a token.
 //!
 //! | route | answer |
 //! |---|---|
 //! | `GET /livez` | 200 `ok` while every long-lived task lives, else 503 with those that ended: restart the daemon |
 //! | `GET /readyz` | 200 or 503 with every part and what it waits for: send it no traffic, it mends itself |
 //! | `GET /metrics` | Prometheus text |
+//! | `/v1/guests…` | which guests run, and others in their place: [`guests`] |
 
 mod liveness;
 mod readiness;
+pub mod guests;
 
 use axum::{
     Json, Router,
@@ -31,7 +33,7 @@ use crate::{
 };
 
 /// What exists, for whoever asks for something else.
-const INDEX: &str = "there is: GET /livez, GET /readyz, GET /metrics\n";
+const INDEX: &str = "there is: GET /livez, GET /readyz, GET /metrics, GET /v1/guests\n";
 
 /// What the routes read. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Handle {
     pub readiness: Readiness,
     /// What is counted.
     pub metrics: Metrics,
+    /// Which guests run.
+    pub guests: guests::Handle,
 }
 
 /// Serves the routes until `shutdown`. It should be the last thing to end: a drain that nobody can watch looks like a
@@ -52,6 +56,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, shutdown: Cancellation
 }
 
 fn router(handle: Handle) -> Router {
+    let guests = guests::router(handle.guests.clone());
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -59,6 +64,7 @@ fn router(handle: Handle) -> Router {
         .fallback(async || (StatusCode::NOT_FOUND, INDEX))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, INDEX))
         .with_state(handle)
+        .merge(guests)
 }
 
 async fn livez(State(handle): State<Handle>) -> Response {
@@ -111,6 +117,7 @@ mod tests {
             liveness: Liveness::default(),
             readiness: Readiness::new(parts.iter().copied()),
             metrics: Metrics::new(),
+            guests: guests::Handle::default(),
         }
     }
 

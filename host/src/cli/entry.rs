@@ -5,7 +5,7 @@ use crate::pipeline::{DecidedEvent, Stages, event_json};
 
 /// An event with what was decided on it, as the outside contract has it.
 #[derive(Serialize)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     event: Box<RawValue>,
     streams: Vec<&'a str>,
     route_reason: &'a str,
@@ -31,7 +31,7 @@ struct Observable<'a> {
 ///
 /// # Errors
 /// If it is no JSON, which it always is.
-pub(super) fn entry<'a>(event: &DecidedEvent<'a>, stages: &'a Stages) -> anyhow::Result<Entry<'a>> {
+pub(crate) fn entry<'a>(event: &DecidedEvent<'a>, stages: &'a Stages) -> anyhow::Result<Entry<'a>> {
     let share = event.share.map(|share| Share {
         subject: &share.subject,
         tlp: share.tlp.as_str(),

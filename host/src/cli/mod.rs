@@ -3,7 +3,7 @@
 pub mod check;
 mod dead_letter;
 pub mod demo;
-mod entry;
+pub(crate) mod entry;
 mod explain;
 mod guest;
 mod pipe;

@@ -1,6 +1,6 @@
 //! `aurora run`: the daemon.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, bail};
 
@@ -28,7 +28,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     telemetry::log::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let code = runtime.block_on(supervise::run(config));
+    let path = args.config.clone();
+    let reload = Arc::new(move || Config::load(Some(&path), config::environment(), Purpose::Run));
+    let code = runtime.block_on(supervise::run(config, reload));
     // A lane in the middle of a call is not waited for: its deliveries were never settled.
     runtime.shutdown_background();
     code

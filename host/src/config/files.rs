@@ -11,7 +11,7 @@ use std::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{Config, Purpose, findings::Findings};
-use crate::telemetry::Stage;
+use crate::{swap::has_run, telemetry::SlotName};
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
     if let Some(ingest) = &mut config.ingest {
         add("ingest.token_file", Use::Secret, ingest.token_file.as_mut());
     }
+    add("admin.token_file", Use::Secret, config.admin.token_file.as_mut());
     if let Some(redis) = &mut config.redis {
         add("redis.ca", Use::Authorities, redis.ca.as_mut());
     }
@@ -76,7 +77,7 @@ pub(super) fn check(config: &mut Config, findings: &mut Findings) {
     let replaceable = replaceable(config, findings.purpose());
     for (key, of, path) in paths(config) {
         if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache)
-            || replaceable.contains(&&*key)
+            || replaceable.iter().any(|known| *known == key)
         {
             continue;
         }
@@ -98,22 +99,22 @@ pub(super) fn check(config: &mut Config, findings: &mut Findings) {
     }
 }
 
-/// Keys of components without which the daemon may start all the same, with the last good guest of their stage. Whether
-/// there is one, the loader knows, and it tells what is wrong with the file as well.
-fn replaceable(config: &Config, purpose: Purpose) -> Vec<&'static str> {
-    let guests = &config.guests;
-    if purpose != Purpose::Run || guests.cache.is_none() {
-        return Vec::new();
+/// Keys of components without which the daemon may start all the same: with the guest that ran before, or with the last
+/// good one of their stage. Whether there is one, the loader knows, and it tells what is wrong with the file as well.
+fn replaceable(config: &Config, purpose: Purpose) -> Vec<String> {
+    let (guests, mut keys) = (&config.guests, Vec::new());
+    let Some(cache) = guests.cache.as_ref().filter(|_| purpose == Purpose::Run) else { return keys };
+    for (stage, guest) in guests.stages() {
+        if guest.breaker.may_stand_in(stage) || has_run(cache, &stage.into()) {
+            keys.push(format!("guests.{stage}.path"));
+        }
+        for (index, rule) in guest.rules.iter().enumerate() {
+            if has_run(cache, &SlotName::of_rule(stage, &rule.name)) {
+                keys.push(format!("guests.{stage}.rule[{index}].path"));
+            }
+        }
     }
-    [
-        (Stage::Normalize, "guests.normalize.path", &guests.normalize),
-        (Stage::Route, "guests.route.path", &guests.route),
-        (Stage::Federate, "guests.federate.path", &guests.federate),
-    ]
-    .into_iter()
-    .filter(|(stage, _, guest)| guest.breaker.may_stand_in(*stage))
-    .map(|(_, key, _)| key)
-    .collect()
+    keys
 }
 
 type Refusal = (String, String);

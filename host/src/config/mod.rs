@@ -5,6 +5,7 @@
 
 mod sections;
 mod breaker;
+mod probation;
 mod rule;
 mod outline;
 mod wording;
@@ -22,6 +23,7 @@ use std::{collections::HashSet, ffi::OsString, path::Path};
 
 pub use breaker::Breaker;
 pub(crate) use outline::quoted;
+pub use probation::Probation;
 pub use problem::{Place, Problem, Problems};
 pub use rule::Rule;
 pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};
@@ -194,6 +196,7 @@ impl Config {
         if let Some(nats) = &self.nats {
             nats.validate(findings);
         }
+        self.admin.validate(findings);
         self.shutdown.validate(findings);
         if findings.purpose() == Purpose::Run {
             if self.redis.is_none() {

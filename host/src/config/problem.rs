@@ -66,8 +66,14 @@ impl Problems {
     /// The guests that could be read in spite of the problems: those that no problem speaks of.
     #[must_use]
     pub fn sound_guests(&self) -> Option<&Config> {
-        let guests = self.0.iter().any(|problem| problem.key.starts_with("guests"));
-        self.1.as_deref().filter(|_| !guests)
+        self.sound("guests")
+    }
+
+    /// The configuration, if it could be read and no problem speaks of this section.
+    #[must_use]
+    pub fn sound(&self, section: &str) -> Option<&Config> {
+        let affected = self.0.iter().any(|problem| problem.key.starts_with(section));
+        self.1.as_deref().filter(|_| !affected)
     }
 
     /// The problems in order.

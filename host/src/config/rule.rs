@@ -13,7 +13,7 @@ use crate::{broker::mqtt::check_filter, event::is_format};
 
 /// `[[guests.<stage>.rule]]`. The first rule of a stage that fits a raw event chooses the guest for it and for all that
 /// it becomes; what fits none is for `[guests.<stage>]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rule {
     /// Names the guest's place, `<stage>/<name>`. `[a-z0-9_-]{1,32}`, required, once in a stage.
     pub name: String,

@@ -6,9 +6,10 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use super::{Breaker, Purpose, Rule, findings::Findings, quoted, rule, wording::closest};
+use super::{Breaker, Probation, Purpose, Rule, findings::Findings, quoted, rule, wording::closest};
 use crate::{
     event::is_device_id,
+    ingest::Token,
     telemetry::{SlotName, Stage},
 };
 
@@ -119,7 +120,7 @@ impl Lanes {
 }
 
 /// `[guests]`: the components, one for each stage.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guests {
     /// `[guests.normalize]`
@@ -131,10 +132,19 @@ pub struct Guests {
     /// Folder of compiled components, kept from start to start. It must belong to the daemon alone; nothing is kept
     /// where it is not set.
     pub cache: Option<PathBuf>,
+    /// Whether a guest whose file changes takes its predecessor's place at once.
+    pub watch: bool,
+}
+
+impl Default for Guests {
+    fn default() -> Self {
+        let [normalize, route, federate] = Default::default();
+        Self { normalize, route, federate, cache: None, watch: true }
+    }
 }
 
 /// `[guests.<stage>]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guest {
     /// The component, a `.wasm` file. Required.
@@ -152,6 +162,8 @@ pub struct Guest {
     pub instance: Instance,
     /// `[guests.<stage>.breaker]`
     pub breaker: Breaker,
+    /// `[guests.<stage>.probation]`
+    pub probation: Probation,
     /// `[guests.<stage>.options]`: the guest's own settings.
     pub options: BTreeMap<String, toml::Value>,
     /// `[[guests.<stage>.rule]]`: other guests for some of the events. A rule has none.
@@ -180,6 +192,7 @@ impl Default for Guest {
             log_lines: 100,
             instance: Instance::Fresh,
             breaker: Breaker::default(),
+            probation: Probation::default(),
             options: BTreeMap::new(),
             rules: Vec::new(),
         }
@@ -240,6 +253,7 @@ impl Guest {
         let outputs = (ByteSize::kib(1), ByteSize::gib(1));
         findings.range(&key("output"), self.output, outputs, ("\"1KiB\"", "\"1GiB\""));
         self.breaker.validate(section, findings);
+        self.probation.validate(section, findings);
         for (name, value) in &self.options {
             let key = format!("{section}.options.{}", quoted(name));
             if name.is_empty() {
@@ -321,17 +335,57 @@ impl Ingest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address of `/livez`, `/readyz` and `/metrics`.
+    /// Address of `/livez`, `/readyz`, `/metrics` and `/v1/guests`.
     pub listen: SocketAddr,
+    /// File that holds the bearer token for changing guests. Without one they can only be looked at.
+    pub token_file: Option<PathBuf>,
+    /// The bearer token itself; meant for `AURORA_ADMIN__TOKEN`.
+    pub token: Option<Secret>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), token_file: None, token: None }
     }
 }
 
 impl Admin {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        if self.token_file.is_some() && self.token.is_some() {
+            let remedy = "set `admin.token_file`, or AURORA_ADMIN__TOKEN, but not both";
+            findings.problem("admin.token", "is set beside `admin.token_file`", remedy);
+        }
+        if let Some(Secret(token)) = &self.token
+            && Token::of(token).is_none()
+        {
+            let remedy = "choose printable ASCII without spaces, as an HTTP header needs";
+            findings.problem("admin.token", "is empty, or holds spaces or other characters", remedy);
+        }
+    }
+
+    /// The token; none where none is set.
+    ///
+    /// # Errors
+    /// Its file cannot be read, or holds none that could be sent.
+    pub fn token(&self) -> Result<Option<Token>, String> {
+        let wrong = "the token of `admin` is empty, or not visible ASCII without spaces";
+        self.token_text()?.map(|text| Token::of(&text).ok_or_else(|| wrong.to_owned())).transpose()
+    }
+
+    /// The same as text, for who shows it.
+    ///
+    /// # Errors
+    /// Its file cannot be read.
+    pub fn token_text(&self) -> Result<Option<String>, String> {
+        match (&self.token_file, &self.token) {
+            (Some(path), _) => {
+                let failed = |error| format!("cannot read `admin.token_file` {}: {error}", path.display());
+                Ok(Some(std::fs::read_to_string(path).map_err(failed)?.trim().to_owned()))
+            }
+            (None, token) => Ok(token.clone().map(|Secret(token)| token)),
+        }
+    }
+
     pub(super) fn validate_beside(&self, ingest: &Ingest, findings: &mut Findings) {
         let (ours, theirs) = (self.listen, ingest.listen);
         // Linux binds [::] to IPv4 as well. Port 0 is a new port each time.

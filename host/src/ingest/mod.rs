@@ -64,6 +64,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+pub use self::token::{Shown, Token};
 use self::{
     body::{Bounds, Whole},
     collect::{Collector, Occupied, Outcome},
@@ -71,7 +72,6 @@ use self::{
     identity::Identities,
     refusal::Refusal,
     report::Report,
-    token::Token,
     wanted::Wanted,
 };
 use crate::{

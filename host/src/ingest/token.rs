@@ -7,7 +7,18 @@ use super::{Error, refusal::Refusal};
 use crate::config;
 
 /// The bearer token that clients have to show. Only its digest is kept.
-pub(super) struct Token([u8; 32]);
+pub struct Token([u8; 32]);
+
+/// What a request shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The token.
+    Right,
+    /// Another one.
+    Wrong,
+    /// None.
+    None,
+}
 
 impl Token {
     /// Reads the token that the configuration names.
@@ -19,24 +30,37 @@ impl Token {
             (Some(path), None) => read(path.clone())?.trim().to_owned(),
             (None, Some(token)) => token.0.clone(),
         };
-        // Anything else could not be sent in a header, so that every request would be answered with 401.
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::UnusableToken);
-        }
-        Ok(Self(Sha256::digest(token.as_bytes()).into()))
+        Self::of(&token).ok_or(Error::UnusableToken)
+    }
+
+    /// This one; none if no client could send it: what does not fit a header would be answered with 401 for ever.
+    #[must_use]
+    pub fn of(token: &str) -> Option<Self> {
+        let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        usable.then(|| Self(Sha256::digest(token.as_bytes()).into()))
     }
 
     /// Whether the request shows the token.
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let shown = headers.get(header::AUTHORIZATION).ok_or(Refusal::NoToken)?.as_bytes();
-        let (scheme, token) = shown.split_at_checked(7).ok_or(Refusal::NoToken)?;
+        match self.shown(headers) {
+            Shown::Right => Ok(()),
+            Shown::Wrong => Err(Refusal::WrongToken),
+            Shown::None => Err(Refusal::NoToken),
+        }
+    }
+
+    /// What the request shows.
+    #[must_use]
+    pub fn shown(&self, headers: &HeaderMap) -> Shown {
+        let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes().split_at_checked(7));
+        let Some(Some((scheme, token))) = shown else { return Shown::None };
         if !scheme.eq_ignore_ascii_case(b"bearer ") {
-            return Err(Refusal::NoToken);
+            return Shown::None;
         }
         let shown: [u8; 32] = Sha256::digest(token.trim_ascii()).into();
         // Every byte is looked at whatever the first ones are, so the time taken tells nothing.
         let differing = self.0.iter().zip(shown).fold(0, |all, (ours, theirs)| hint::black_box(all | (ours ^ theirs)));
-        if differing == 0 { Ok(()) } else { Err(Refusal::WrongToken) }
+        if differing == 0 { Shown::Right } else { Shown::Wrong }
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Tally {
     pub given_up: bool,
     /// The last fault, for a person.
     pub last: String,
+    /// CPU time of the lane.
+    pub spent: Duration,
 }
 
 impl Tally {
@@ -232,7 +234,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn tally(events: usize, faults: usize) -> Tally {
-        Tally { begins: true, events, faults, given_up: false, last: "trap".to_owned() }
+        Tally { begins: true, events, faults, last: "trap".to_owned(), ..Tally::default() }
     }
 
     /// A breaker on a clock that only moves when told to.

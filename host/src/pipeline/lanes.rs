@@ -16,6 +16,7 @@ use super::{
     decide::Decider,
     encode::{Ready, encode},
     stages::Stages,
+    tap::Tap,
     target::Target,
 };
 use crate::{
@@ -51,6 +52,7 @@ struct Lane {
     publisher: mpsc::Sender<Ready>,
     /// Events that a guest has put off.
     waiting: BinaryHeap<Waiting>,
+    tap: Tap,
     metrics: Metrics,
 }
 
@@ -67,7 +69,7 @@ pub struct Started {
 }
 
 impl Lanes {
-    /// Starts `count` lanes.
+    /// Starts `count` lanes, which leave copies of their batches at `tap`.
     ///
     /// # Errors
     /// If the system starts no more threads.
@@ -75,6 +77,7 @@ impl Lanes {
         count: usize,
         config: &config::Lanes,
         stages: &Stages,
+        tap: &Tap,
         target: &Arc<Target>,
         session: &Session,
         metrics: &Metrics,
@@ -92,6 +95,7 @@ impl Lanes {
                 producer: session.producer(&format!("lane-{index}")),
                 publisher,
                 waiting: BinaryHeap::new(),
+                tap: tap.clone(),
                 metrics: metrics.clone(),
             };
             let runtime = runtime::Handle::current();
@@ -168,6 +172,7 @@ impl Lane {
             if batch.is_empty() {
                 continue;
             }
+            self.tap.copy(&batch);
             let decided = self.decider.decide(batch);
             let (ready, put_off) = encode(decided, &self.target, &mut self.producer);
             self.put_off(put_off);

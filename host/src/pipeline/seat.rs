@@ -161,12 +161,13 @@ impl<W: World> Seat<W> {
             self.caller = Caller::new(Arc::clone(guest));
         }
         let (caller, deadline) = (&mut self.caller, guest.deadline());
-        let mut found = Vec::with_capacity(1);
+        let (mut found, begun) = (Vec::with_capacity(1), ThreadTime::now());
         let mut call = |range: Range<usize>| {
             let within = share(deadline, range.len(), all);
             call(caller, range, within)
         };
         bisect(range, stint, &mut call, &mut found);
+        stint.tally.spent += begun.elapsed();
         found
     }
 }

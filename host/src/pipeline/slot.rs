@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use super::{
     Audit,
     breaker::{Breaker, Proof, State, Tally, Window},
+    pace::Pace,
+    probation::{Fate, Finding, Probation, Terms},
 };
 use crate::{
     admin::Readiness,
@@ -56,8 +58,22 @@ struct Inner<W: World> {
     /// It was found to do no better, so the present one decides whatever it can. Until a swap.
     unfit: bool,
     breaker: Breaker,
+    /// What the present one has cost since it took its place.
+    pace: Pace,
+    /// Whether it may stay there.
+    probation: Option<Probation<W>>,
+    /// The one that was taken back last.
+    fallen: Option<Fallen>,
     /// Why the present one is not what the configuration names.
     note: Option<String>,
+}
+
+/// A guest that was taken back. Other lanes may be in the middle of a batch with it: what it fails on there, the one
+/// that is back decides.
+struct Fallen {
+    term: u64,
+    digest: Arc<str>,
+    reason: String,
 }
 
 /// What a slot is filled with at the start.
@@ -121,6 +137,9 @@ impl<W: World> Slot<W> {
             standing_in: Window::new(config.window),
             unfit: false,
             breaker: Breaker::new(config),
+            pace: Pace::default(),
+            probation: None,
+            fallen: None,
             note,
         };
         let watch = witness.map(|witness| Watch { config: config.clone(), witness });
@@ -145,16 +164,47 @@ impl<W: World> Slot<W> {
         Arc::clone(&self.lock().present)
     }
 
-    /// Puts `guest` in the present one's place, from each lane's next batch on, with a closed breaker. The one that
-    /// goes is the last good one if it has proved itself.
-    pub fn swap(&self, guest: Arc<Guest<W>>) -> Arc<Guest<W>> {
+    /// What the present guest has cost since it took its place.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.lock().pace.clone()
+    }
+
+    /// Whether the present guest may still be taken back.
+    #[must_use]
+    pub fn is_on_probation(&self) -> bool {
+        self.lock().probation.is_some()
+    }
+
+    /// Why the present guest is not what it should be, for whoever asks whether this host is well.
+    pub fn note(&self, note: Option<String>) {
+        let mut inner = self.lock();
+        inner.note = note;
+        self.show(&inner);
+    }
+
+    /// Puts `guest` in the present one's place, from each lane's next batch on, with a closed breaker; and, with
+    /// `terms`, takes it back by itself if it does not keep them. The one that goes is the last good one if it has
+    /// proved itself.
+    pub fn swap(&self, guest: Arc<Guest<W>>, terms: Option<Terms>) -> Arc<Guest<W>> {
         let mut inner = self.lock();
         let before = std::mem::replace(&mut inner.present, guest);
-        if std::mem::take(&mut inner.proven) && self.may_stand_in() {
+        let (proven, pace) = (std::mem::take(&mut inner.proven), std::mem::take(&mut inner.pace));
+        if proven && self.may_stand_in() {
             inner.last_good = Some(Arc::clone(&before));
         }
+        inner.probation = terms
+            .filter(|_| self.is_watched())
+            .and_then(|terms| Probation::begin(terms, Arc::clone(&before), proven, pace, Instant::now()));
+        inner.fallen = None;
+        self.begin(&mut inner, &before, None);
+        before
+    }
+
+    /// The present guest has just taken the place of `before`, and nothing is known of how it does.
+    fn begin(&self, inner: &mut Inner<W>, before: &Guest<W>, note: Option<String>) {
         inner.proof = Proof::default();
-        inner.note = None;
+        inner.note = note;
         inner.unfit = false;
         let was_closed = *inner.breaker.state() == State::Closed;
         inner.breaker.reset();
@@ -166,8 +216,34 @@ impl<W: World> Slot<W> {
                 watch.witness.audit.record("breaker-close", details);
             }
         }
-        self.show(&inner);
-        before
+        self.show(inner);
+    }
+
+    /// Takes in what a batch means for a guest on probation, and takes it back if need be.
+    fn judge(&self, inner: &mut Inner<W>, tally: &Tally, window: usize, now: Instant) {
+        let Some(probation) = inner.probation.take() else { return };
+        let tripped = match inner.breaker.state() {
+            State::Open { reason, .. } => Some(Arc::clone(reason)),
+            _ => None,
+        };
+        let fate = match probation.judge(&inner.pace, &tally.last, window, tripped.as_deref(), now) {
+            Finding::Goes => {
+                inner.probation = Some(probation);
+                return;
+            }
+            Finding::Ends(fate) => fate,
+        };
+        let digest = Arc::clone(inner.present.digest_text());
+        if let Fate::Fell { reason } = &fate {
+            // Its batches under way were begun in this term, or in the one before if its breaker has just opened.
+            let term = inner.breaker.term() - u64::from(tripped.is_some());
+            inner.fallen = Some(Fallen { term, digest: Arc::clone(&digest), reason: reason.clone() });
+            let fallen = std::mem::replace(&mut inner.present, Arc::clone(&probation.before));
+            inner.proven = probation.proven;
+            inner.pace = Pace::default();
+            self.begin(inner, &fallen, Some(format!("{digest} was taken back: {reason}")));
+        }
+        probation.tell(&digest, fate);
     }
 
     /// Whether a search may be given up, and a breaker opened.
@@ -193,15 +269,23 @@ impl<W: World> Slot<W> {
     /// Takes in how a batch of the present guest went. The answer says who decides what it did not, if its breaker is
     /// open now.
     pub(super) fn report(&self, term: u64, tally: &Tally, now: Instant) -> Option<Instead<W>> {
-        let watch = self.watch.as_ref()?;
         let mut inner = self.lock();
         let known = inner.breaker.term();
-        let replaceable = inner.stand_in().is_some();
+        if term == known {
+            inner.pace.add(tally);
+        }
+        let watch = self.watch.as_ref()?;
+        let replaceable = inner.stand_in().is_some() || inner.probation.is_some();
         if term == known {
             inner.breaker.learn(term, tally, replaceable, now);
-            if !inner.proven && inner.proof.add(tally, watch.config.proven) {
+            if !inner.proven && inner.probation.is_none() && inner.proof.add(tally, watch.config.proven) {
                 self.prove(&mut inner, watch);
             }
+            self.judge(&mut inner, tally, watch.config.window, now);
+        }
+        if let Some(Fallen { digest, reason, .. }) = inner.fallen.as_ref().filter(|fallen| fallen.term == term) {
+            let (absent, reason) = (Arc::clone(digest), format!("taken back: {reason}"));
+            return Some(Instead { guest: Some(Arc::clone(&inner.present)), absent, reason });
         }
         if inner.breaker.term() != known {
             self.tell(&mut inner, now);

@@ -22,6 +22,12 @@ impl<W: World> Slots<W> {
         Self { slots: std::iter::once(Arc::new(stock)).chain(slots).collect(), rules: rules.into() }
     }
 
+    /// The same table with other slots.
+    #[must_use]
+    pub(super) fn map(&self, other: impl FnMut(&Arc<Slot<W>>) -> Arc<Slot<W>>) -> Self {
+        Self { slots: self.slots.iter().map(other).collect(), rules: Arc::clone(&self.rules) }
+    }
+
     /// The one for what fits no rule.
     #[must_use]
     pub fn stock(&self) -> &Arc<Slot<W>> {

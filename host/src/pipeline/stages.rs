@@ -9,6 +9,7 @@ use crate::{
     broker::jetstream::Subjects,
     config::{self, Config, Rule},
     sandbox::{Digest, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    swap,
     telemetry::{Chain, GuestMetrics, Metrics, SlotName},
 };
 
@@ -143,16 +144,39 @@ fn slot<W: World>(
     metrics: &GuestMetrics,
     witness: Option<&Witness>,
 ) -> Result<Slot<W>, LoadError> {
-    let loaded = Guest::load(sandbox, config, metrics);
-    let Some(witness) = witness else { return Ok(Slot::unwatched(loaded?, metrics)) };
-    let filling = match config.breaker.may_stand_in(W::STAGE) {
+    let Some(witness) = witness else {
+        return Ok(Slot::unwatched(Guest::load(sandbox, config, metrics)?, metrics));
+    };
+    let (standing, gone) = match standing(sandbox, config, metrics) {
+        Some(Ok(guest)) => (Some(guest), None),
+        Some(Err(gone)) => (None, Some(gone)),
+        None => (None, None),
+    };
+    let loaded = standing.map_or_else(|| Guest::load(sandbox, config, metrics), Ok);
+    let mut filling = match config.breaker.may_stand_in(W::STAGE) {
         true => with_good(sandbox, config, metrics, loaded)?,
         false => Filling { present: loaded?, proven: false, last_good: None, note: None },
     };
-    if let Some(note) = &filling.note {
+    for note in gone.iter().chain(&filling.note) {
         witness.audit.record("guest-load-failed", format!("{} {note}", metrics.slot()));
     }
+    filling.note = [gone, filling.note].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
     Ok(Slot::new(filling, &config.breaker, witness.clone(), metrics))
+}
+
+/// The guest that ran before a restart, if it goes before the configuration's file; or why it does not run again.
+fn standing<W: World>(
+    sandbox: &Sandbox,
+    config: &config::Guest,
+    metrics: &GuestMetrics,
+) -> Option<Result<Guest<W>, String>> {
+    let (digest, kept) = swap::standing(sandbox, config, metrics.slot())?;
+    let load = |kept| Ok(Guest::load_kept(sandbox, config, kept, &config.path, metrics)?);
+    Some(kept.and_then(load).map_err(|refused: swap::Refused| {
+        let reason = format!("{digest} ran before the restart and does not run again: {}", refused.text());
+        tracing::error!(slot = %metrics.slot(), reason, "the configuration's guest is to run instead");
+        reason
+    }))
 }
 
 /// Puts the guests that have proved themselves behind the one that was loaded, or in its place if it cannot be.

@@ -40,7 +40,7 @@ pub enum SetupError {
 /// Deadlines are counted in these. A spinning guest ends at most one tick after its deadline.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// Instances beside those of the lanes: a check of a guest at start, a rehearsal.
+/// Instances beside those of the lanes and of a rehearsal, which has each guest twice: checks of guests at their start.
 const SPARE: u32 = 6;
 
 /// Low memory that is wiped by writing instead of being handed back to the kernel. Page faults after a hand-back cost
@@ -60,7 +60,7 @@ impl Sandbox {
         // Every guest may have an instance in every lane.
         let guests = u32::try_from(config.all().count()).unwrap_or(u32::MAX);
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
-        let instances = lanes.saturating_mul(guests).min(u32::MAX / 64).saturating_add(SPARE);
+        let instances = lanes.saturating_add(2).saturating_mul(guests).min(u32::MAX / 64).saturating_add(SPARE);
         let memory = config.all().map(|(_, guest)| guest.memory.as_u64()).max().unwrap_or_default();
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let mut settings = engine_config(instances, memory);

@@ -18,7 +18,7 @@ use super::{
     bindings::aurora::event::types::Failure,
     engine::{Sandbox, TICK},
     fault::Fault,
-    import::{Settings, State},
+    import::{Settings, State, Voice},
     inspect::Inspection,
     trial::Hearing,
     world::World,
@@ -63,6 +63,7 @@ pub struct Guest<W: World> {
     settings: Arc<Settings>,
     limits: Limits,
     metrics: GuestMetrics,
+    voice: Voice,
     /// The component, until it is kept as a good one.
     wasm: Mutex<Option<Vec<u8>>>,
 }
@@ -154,6 +155,18 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
+/// The settings of `config` as its guest gets them. Errors name `path`.
+///
+/// # Errors
+/// One has no form in JSON.
+pub fn settings_of(config: &config::Guest, path: &Path) -> Result<Settings, LoadError> {
+    let settings = config.options.iter().map(|(key, value)| match serde_json::to_string(value) {
+        Ok(json) => Ok((key.clone(), json)),
+        Err(source) => Err(LoadError::Option { path: path.to_owned(), key: key.clone(), source }),
+    });
+    settings.collect()
+}
+
 impl<W: World> Guest<W> {
     /// Loads the component that `config` names: reads, compiles (or takes from the cache), checks imports and exports
     /// against the world, links, and starts it once.
@@ -163,14 +176,7 @@ impl<W: World> Guest<W> {
     pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &GuestMetrics) -> Result<Self, LoadError> {
         let path = &config.path;
         let wasm = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-        let settings = config
-            .options
-            .iter()
-            .map(|(key, value)| match serde_json::to_string(value) {
-                Ok(json) => Ok((key.clone(), json)),
-                Err(source) => Err(LoadError::Option { path: path.clone(), key: key.clone(), source }),
-            })
-            .collect::<Result<_, _>>()?;
+        let settings = settings_of(config, path)?;
         let name = path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
         Self::load_kept(sandbox, config, Kept { slot: metrics.slot().clone(), name, settings, wasm }, path, metrics)
     }
@@ -214,6 +220,7 @@ impl<W: World> Guest<W> {
                 fuel: sandbox.fuel,
             },
             metrics: metrics.clone(),
+            voice: Voice::Live,
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;
@@ -235,6 +242,29 @@ impl<W: World> Guest<W> {
             settings: (*self.settings).clone(),
             wasm,
         })
+    }
+
+    /// The component, as long as it has not been kept as a good one.
+    #[must_use]
+    pub fn copy_wasm(&self) -> Option<Vec<u8>> {
+        self.wasm.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same guest, to be called apart from this one: it counts in `metrics`, and speaks with `voice`.
+    #[must_use]
+    pub fn apart(&self, metrics: &GuestMetrics, voice: Voice) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            digest: self.digest,
+            digest_text: Arc::clone(&self.digest_text),
+            pre: self.pre.clone(),
+            indices: self.indices.clone(),
+            settings: Arc::clone(&self.settings),
+            limits: self.limits,
+            metrics: metrics.clone(),
+            voice,
+            wasm: Mutex::new(None),
+        }
     }
 
     /// Its file's name without the ending.
@@ -285,6 +315,7 @@ impl<W: World> Guest<W> {
             stage: W::STAGE,
             guest: Arc::clone(&self.name),
             settings,
+            voice: self.voice,
             lines_left: self.limits.log_lines,
             lines_suppressed: 0,
             begun: cpu_time(),

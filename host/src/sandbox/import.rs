@@ -17,11 +17,24 @@ use crate::telemetry::Stage;
 /// A guest's settings, key to JSON text.
 pub type Settings = BTreeMap<String, String>;
 
+/// Whether anybody hears what a guest says. What has an effect outside of its answer must ask this first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Voice {
+    /// It decides in earnest.
+    #[default]
+    Live,
+    /// It is rehearsed: its lines are marked, and what it would keep is discarded.
+    Rehearsed,
+    /// It is there for comparison: nobody hears it.
+    Mute,
+}
+
 /// What belongs to one instance.
 pub struct State {
     pub(super) stage: Stage,
     pub(super) guest: Arc<str>,
     pub(super) settings: Arc<Settings>,
+    pub(super) voice: Voice,
     /// Log lines still allowed in this call.
     pub(super) lines_left: u32,
     /// Log lines of this call that were not written.
@@ -73,12 +86,17 @@ impl log::Host for State {
             lines.push(message);
             return;
         }
+        if self.voice == Voice::Mute {
+            return;
+        }
+        // Shown only where there is one.
+        let rehearsal = (self.voice == Voice::Rehearsed).then_some(true);
         match level {
-            log::Level::Trace => tracing::trace!(target: "guest", guest, stage, "{message}"),
-            log::Level::Debug => tracing::debug!(target: "guest", guest, stage, "{message}"),
-            log::Level::Info => tracing::info!(target: "guest", guest, stage, "{message}"),
-            log::Level::Warn => tracing::warn!(target: "guest", guest, stage, "{message}"),
-            log::Level::Error => tracing::error!(target: "guest", guest, stage, "{message}"),
+            log::Level::Trace => tracing::trace!(target: "guest", guest, stage, rehearsal, "{message}"),
+            log::Level::Debug => tracing::debug!(target: "guest", guest, stage, rehearsal, "{message}"),
+            log::Level::Info => tracing::info!(target: "guest", guest, stage, rehearsal, "{message}"),
+            log::Level::Warn => tracing::warn!(target: "guest", guest, stage, rehearsal, "{message}"),
+            log::Level::Error => tracing::error!(target: "guest", guest, stage, rehearsal, "{message}"),
         }
     }
 }

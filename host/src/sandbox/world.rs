@@ -26,7 +26,7 @@ pub trait World: Sized + 'static {
     /// What comes out, not yet checked.
     type Answer;
     #[doc(hidden)]
-    type Indices: Send + Sync;
+    type Indices: Clone + Send + Sync;
     #[doc(hidden)]
     type Exports: Send;
 

@@ -9,6 +9,7 @@ use std::{convert::Infallible, future::pending, num::NonZero, process::ExitCode,
 
 use anyhow::Context as _;
 use tokio::{
+    signal::unix::Signal,
     sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, timeout_at},
@@ -29,9 +30,10 @@ use crate::{
     event::Stop,
     ingest::Ingest,
     listen,
-    pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Target, Trail, Unspool, Witness},
+    pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
     raw,
     sandbox::{LoadError, Sandbox},
+    swap::{Reload, Swap},
     telemetry::{Broker, Metrics},
 };
 
@@ -58,6 +60,7 @@ struct Running {
     replay_stop: CancellationToken,
     redis_stop: CancellationToken,
     good_stop: CancellationToken,
+    swap_stop: CancellationToken,
     admin_stop: CancellationToken,
     admin: tokio::task::JoinHandle<()>,
     liveness: Liveness,
@@ -67,14 +70,15 @@ struct Running {
     failure: Option<String>,
 }
 
-/// Runs the daemon until it is told to end or a task of it fails.
+/// Runs the daemon until it is told to end or a task of it fails. `reload` reads the configuration again, for SIGHUP.
 ///
 /// # Errors
 /// If something cannot be started. A broker that is away is no such error: it is waited for.
-pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub async fn run(config: Config, reload: Reload) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
+    let hangups = signals.hangups()?;
     let mut running = tokio::select! {
-        running = start(&config) => running?,
+        running = start(&config, reload, hangups) => running?,
         name = signals.next() => {
             tracing::info!(signal = name, "asked to end while starting");
             return Ok(ExitCode::SUCCESS);
@@ -107,7 +111,7 @@ pub fn lane_count(config: &config::Lanes) -> usize {
     }
 }
 
-async fn start(config: &Config) -> anyhow::Result<Running> {
+async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Result<Running> {
     let redis_config = config.redis.as_ref().context("no [redis] is configured")?;
     let metrics = Metrics::new();
     let lanes = lane_count(&config.lanes);
@@ -120,7 +124,14 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     let readiness = Readiness::new(parts(config));
     let liveness = Liveness::default();
     let admin_stop = CancellationToken::new();
-    let handle = admin::Handle { liveness: liveness.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
+    let token = config.admin.token().map_err(anyhow::Error::msg)?.map(Arc::new);
+    let guests = admin::guests::Handle { swap: Arc::default(), token };
+    let handle = admin::Handle {
+        liveness: liveness.clone(),
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        guests: guests.clone(),
+    };
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
     let sandbox = Sandbox::new(&config.guests, lanes)?;
@@ -142,6 +153,15 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     if config.nats.is_none() {
         stages.federate = None;
     }
+    let tap = Tap::default();
+    let open = {
+        let (config, sandbox, stages) = (config.clone(), sandbox.clone(), stages.clone());
+        let (audit, tap) = (audit.clone(), tap.clone());
+        move || Swap::open(&config, &sandbox, &stages, &audit, &tap, reload)
+    };
+    let (swap, places) = tokio::task::spawn_blocking(open).await.context("preparing the slots failed")?;
+    // Set only here.
+    let _ = guests.swap.set(swap);
     readiness.set(Part::Guests, PartState::Ready);
 
     let redis = Pool::new(redis_config)?;
@@ -150,10 +170,12 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
     others.spawn(named("good guests", sandbox.keep_good(good, good_stop.clone())));
     others.spawn(named("audit", trail.run(redis.clone(), Arc::clone(&session))));
     record_start(&audit, config, &stages);
+    let swap_stop = CancellationToken::new();
+    others.spawn(named("guests' places", places.run(hangups, swap_stop.clone())));
 
     let give_up = CancellationToken::new();
     let shared = Arc::new(target);
-    let (lanes, started) = Lanes::start(lanes, &config.lanes, &stages, &shared, &session, &metrics)
+    let (lanes, started) = Lanes::start(lanes, &config.lanes, &stages, &tap, &shared, &session, &metrics)
         .context("cannot start the lanes' threads")?;
     let lanes = Arc::new(lanes);
     let mut lane_tasks = JoinSet::new();
@@ -264,6 +286,7 @@ async fn start(config: &Config) -> anyhow::Result<Running> {
         replay_stop,
         redis_stop,
         good_stop,
+        swap_stop,
         admin_stop,
         admin,
         liveness,
@@ -327,6 +350,8 @@ impl Running {
     async fn end(mut self, grace: Duration) -> ExitCode {
         let deadline = Instant::now() + grace;
         self.readiness.drain();
+        // A guest that would be installed now would only delay the end.
+        self.swap_stop.cancel();
         self.stop.reading.cancel();
         self.ingest_stop.cancel();
         let (mqtt, raw) = (self.metrics.broker(Broker::Mqtt).in_flight.clone(), self.metrics.raw_in_flight.clone());

@@ -109,6 +109,7 @@ pub struct GuestMetrics {
     pub calls: IntCounter,
     slot: SlotName,
     faults: IntCounterVec,
+    changes: IntCounterVec,
     /// Time in calls, seconds.
     pub seconds: Counter,
     /// Most linear memory that an instance has had, bytes.
@@ -135,6 +136,12 @@ impl GuestMetrics {
     pub fn faults(&self, reason: &'static str) -> IntCounter {
         self.faults.with_label_values(&[self.slot.stage().as_str(), self.slot.as_str(), reason])
     }
+
+    /// How often `what` befell the slot, one of a closed set: installed, refused, rolled-back, taken-back, ….
+    #[must_use]
+    pub fn changes(&self, what: &str) -> IntCounter {
+        self.changes.with_label_values(&[self.slot.stage().as_str(), self.slot.as_str(), what])
+    }
 }
 
 /// Of all guests.
@@ -142,6 +149,7 @@ impl GuestMetrics {
 struct GuestVectors {
     calls: IntCounterVec,
     faults: IntCounterVec,
+    changes: IntCounterVec,
     seconds: CounterVec,
     memory: IntGaugeVec,
     suppressed: IntCounterVec,
@@ -306,6 +314,7 @@ impl Metrics {
         let guests = GuestVectors {
             calls: counters("aurora_guest_calls_total", "Calls of the guest", of_guest),
             faults: counters("aurora_guest_faults_total", "Calls that failed", &["stage", "guest", "reason"]),
+            changes: counters("aurora_guest_changes_total", "What befell the slot", &["stage", "guest", "what"]),
             seconds: register(
                 &registry,
                 CounterVec::new(Opts::new("aurora_guest_seconds_total", "Time spent in the guest"), of_guest),
@@ -423,6 +432,7 @@ impl Metrics {
         GuestMetrics {
             calls: all.calls.with_label_values(label),
             faults: all.faults.clone(),
+            changes: all.changes.clone(),
             seconds: all.seconds.with_label_values(label),
             memory_high_water: all.memory.with_label_values(label),
             log_lines_suppressed: all.suppressed.with_label_values(label),

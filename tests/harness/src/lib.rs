@@ -9,6 +9,7 @@
 
 mod built;
 pub mod frames;
+mod guests;
 mod passing;
 mod pipe;
 mod proxy;
@@ -27,6 +28,7 @@ pub use aurora::cli::demo::{
     publisher::Publisher,
 };
 pub use built::{binary, guest_cache, hostile_guest, stock_guest, target, workspace};
+pub use guests::{Said, TOKEN, variant};
 pub use pipe::{PipeLine, Piped, pipe};
 pub use plan::{Place, Plan};
 pub use proxy::{Faults, Proxy};

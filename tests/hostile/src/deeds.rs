@@ -8,6 +8,10 @@ pub fn common(deed: &str) {
         "spin" => loop {
             std::hint::black_box(0);
         },
+        // Far too long, and within its deadline.
+        "slow" => (0..200_000).for_each(|turn| {
+            std::hint::black_box(turn);
+        }),
         "trap" => trap(),
         "panic" => panic!("told to"),
         "hoard" => hoard(),

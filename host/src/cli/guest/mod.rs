@@ -14,8 +14,11 @@ mod find;
 mod test;
 mod bench;
 mod inspect;
+mod remote;
 
 use std::process::ExitCode;
+
+use remote::{change, history, list, swap};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -29,6 +32,19 @@ pub enum Command {
     Bench(bench::Args),
     /// Say what a component is, what it wants, and whether this host runs it.
     Inspect(inspect::Args),
+    /// Put another guest into a slot of a running daemon, at once or after a rehearsal on live events.
+    #[command(after_help = swap::EXAMPLES)]
+    Swap(swap::Args),
+    /// Which guests a running daemon has, and why.
+    List(list::Args),
+    /// What befell a slot of a running daemon, newest first.
+    History(history::Args),
+    /// Take the guest that ran before.
+    Rollback(change::Args),
+    /// Put what was rehearsed into its slot.
+    Promote(change::Args),
+    /// End a rehearsal, or clear its report away.
+    EndRehearsal(change::Args),
 }
 
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -38,5 +54,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Swap(args) => swap::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Rollback(args) => change::roll_back(&args),
+        Command::Promote(args) => change::promote(&args),
+        Command::EndRehearsal(args) => change::end_rehearsal(&args),
     }
 }

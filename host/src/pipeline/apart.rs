@@ -1,0 +1,88 @@
+//! The same guests apart from the lanes', for a rehearsal: in slots that hold nothing against them and count elsewhere,
+//! and without a voice.
+
+use std::sync::Arc;
+
+use super::{slot::Slot, slots::Slots, stages::Stages};
+use crate::{
+    sandbox::{Federation, Normalizer, Router, Voice, World},
+    telemetry::{Metrics, SlotName},
+};
+
+/// A world whose slots [`Stages`] has.
+pub trait Staged: World {
+    /// Those slots, if there are any.
+    fn slots(stages: &Stages) -> Option<&Slots<Self>>;
+
+    /// The same, to be changed.
+    fn slots_mut(stages: &mut Stages) -> Option<&mut Slots<Self>>;
+
+    /// The one with this name.
+    fn find(stages: &Stages, name: &SlotName) -> Option<Arc<Slot<Self>>> {
+        Self::slots(stages)?.get(name).cloned()
+    }
+}
+
+impl Staged for Normalizer {
+    fn slots(stages: &Stages) -> Option<&Slots<Self>> {
+        Some(&stages.normalize)
+    }
+
+    fn slots_mut(stages: &mut Stages) -> Option<&mut Slots<Self>> {
+        Some(&mut stages.normalize)
+    }
+}
+
+impl Staged for Router {
+    fn slots(stages: &Stages) -> Option<&Slots<Self>> {
+        Some(&stages.route)
+    }
+
+    fn slots_mut(stages: &mut Stages) -> Option<&mut Slots<Self>> {
+        Some(&mut stages.route)
+    }
+}
+
+impl Staged for Federation {
+    fn slots(stages: &Stages) -> Option<&Slots<Self>> {
+        stages.federate.as_ref()
+    }
+
+    fn slots_mut(stages: &mut Stages) -> Option<&mut Slots<Self>> {
+        stages.federate.as_mut()
+    }
+}
+
+impl Stages {
+    /// The present guests again, counting in `metrics`.
+    #[must_use]
+    pub fn apart(&self, metrics: &Metrics) -> Self {
+        Self {
+            normalize: apart(&self.normalize, metrics),
+            route: apart(&self.route, metrics),
+            federate: self.federate.as_ref().map(|slots| apart(slots, metrics)),
+            streams: Arc::clone(&self.streams),
+            subjects: Arc::clone(&self.subjects),
+        }
+    }
+
+    /// With `slot` in the place of the one that is called `name`.
+    #[must_use]
+    pub fn with<W: Staged>(mut self, name: &SlotName, slot: Slot<W>) -> Self {
+        if let Some(slots) = W::slots_mut(&mut self) {
+            let mut slot = Some(Arc::new(slot));
+            *slots = slots.map(|known| match &mut slot {
+                slot @ Some(_) if known.name() == name => slot.take().unwrap_or_else(|| Arc::clone(known)),
+                _ => Arc::clone(known),
+            });
+        }
+        self
+    }
+}
+
+fn apart<W: World>(slots: &Slots<W>, metrics: &Metrics) -> Slots<W> {
+    slots.map(|slot| {
+        let metrics = metrics.guest(slot.name().clone());
+        Arc::new(Slot::unwatched(slot.present().apart(&metrics, Voice::Mute), &metrics))
+    })
+}

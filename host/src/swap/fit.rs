@@ -1,0 +1,149 @@
+//! From a wish to a guest that could take its place: everything that takes time, on a thread where it may, and nothing
+//! that has an effect.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Refused, cases,
+    record::{self, Installed, Named},
+    wish::{Source, Wish},
+};
+use crate::{
+    config,
+    sandbox::{Digest, Guest, Kept, Sandbox, Vault, World, settings_of},
+    telemetry::GuestMetrics,
+};
+
+/// Most bytes of a guest. The largest that are known carry an interpreter of 40 MB.
+pub const MOST: u64 = 128 << 20;
+
+/// What fitting needs to know.
+pub(super) struct Bench<W: World> {
+    pub sandbox: Sandbox,
+    pub vault: Option<Vault>,
+    pub metrics: GuestMetrics,
+    /// The configuration to go by, and whether it is another one than the present guest's.
+    pub config: config::Guest,
+    pub changed: bool,
+    /// What the configuration named when it was last looked at.
+    pub configured: Named,
+    /// Digest of the configuration's file if it was refused: it is tried again whenever it is touched, for it may be its
+    /// cases that are others now.
+    pub refused: Option<String>,
+    pub present: Arc<Guest<W>>,
+    pub installed: Installed,
+}
+
+/// A guest that could take its place.
+pub(super) struct Fitted<W: World> {
+    pub guest: Arc<Guest<W>>,
+    pub wasm: Vec<u8>,
+    pub installed: Installed,
+    pub config: config::Guest,
+}
+
+/// What came of a wish.
+pub(super) enum Fit<W: World> {
+    /// This one could take the place.
+    Ready(Box<Fitted<W>>),
+    /// It is what runs already.
+    Same,
+}
+
+/// A component, and where it is from.
+struct Fetched {
+    name: String,
+    wasm: Vec<u8>,
+    origin: String,
+    /// Where its cases may lie.
+    beside: Option<PathBuf>,
+}
+
+impl<W: World> Bench<W> {
+    /// Fetches what is wished for, and tries it. What the configuration names is left in `configured`, if it was looked
+    /// at.
+    pub(super) fn fit(self, wish: &Wish, configured: &mut Option<Named>) -> Result<Fit<W>, Refused> {
+        let fetched = match &wish.source {
+            Source::Configured => {
+                let fetched = of_file(&self.config.path)?;
+                let named = Named { path: self.config.path.clone(), digest: Digest::of(&fetched.wasm).to_string() };
+                let is_new = named != self.configured || self.refused.as_ref() == Some(&named.digest);
+                *configured = Some(named);
+                match is_new {
+                    true => fetched,
+                    // Whatever runs now was chosen after the file, and only its settings may be others.
+                    false if self.changed => self.running()?,
+                    false => return Ok(Fit::Same),
+                }
+            }
+            Source::Sent { name, wasm } => {
+                let (name, origin) = (name.clone(), format!("sent as {name}"));
+                Fetched { name, wasm: wasm.clone(), origin, beside: None }
+            }
+            Source::Path(path) => of_file(path)?,
+        };
+        if fetched.wasm.len() as u64 > MOST {
+            return Err(Refused::TooLarge { most: MOST });
+        }
+        let digest = Digest::of(&fetched.wasm);
+        if digest.to_string() == self.installed.digest && !self.changed {
+            return Ok(Fit::Same);
+        }
+        let shown = fetched.beside.clone().unwrap_or_else(|| PathBuf::from(&fetched.name));
+        let kept = Kept {
+            slot: self.metrics.slot().clone(),
+            name: fetched.name.clone(),
+            settings: settings_of(&self.config, &shown)?,
+            wasm: fetched.wasm.clone(),
+        };
+        let guest = Guest::<W>::load_kept(&self.sandbox, &self.config, kept, &shown, &self.metrics)?;
+        let own = || fetched.beside.as_deref().and_then(cases::beside);
+        if let Some(folder) = wish.cases.clone().or_else(own) {
+            cases::run(&fetched.wasm, &folder)?;
+        }
+        let installed = Installed {
+            digest: digest.to_string(),
+            name: fetched.name,
+            origin: fetched.origin,
+            by: wish.by,
+            at: chrono::Utc::now().to_rfc3339(),
+        };
+        let fitted = Fitted { guest: Arc::new(guest), wasm: fetched.wasm, installed, config: self.config };
+        Ok(Fit::Ready(Box::new(fitted)))
+    }
+
+    /// The guest that runs, again.
+    fn running(&self) -> Result<Fetched, Refused> {
+        let digest = &self.installed.digest;
+        let kept = self.vault.as_ref().and_then(|vault| record::bytes(vault, digest));
+        let wasm = kept.or_else(|| self.present.copy_wasm()).ok_or_else(|| Refused::NotKept(digest.clone()))?;
+        let Installed { name, origin, .. } = self.installed.clone();
+        Ok(Fetched { name, wasm, origin, beside: None })
+    }
+}
+
+/// A file of this machine.
+fn of_file(path: &Path) -> Result<Fetched, Refused> {
+    Ok(Fetched {
+        name: path.file_stem().map_or_else(|| "guest".to_owned(), |stem| stem.to_string_lossy().into_owned()),
+        wasm: read(path).map_err(|source| Refused::Read { path: path.to_owned(), source })?,
+        origin: path.display().to_string(),
+        beside: Some(path.to_owned()),
+    })
+}
+
+/// Reads a component, and a byte more than any has.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut wasm = Vec::new();
+    fs::File::open(path)?.take(MOST + 1).read_to_end(&mut wasm)?;
+    Ok(wasm)
+}
