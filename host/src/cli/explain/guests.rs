@@ -71,10 +71,10 @@ impl Names {
 }
 
 fn is_load(action: &[u8]) -> bool {
-    action == b"guest-load" || action.starts_with(b"guest-swap")
+    [&b"guest-load"[..], b"guest-installed", b"guest-rolled-back"].contains(&action)
 }
 
-/// Digest and name out of `<slot> <name> <digest>`.
+/// Digest and name out of `<slot> <name> <digest> …`.
 fn loaded(details: &str, beginning: &str) -> Option<(String, String)> {
     let mut words = details.rsplit(' ').skip_while(|word| !word.starts_with(beginning));
     Some((words.next()?.to_owned(), words.next()?.to_owned()))
@@ -95,6 +95,8 @@ mod tests {
         let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
         let found = loaded(&format!("normalize/acme acme-2 {digest}"), "sha256:0123456789abcdef");
         assert_eq!(found, Some((digest.clone(), "acme-2".to_owned())));
+        let swapped = format!("route new sha256:ff by the admin API: sent as new, in place of acme-2 {digest}");
+        assert_eq!(loaded(&swapped, "sha256:0123456789abcdef"), Some((digest.clone(), "acme-2".to_owned())));
         assert_eq!(loaded("site changed", "sha256:01"), None);
         assert_eq!(short(&digest), "0123456789abcdef");
     }
