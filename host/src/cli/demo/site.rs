@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    io::Read as _,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -60,6 +61,7 @@ impl Site {
         let configuration = at("aurora.toml");
         std::fs::write(&configuration, text(&mqtt, &redis, &nats, &guests, own, admin))
             .context("cannot write the configuration")?;
+        std::fs::write(at(TOKEN), token()?).context("cannot write the token")?;
         let began = Instant::now();
         let mut daemon = Daemon::start(&binary, &configuration, admin, &at("aurora.log"))?;
         daemon.ready(READY).await?;
@@ -115,8 +117,19 @@ fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, own: &[Own]
         let _ = write!(text, "\n[guests.{stage}]\npath = {}\n", quoted(&guest.display().to_string()));
     }
     own.iter().for_each(|own| text += &own.rule());
-    let _ = write!(text, "\n[admin]\nlisten = {}\n", quoted(&admin.to_string()));
+    let _ = write!(text, "\n[admin]\nlisten = {}\ntoken_file = \"{TOKEN}\"\n", quoted(&admin.to_string()));
+    text.push_str("\n[guests]\ncache = \"cache\"\n");
     text
+}
+
+/// Beside the configuration, in a folder that nobody else can look into.
+const TOKEN: &str = "token";
+
+/// One that nobody guesses: who has it chooses what runs.
+fn token() -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).context("no random bytes")?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(random)))
 }
 
 #[cfg(test)]
@@ -133,6 +146,8 @@ mod tests {
         let text = text(&redis, &redis, &redis, Path::new("/with \"quotes\""), &[own], admin);
         let config: crate::config::Config = toml::from_str(&text).unwrap();
         assert_eq!(config.site.id, "demo");
+        assert_eq!(config.admin.token_file.as_deref(), Some(Path::new(TOKEN)));
+        assert!(config.guests.cache.is_some(), "what is installed would be gone after a restart");
         assert_eq!(config.guests.route.path, Path::new("/with \"quotes\"/route-core.wasm"));
         assert_eq!(config.mqtt.unwrap().subscriptions.len(), 4 + COLLECTORS.len() + 1);
         assert_eq!(config.guests.route.rules[0].name, "acme");

@@ -111,6 +111,7 @@ pub(super) async fn linger(
         format!("  aurora explain --config {configuration} {}", event.unwrap_or("EVENT-ID")),
         format!("  curl http://{}/metrics", site.daemon.admin()),
         format!("  less {configuration}"),
+        format!("  aurora guest list --config {configuration}"),
         String::new(),
     ]);
     screen.say(&lines);
