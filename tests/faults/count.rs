@@ -238,6 +238,7 @@ mod tests {
         let sent = |number: u32| Sent {
             device: number / 2 % 2,
             kind: Kind::Alert { high: number.is_multiple_of(2) },
+            sent_ms: 0,
             acked_ms: Some(i64::from(number)),
         };
         let found = Found {
@@ -309,7 +310,7 @@ mod tests {
             let ids: Vec<_> = ids.iter().map(|&id| id.to_owned()).collect();
             let row = judged(move |sent, found| {
                 let kind = Kind::Telemetry { numbered: false };
-                sent.extend([Sent { device: 5, kind, acked_ms: Some(0) }; 3]);
+                sent.extend([Sent { device: 5, kind, sent_ms: 0, acked_ms: Some(0) }; 3]);
                 found.alike.insert(device(5), ids);
             });
             (row.lost, row.twice)
@@ -334,7 +335,9 @@ mod tests {
         let readings = |numbers: &[u32]| {
             let numbers = numbers.to_vec();
             let row = judged(move |sent, found| {
-                sent.extend([Sent { device: 4, kind: Kind::Telemetry { numbered: true }, acked_ms: Some(0) }; 3]);
+                sent.extend(
+                    [Sent { device: 4, kind: Kind::Telemetry { numbered: true }, sent_ms: 0, acked_ms: Some(0) }; 3],
+                );
                 found.readings = numbers;
             });
             (row.lost, row.twice, row.disorder)
@@ -360,7 +363,7 @@ mod tests {
         let poison = |letters: &[u32]| {
             let letters = letters.iter().map(|number| (Some(*number), "normalize: trap".to_owned())).collect();
             judged(move |sent, found| {
-                sent.push(Sent { device: 0, kind: Kind::Poison, acked_ms: Some(0) });
+                sent.push(Sent { device: 0, kind: Kind::Poison, sent_ms: 0, acked_ms: Some(0) });
                 found.letters = letters;
             })
         };

@@ -34,6 +34,8 @@ pub enum Kind {
 pub struct Sent {
     pub device: u32,
     pub kind: Kind,
+    /// When it was sent, milliseconds since 1970-01-01 UTC.
+    pub sent_ms: i64,
     /// When the broker acknowledged it, milliseconds since 1970-01-01 UTC; none while it has not, or in doubt.
     pub acked_ms: Option<i64>,
 }

@@ -254,7 +254,7 @@ impl Publishing {
         let topic = format!("aurora/sensors/{}/{channel}", device(of));
         let payload = self.shape.payload(number, kind);
         frames::publish(&topic, qos(of), self.next_id, payload.as_bytes(), out);
-        book.sent.push(Sent { device: of, kind, acked_ms: None });
+        book.sent.push(Sent { device: of, kind, sent_ms: unix_ms(), acked_ms: None });
         self.outstanding.insert(self.next_id, number);
         self.next_id = self.next_id.wrapping_add(1);
         number

@@ -11,7 +11,7 @@
 //! | [`load`] | publishes them, and knows which of them the MQTT broker has acknowledged |
 //! | [`run`] | one run of a case: a site, a load, the means to break |
 //! | [`count`], [`table`] | what was sent against what is there |
-//! | [`host`], [`redis`], [`brokers`], [`spool`], [`strain`] | the cases |
+//! | [`host`], [`redis`], [`brokers`], [`spool`], [`strain`], [`guests`] | the cases |
 //!
 //! `AURORA_FAULTS_SEED` repeats the random instants of a run, as far as machines repeat anything; `AURORA_FAULTS_ONLY`
 //! takes of the long form only the cases with that text in their name.
@@ -28,6 +28,7 @@ mod brokers;
 mod spool;
 mod strain;
 mod sabotage;
+mod guests;
 
 use std::{env, time::Instant};
 
@@ -79,6 +80,9 @@ cases! {
     when_twice_as_much_comes_as_redis_takes: strain::overload,
     when_all_comes_at_once: strain::flat_out,
     when_a_long_queue_has_come: strain::queued,
+    when_guests_are_exchanged: guests::exchanged,
+    while_guests_are_compiled: guests::compiled,
+    while_a_guest_is_rehearsed: guests::rehearsed,
 }
 
 /// One of these is enough for each run of the long form.
