@@ -58,9 +58,14 @@ impl Cache {
         Ok(Self { folder: folder.to_owned(), key })
     }
 
-    /// The compiled form of `wasm`, out of the cache or made now and kept. A cache that cannot be written to costs
-    /// only time.
-    pub(super) fn component(&self, engine: &Engine, wasm: &[u8], digest: Digest) -> wasmtime::Result<Component> {
+    /// The component of this digest, out of the cache or by `compile` and then kept. A cache that cannot be written to
+    /// costs only time.
+    pub(super) fn component(
+        &self,
+        engine: &Engine,
+        digest: Digest,
+        compile: impl FnOnce() -> wasmtime::Result<Component>,
+    ) -> wasmtime::Result<Component> {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let name = format!("{}-{:016x}.cwasm", digest.to_string().replace(':', "-"), hasher.finish());
@@ -68,7 +73,7 @@ impl Cache {
         if let Some(component) = self.read(engine, &path, &name) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, wasm)?;
+        let component = compile()?;
         let code = component.serialize()?;
         let mac = self.mac(&name, &[&code]).finalize().into_bytes();
         if let Err(error) = write_private(&path, &[&mac, &code]) {

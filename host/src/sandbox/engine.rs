@@ -1,10 +1,11 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, component::Linker,
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+    component::{Component, Linker},
 };
 
-use super::{cache::Cache, import::State};
+use super::{cache::Cache, guest::Digest, import::State};
 use crate::config::Guests;
 
 /// The engine that runs guests, and all that they may import.
@@ -15,6 +16,8 @@ pub struct Sandbox {
     pub(super) cache: Option<Arc<Cache>>,
     /// Fuel of a call, where it is counted.
     pub(super) fuel: Option<u64>,
+    /// Where guests are compiled; none: on all cores.
+    background: Option<Arc<rayon::ThreadPool>>,
 }
 
 /// The sandbox cannot be set up.
@@ -43,6 +46,10 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// Instances beside those of the lanes and of a rehearsal, which has each guest twice: checks of guests at their start.
 const SPARE: u32 = 6;
 
+/// What compiles beside lanes at work counts less, as `nice` has it: they get nine tenths of a core that both want. With
+/// less than the rest a busy host would never be done.
+const BACKGROUND: i32 = 10;
+
 /// Low memory that is wiped by writing instead of being handed back to the kernel. Page faults after a hand-back cost
 /// about a microsecond a page; a stock guest touches fewer than 1 MiB, and writing that takes about 20 µs a batch.
 const KEEP_RESIDENT: usize = 1 << 20;
@@ -70,7 +77,35 @@ impl Sandbox {
         State::add_to(&mut linker).map_err(|source| SetupError::Engine { instances, source })?;
         tick(&engine);
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
-        Ok(Self { engine, linker: Arc::new(linker), cache, fuel })
+        Ok(Self { engine, linker: Arc::new(linker), cache, fuel, background: None })
+    }
+
+    /// The same, yielding to the lanes where it compiles: for who loads guests while events flow.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        let yielding = |_| {
+            // Without it compiling only gets more of the machine than it should.
+            let _ = rustix::process::setpriority_process(None, BACKGROUND);
+        };
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(yielding);
+        let pool = threads.thread_name(|_| "compile".to_owned()).build();
+        Self { background: pool.map(Arc::new).ok(), ..self }
+    }
+
+    /// `wasm` compiled, or out of the cache.
+    pub(super) fn component(&self, wasm: &[u8], digest: Digest) -> wasmtime::Result<Component> {
+        // wasmtime would quote what it found instead, on many lines, and it may be a file that is nobody's business.
+        if !wasm.starts_with(b"\0asm") {
+            return Err(wasmtime::Error::msg("it does not begin as WebAssembly does"));
+        }
+        let compile = || match &self.background {
+            Some(pool) => pool.install(|| Component::from_binary(&self.engine, wasm)),
+            None => Component::from_binary(&self.engine, wasm),
+        };
+        match &self.cache {
+            Some(cache) => cache.component(&self.engine, digest, compile),
+            None => compile(),
+        }
     }
 }
 

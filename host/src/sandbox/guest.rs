@@ -7,10 +7,7 @@ use std::{
 
 use cpu_time::ThreadTime;
 use sha2::{Digest as _, Sha256};
-use wasmtime::{
-    Store, StoreContextMut, UpdateDeadline,
-    component::{Component, InstancePre},
-};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline, component::InstancePre};
 
 use super::{
     Kept,
@@ -194,11 +191,8 @@ impl<W: World> Guest<W> {
     ) -> Result<Self, LoadError> {
         let Kept { name, settings, wasm, .. } = kept;
         let digest = Digest::of(&wasm);
-        let component = match &sandbox.cache {
-            Some(cache) => cache.component(&sandbox.engine, &wasm, digest),
-            None => Component::from_binary(&sandbox.engine, &wasm),
-        }
-        .map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
+        let component = sandbox.component(&wasm, digest);
+        let component = component.map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
         let inspection = Inspection::of_component(&component, sandbox, digest, wasm.len());
         check_world::<W>(&inspection, path)?;
         let start = |source| LoadError::Start { path: path.to_owned(), source };

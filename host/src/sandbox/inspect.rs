@@ -31,11 +31,8 @@ impl Inspection {
     /// If it is none that this host runs.
     pub fn of(sandbox: &Sandbox, bytes: &[u8]) -> Result<Self, NotAComponent> {
         let digest = Digest::of(bytes);
-        let component = match &sandbox.cache {
-            Some(cache) => cache.component(&sandbox.engine, bytes, digest),
-            None => Component::from_binary(&sandbox.engine, bytes),
-        };
-        Ok(Self::of_component(&component.map_err(NotAComponent)?, sandbox, digest, bytes.len()))
+        let component = sandbox.component(bytes, digest).map_err(NotAComponent)?;
+        Ok(Self::of_component(&component, sandbox, digest, bytes.len()))
     }
 
     pub(super) fn of_component(component: &Component, sandbox: &Sandbox, digest: Digest, size: usize) -> Self {

@@ -107,7 +107,7 @@ impl Swap {
         reload: Reload,
     ) -> (Self, Places) {
         let shared = Arc::new(Shared {
-            sandbox: sandbox.clone(),
+            sandbox: sandbox.clone().in_background(),
             vault: sandbox.vault(),
             audit: audit.clone(),
             hall: Hall::new(tap.clone(), stages.clone(), config.lanes.retries),
@@ -195,7 +195,7 @@ impl Swap {
         let named = |slot: &SlotName| slot.as_str() == name || record::plain(slot) == name;
         let found = self.places.iter().find(|(slot, _)| named(slot));
         let known = || self.places.iter().map(|(slot, _)| slot.to_string()).collect::<Vec<_>>().join(", ");
-        found.map(|(_, orders)| orders).ok_or_else(|| Refused::NoSlot { slot: name.to_owned(), known: known() })
+        found.map(|(_, orders)| orders).ok_or_else(|| Refused::NoSlot { slot: name.replace(':', "/"), known: known() })
     }
 
     /// Tells every slot. One that is too busy to hear hears it again.
