@@ -44,7 +44,7 @@ enum Command {
     Spool(spool::Command),
     /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
     Demo(demo::Args),
-    /// Write guests of your own: begin, build, test, measure, look at them.
+    /// Write guests of your own: begin, build, test, measure, look at them; and exchange those of a running daemon.
     #[command(subcommand)]
     Guest(guest::Command),
 }

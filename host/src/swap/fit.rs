@@ -104,7 +104,7 @@ impl<W: World> Bench<W> {
         let guest = Guest::<W>::load_kept(&self.sandbox, &self.config, kept, &shown, &self.metrics)?;
         let own = || fetched.beside.as_deref().and_then(cases::beside);
         if let Some(folder) = wish.cases.clone().or_else(own) {
-            cases::run(&fetched.wasm, &folder)?;
+            cases::run(&fetched.wasm, &folder).map_err(|said| Refused::Cases(cases::on_one_line(&said)))?;
         }
         let installed = Installed {
             digest: digest.to_string(),

@@ -15,7 +15,10 @@
 //! Record and bytes lie under the cache's MAC. Settings and limits are not kept: they are the configuration's at the
 //! time of the start.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +42,12 @@ pub struct Installed {
     pub by: By,
     /// When, RFC 3339.
     pub at: String,
+}
+
+impl fmt::Display for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.digest)
+    }
 }
 
 /// What the configuration named.

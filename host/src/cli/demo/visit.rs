@@ -112,6 +112,7 @@ pub(super) async fn linger(
         format!("  curl http://{}/metrics", site.daemon.admin()),
         format!("  less {configuration}"),
         format!("  aurora guest list --config {configuration}"),
+        format!("  aurora guest swap route YOUR_ROUTER.wasm --shadow 10s --config {configuration}"),
         String::new(),
     ]);
     screen.say(&lines);

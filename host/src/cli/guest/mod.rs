@@ -36,14 +36,33 @@ pub enum Command {
     #[command(after_help = swap::EXAMPLES)]
     Swap(swap::Args),
     /// Which guests a running daemon has, and why.
+    #[command(after_help = "\
+Example:
+  aurora guest list --config aurora.toml
+
+EVENTS, FAULTS and NS/EVENT (CPU time) count from SINCE on. BEFORE is what a roll-back brings back.")]
     List(list::Args),
     /// What befell a slot of a running daemon, newest first.
+    #[command(after_help = "\
+Example:
+  aurora guest history normalize --config aurora.toml")]
     History(history::Args),
     /// Take the guest that ran before.
+    #[command(after_help = "\
+Example:
+  aurora guest rollback normalize/acme --config aurora.toml
+
+Once more brings the other one back.")]
     Rollback(change::Args),
     /// Put what was rehearsed into its slot.
+    #[command(after_help = "\
+Example:
+  aurora guest promote normalize --config aurora.toml")]
     Promote(change::Args),
     /// End a rehearsal, or clear its report away.
+    #[command(after_help = "\
+Example:
+  aurora guest end-rehearsal normalize --config aurora.toml")]
     EndRehearsal(change::Args),
 }
 

@@ -61,7 +61,9 @@ impl<W: Staged> Place<W> {
         let reason = format!("{}, in place of {} {}", installed.origin, before.name, before.digest);
         self.note("installed", &installed, by, reason);
         let unkept = if self.kept { "" } else { "; a restart will not know of it" };
-        self.done(format!("{} runs in place of {}{unkept}", installed.digest, before.digest), &installed.digest)
+        let probation = if self.slot.is_on_probation() { ", on probation" } else { "" };
+        let done = format!("{installed} runs in place of {before}{probation}{unkept}");
+        self.done(done, &installed.digest)
     }
 
     /// Takes the guest before.
@@ -80,7 +82,7 @@ impl<W: Staged> Place<W> {
         // It has had its probation. Once more is not needed, and would have nobody to fall back to.
         self.before = Some(self.slot.swap(guest, None));
         self.note("rolled-back", &installed, By::Admin, format!("in place of {} {}", left.name, left.digest));
-        Ok(self.done(format!("{} runs again in place of {}", installed.digest, left.digest), &installed.digest))
+        Ok(self.done(format!("{installed} runs again in place of {left}"), &installed.digest))
     }
 
     /// Hears of what the slot has done by itself, before anything else is done to it.

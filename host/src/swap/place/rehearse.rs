@@ -21,7 +21,7 @@ impl<W: Staged> Place<W> {
         let (installed, until) = (fitted.installed.clone(), plan.until);
         self.rehearsal = Some(Rehearsing { rehearsal, candidate: Some(fitted), plan });
         self.note("rehearsing", &installed, installed.by, format!("{}, for {until}", installed.origin));
-        Ok(self.done(format!("{} is rehearsed for {until}", installed.digest), &installed.digest))
+        Ok(self.done(format!("{installed} is rehearsed for {until}"), &installed.digest))
     }
 
     /// The rehearsal has ended by itself.

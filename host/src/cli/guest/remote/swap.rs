@@ -25,9 +25,12 @@ use crate::{
 
 pub const EXAMPLES: &str = "\
 Examples:
-  aurora guest swap normalize my-normalizer.wasm --config aurora.toml
+  aurora guest swap normalize my.wasm --config aurora.toml
   aurora guest swap normalize/acme acme.wasm --config aurora.toml --shadow 5m
-  aurora guest swap route my-router.wasm --config aurora.toml --shadow 10000 --promote-if 'differences<=0'";
+  aurora guest swap route my.wasm --config aurora.toml --shadow 10000 --promote-if 'slower<=1.5'
+
+The guest must pass its own cases first: those in a folder of its name (my.cases), or in cases/ where it
+has the folder to itself. Afterwards it is on probation: if it fails or is slow, the one before is back.";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -94,7 +97,8 @@ async fn install(args: &Args, daemon: &Daemon) -> anyhow::Result<Value> {
     let wasm = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     // Here and not there: the daemon may be on another machine, or have no right to read an author's folder.
     if let Some(cases) = args.cases.clone().or_else(|| cases::beside(file)) {
-        cases::run(&wasm, &cases).map_err(|refused| anyhow::anyhow!("nothing is sent: {}", refused.text()))?;
+        cases::run(&wasm, &cases)
+            .map_err(|said| anyhow::anyhow!("nothing is sent, it fails its own cases:\n{said}"))?;
     }
     let name = file.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
     let parameters = [("name", Some(name)), ("shadow", shadow), ("promote_if", promote_if)];
