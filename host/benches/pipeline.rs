@@ -5,17 +5,25 @@
 //! what comes back. Time is this thread's CPU time (`CLOCK_THREAD_CPUTIME_ID`), so that neighbours on the machine
 //! do not count; rounds of both sides are interleaved and the median is shown.
 //!
+//! Before that, what it takes to load the largest stock guest: once to be compiled, and out of the cache, which is what
+//! a swap back and forth costs. That is wall time, on a thread beside the lanes.
+//!
 //! `cargo bench --bench pipeline` (needs `make guests`).
 
-use std::{hint::black_box, path::PathBuf, sync::Arc};
+use std::{
+    hint::black_box,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aurora::{
     broker::redis_streams::{Producer, Session},
     config::Config,
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decider, Stages, Target, encode},
-    sandbox::Sandbox,
-    telemetry::Metrics,
+    sandbox::{Guest, Normalizer, Sandbox},
+    telemetry::{Metrics, Stage},
 };
 use aurora_guest::{OriginEvents, RawEvents};
 use bytes::Bytes;
@@ -27,6 +35,7 @@ const ROUNDS: usize = 41;
 /// What design and issue ask for.
 const GOAL_RATE: f64 = 150_000.0;
 const GOAL_RATIO: f64 = 2.0;
+const GOAL_LOAD: Duration = Duration::from_millis(50);
 
 struct Shape {
     name: &'static str,
@@ -122,8 +131,34 @@ fn device(i: usize) -> String {
     )
 }
 
+/// Loads the largest stock guest, from the first byte read to its first instance.
+fn loading(guests: &Path) {
+    let cache = tempfile::tempdir().expect("a temporary folder");
+    let mut config = Config::default().guests;
+    config.cache = Some(cache.path().to_owned());
+    config.normalize.path = guests.join("normalize-core.wasm");
+    let size = std::fs::metadata(&config.normalize.path).expect("make guests").len() as f64 / 1e6;
+    let (sandbox, metrics) = (Sandbox::new(&config, 1).expect("the engine starts"), Metrics::new());
+    let load = || {
+        let begun = Instant::now();
+        black_box(Guest::<Normalizer>::load(&sandbox, &config.normalize, &metrics.guest(Stage::Normalize)))
+            .expect("it loads");
+        begun.elapsed()
+    };
+    let cold = load();
+    let mut cached: Vec<_> = (0..ROUNDS).map(|_| load()).collect();
+    cached.sort_unstable();
+    let cached = cached[ROUNDS / 2];
+    let verdict = if cached <= GOAL_LOAD { "ok" } else { "missed" };
+    println!(
+        "Loading a guest of {size:.1} MB: to be compiled {cold:.1?}, out of the cache {cached:.1?} (median of {ROUNDS})  \
+         goal ≤ {GOAL_LOAD:?} {verdict}\n"
+    );
+}
+
 fn main() {
     let guests = guests();
+    loading(&guests);
     let mut config = Config::default();
     for (guest, name) in [
         (&mut config.guests.normalize, "normalize-core"),
