@@ -13,6 +13,16 @@ pub struct Args {
     json: bool,
 }
 
+/// Most characters of a reason: a file that was refused may have a page of them, and the history has all of it.
+const REASON: usize = 150;
+
+fn short_of(why: String) -> String {
+    match why.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}… (all of it in `aurora guest history`)", &why[..end]),
+        None => why,
+    }
+}
+
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     asked(async {
         let answer = args.which.daemon()?.get("").await?;
@@ -25,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Table::new(&["SLOT", "GUEST", "DIGEST", "SINCE (UTC)", "EVENTS", "FAULTS", "NS/EVENT", "BEFORE", "WHY"]);
         for slot in answer["guests"].as_array().into_iter().flatten() {
             let present = &slot["present"];
-            let mut why = text(&slot["why"]);
+            let mut why = short_of(text(&slot["why"]));
             if slot["on_probation"] == true {
                 why += "; on probation";
             }
