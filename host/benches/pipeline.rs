@@ -138,7 +138,8 @@ fn loading(guests: &Path) {
     config.cache = Some(cache.path().to_owned());
     config.normalize.path = guests.join("normalize-core.wasm");
     let size = std::fs::metadata(&config.normalize.path).expect("make guests").len() as f64 / 1e6;
-    let (sandbox, metrics) = (Sandbox::new(&config, 1).expect("the engine starts"), Metrics::new());
+    let sandbox = Sandbox::new(&config, 1).expect("the engine starts").compiling_here();
+    let metrics = Metrics::new();
     let load = || {
         let begun = Instant::now();
         black_box(Guest::<Normalizer>::load(&sandbox, &config.normalize, &metrics.guest(Stage::Normalize)))
@@ -168,7 +169,7 @@ fn main() {
         guest.path = guests.join(name).with_extension("wasm");
     }
     let metrics = Metrics::new();
-    let sandbox = Sandbox::new(&config.guests, 1).expect("the engine starts");
+    let sandbox = Sandbox::new(&config.guests, 1).expect("the engine starts").compiling_here();
     let redis = aurora::broker::redis_streams::Config::default();
     let stages = Stages::load(&config, &sandbox, &metrics, None).expect("make guests");
     let target = Target::new(&aurora::config::Config {

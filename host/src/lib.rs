@@ -12,6 +12,7 @@
 //! | [`raw`] | events out of a Redis stream |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`spool`] | decided batches on disk while Redis is away |
+//! | [`supply`] | where guests come from, files and registries, and whether their signatures are believed |
 //! | [`sandbox`] | the only place that knows wasmtime |
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
@@ -30,6 +31,7 @@ pub mod ingest;
 pub mod raw;
 pub mod pipeline;
 pub mod spool;
+pub mod supply;
 pub mod sandbox;
 pub mod trial;
 pub mod swap;

@@ -51,7 +51,7 @@ impl Bench {
         let (audit, trail) = Trail::new(&session, target.audit, Duration::from_secs(1));
         let (proven, _) = mpsc::channel(8);
         let witness = Witness { audit, readiness: readiness.clone(), proven };
-        let sandbox = Sandbox::new(&config.guests, 1)?;
+        let sandbox = Sandbox::new(&config.guests, 1)?.compiling_here();
         let stages = match Stages::load(&config, &sandbox, &metrics, Some(&witness)) {
             Ok(stages) => stages,
             Err(errors) => bail!("{errors:?}"),

@@ -51,7 +51,7 @@ impl Bench {
         let (audit, trail) = Trail::new(&session, target.audit, Duration::from_secs(1));
         let (keep, proven) = mpsc::channel(3);
         let witness = Witness { audit, readiness: readiness.clone(), proven: keep };
-        let sandbox = Sandbox::new(&config.guests, 2)?;
+        let sandbox = Sandbox::new(&config.guests, 2)?.compiling_here();
         let stages = match Stages::load(&config, &sandbox, &metrics, Some(&witness)) {
             Ok(stages) => stages,
             Err(errors) => anyhow::bail!("{errors:?}"),
@@ -363,9 +363,15 @@ async fn the_newest_good_guest_that_loads_takes_the_place_of_a_missing_file() ->
     ensure!(with_cache(&gone, folder.path()).is_err(), "nobody is there");
     let sandbox = {
         let guests = aurora::config::Guests { cache: Some(folder.path().to_owned()), ..Default::default() };
-        Sandbox::new(&guests, 1)?
+        Sandbox::new(&guests, 1)?.compiling_here()
     };
-    let good = |wasm| Kept { slot: Stage::Route.into(), name: "good".to_owned(), settings: Default::default(), wasm };
+    let good = |wasm| Kept {
+        slot: Stage::Route.into(),
+        name: "good".to_owned(),
+        settings: Default::default(),
+        wasm,
+        signature: None,
+    };
     let (keep, proven) = mpsc::channel(3);
     let keeping = tokio::spawn(sandbox.clone().keep_good(proven, Default::default()));
     keep.send(good(std::fs::read(stock_guest("route-core")?)?)).await?;

@@ -5,7 +5,7 @@
 //! | `GET /v1/guests` | every slot: what runs, why, what ran before |
 //! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal |
 //! | `GET /v1/guests/<slot>/history` | what befell it, newest first |
-//! | `POST /v1/guests/<slot>` | install a guest: the component as body, or JSON `{"path": …}` |
+//! | `POST /v1/guests/<slot>` | install a guest: the component as body, or JSON `{"path": …}` or `{"oci": "registry/repository@sha256:…"}` |
 //! | `POST /v1/guests/<slot>/rollback` | take the guest before |
 //! | `POST /v1/guests/<slot>/promote` | install what is, or was, rehearsed |
 //! | `DELETE /v1/guests/<slot>/rehearsal` | end a rehearsal, or clear its report away |
@@ -31,14 +31,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
     ingest::{Shown, Token},
-    swap::{By, MOST, Plan, Refused, Source, Swap, Wish},
+    supply::MOST,
+    swap::{By, Plan, Refused, Source, Swap, Wish},
     telemetry::Chain,
 };
+
+/// The header with the file of signatures of a component that is the body, base64.
+pub const SIGNATURE: &str = "aurora-signature";
 
 /// Longest wait for all of a component.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -119,7 +124,7 @@ fn status(refused: &Refused) -> StatusCode {
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Ending => StatusCode::SERVICE_UNAVAILABLE,
         Refused::NoThread(_) | Refused::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Refused::Read { .. } | Refused::Load(_) | Refused::Cases(_) | Refused::NotKept(_) => {
+        Refused::Fetch(_) | Refused::Load(_) | Refused::Cases(_) | Refused::NotKept(_) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
     }
@@ -160,6 +165,7 @@ async fn history(State(handle): State<Handle>, Path(slot): Path<String>) -> Resu
 #[serde(deny_unknown_fields, default)]
 struct Wanted {
     path: Option<std::path::PathBuf>,
+    oci: Option<String>,
     name: Option<String>,
     shadow: Option<String>,
     promote_if: Option<String>,
@@ -186,18 +192,32 @@ async fn install(
         let wanted = serde_json::from_slice(&body);
         wish(wanted.map_err(|error| Denied::Malformed(format!("the body is no wish: {error}")))?, None)
     } else {
-        wish(query, Some(body))
+        let signature = parts.headers.get(SIGNATURE).map(|value| STANDARD.decode(value)).transpose();
+        let signature = signature.map_err(|_| Denied::Malformed(format!("the header {SIGNATURE} is not base64")))?;
+        wish(query, Some((body, signature)))
     };
     Ok(Json(swap.install(&slot, wish.map_err(Denied::Malformed)?).await?).into_response())
 }
 
-fn wish(wanted: Wanted, body: Option<Bytes>) -> Result<Wish, String> {
-    let Wanted { path, name, shadow, promote_if, cases } = wanted;
-    let source = match (path, body.filter(|body| !body.is_empty())) {
-        (None, Some(wasm)) => Source::Sent { name: name.unwrap_or_else(|| "sent".to_owned()), wasm: wasm.into() },
-        (Some(path), None) if name.is_none() => Source::Path(path),
-        (Some(_), None) => return Err("`name` is for a component that is sent as the body".to_owned()),
-        _ => return Err("send a component as the body, or JSON with its `path` on this machine".to_owned()),
+/// A component, and its file of signatures.
+type Sent = (Bytes, Option<Vec<u8>>);
+
+fn wish(wanted: Wanted, body: Option<Sent>) -> Result<Wish, String> {
+    let Wanted { path, oci, name, shadow, promote_if, cases } = wanted;
+    let source = match (path, oci, body.filter(|(wasm, _)| !wasm.is_empty())) {
+        (None, None, Some((wasm, signature))) => {
+            Source::Sent { name: name.unwrap_or_else(|| "sent".to_owned()), wasm: wasm.into(), signature }
+        }
+        (Some(path), None, None) if name.is_none() => Source::Path(path),
+        (None, Some(reference), None) if name.is_none() => Source::Oci(reference),
+        (Some(_), None, None) | (None, Some(_), None) => {
+            return Err("`name` is for a component that is sent as the body".to_owned());
+        }
+        _ => {
+            let ways =
+                "send a component as the body, or JSON with its `path` on this machine, or its place in a registry";
+            return Err(format!("{ways} as `oci`"));
+        }
     };
     let promote_if = promote_if.map(|rule| rule.parse()).transpose()?;
     let rehearse = match shadow {
@@ -237,7 +257,7 @@ mod tests {
     use super::*;
 
     fn asked(wanted: Wanted, body: &'static [u8]) -> Result<Wish, String> {
-        wish(wanted, Some(Bytes::from_static(body)))
+        wish(wanted, Some((Bytes::from_static(body), None)))
     }
 
     #[test]
@@ -245,6 +265,10 @@ mod tests {
         assert!(asked(Wanted::default(), b"").is_err());
         let both = Wanted { path: Some("a.wasm".into()), ..Wanted::default() };
         assert!(asked(both, b"wasm").is_err());
+        let pulled = || Wanted { oci: Some("registry.example/acme@sha256:0".to_owned()), ..Wanted::default() };
+        assert!(asked(pulled(), b"wasm").is_err());
+        assert!(matches!(wish(pulled(), None).expect("a wish").source, Source::Oci(_)));
+        assert!(wish(Wanted { path: Some("a.wasm".into()), ..pulled() }, None).is_err());
         let rule = || Some("differences<=3".to_owned());
         assert!(asked(Wanted { promote_if: rule(), ..Wanted::default() }, b"wasm").is_err());
         let wanted = Wanted { promote_if: rule(), shadow: Some("100".to_owned()), ..Wanted::default() };

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::sandbox::{CompileJob, compile_in_child};
+
 /// Takes security events from MQTT and HTTP, has sandboxed WebAssembly components decide what they mean, and publishes
 /// them to Redis Streams and, for other sites, to NATS JetStream.
 #[derive(Debug, Parser)]
@@ -44,9 +46,13 @@ enum Command {
     Spool(spool::Command),
     /// Start private brokers and the daemon in a temporary folder, play sample traffic, and show what comes out.
     Demo(demo::Args),
-    /// Write guests of your own: begin, build, test, measure, look at them; and exchange those of a running daemon.
+    /// Guests of your own: begin, build, test, measure, look at them; sign them, take them from registries, exchange those
+    /// of a running daemon.
     #[command(subcommand)]
     Guest(guest::Command),
+    /// What this program executes itself as, to compile a guest. Not for people.
+    #[command(hide = true)]
+    CompileGuest(CompileJob),
 }
 
 /// Runs the command that the arguments name.
@@ -61,6 +67,8 @@ pub fn run() -> ExitCode {
         Command::Spool(command) => spool::run(command),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),
+        // Not by returning: what the daemon sets up at the start or tidies up at its end is not for this one.
+        Command::CompileGuest(job) => std::process::exit(compile_in_child(&job)),
     };
     match done {
         Ok(code) => code,

@@ -120,7 +120,7 @@ fn load(args: &Args) -> anyhow::Result<Config> {
     for own in &args.own {
         let (stage, path) = own.place();
         if let Some(guest) = config.guests.get_mut(stage) {
-            guest.path = path.to_owned();
+            (guest.path, guest.oci) = (path.to_owned(), None);
         }
     }
     let stages = [
@@ -129,7 +129,7 @@ fn load(args: &Args) -> anyhow::Result<Config> {
         (&mut config.guests.federate, "federate-core"),
     ];
     for (guest, name) in stages {
-        if guest.path.as_os_str().is_empty() {
+        if !guest.is_named() {
             let folder = match &args.guests {
                 Some(folder) => folder.clone(),
                 None => stock::folder(None)?,

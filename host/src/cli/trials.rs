@@ -95,5 +95,7 @@ fn beside(config: &Config, slot: &SlotName) -> Vec<Finding> {
 }
 
 fn said<W: World>(loaded: Result<Guest<W>, LoadError>) -> Result<String, String> {
-    loaded.map(|guest| format!("{} {}", guest.name(), guest.digest())).map_err(|error| Chain(&error).to_string())
+    loaded
+        .map(|guest| format!("{} {}, {}", guest.name(), guest.digest(), guest.verdict()))
+        .map_err(|error| Chain(&error).to_string())
 }

@@ -11,7 +11,11 @@ use std::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{Config, Purpose, findings::Findings};
-use crate::{swap::has_run, telemetry::SlotName};
+use crate::{
+    supply::PublicKey,
+    swap::has_run,
+    telemetry::{Chain, SlotName},
+};
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,7 @@ pub(super) enum Use {
     Secret,
     Credentials,
     Component,
+    TrustedKey,
     Cache,
     Spool,
 }
@@ -58,6 +63,12 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
     }
     let guests = &mut config.guests;
     add("guests.cache", Use::Cache, guests.cache.as_mut());
+    add("guests.registry.password_file", Use::Secret, guests.registry.password_file.as_mut());
+    add("guests.registry.auth_file", Use::Secret, guests.registry.auth_file.as_mut());
+    add("guests.registry.ca", Use::Authorities, guests.registry.ca.as_mut());
+    for (index, path) in guests.trusted_keys.iter_mut().enumerate() {
+        all.push((format!("guests.trusted_keys[{index}]").into(), Use::TrustedKey, path));
+    }
     for (stage, guest) in
         [("normalize", &mut guests.normalize), ("route", &mut guests.route), ("federate", &mut guests.federate)]
     {
@@ -76,7 +87,7 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
 pub(super) fn check(config: &mut Config, findings: &mut Findings) {
     let replaceable = replaceable(config, findings.purpose());
     for (key, of, path) in paths(config) {
-        if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache)
+        if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache | Use::TrustedKey)
             || replaceable.iter().any(|known| *known == key)
         {
             continue;
@@ -117,6 +128,8 @@ fn replaceable(config: &Config, purpose: Purpose) -> Vec<String> {
     keys
 }
 
+const KEY: &str = "name the public key that `aurora guest keygen` or `openssl pkey -pubout` wrote";
+
 type Refusal = (String, String);
 
 fn refuse<T>(path: &Path, what: &str, remedy: &str) -> Result<T, Refusal> {
@@ -131,6 +144,9 @@ fn check_one(of: Use, path: &Path) -> Result<(), Refusal> {
         Use::Cache | Use::Spool if path.exists() && !path.is_dir() => refuse(path, "is not a folder", "name a folder"),
         Use::Cache | Use::Spool => Ok(()),
         Use::Component => check_component(path),
+        Use::TrustedKey => {
+            PublicKey::read(path).map(|_| ()).map_err(|error| (Chain(&error).to_string(), KEY.to_owned()))
+        }
         Use::Secret if read(path)?.trim_ascii().is_empty() => {
             refuse(path, "holds no secret", "write it on the first line")
         }

@@ -7,6 +7,7 @@ mod sections;
 mod breaker;
 mod probation;
 mod rule;
+mod supply;
 mod outline;
 mod wording;
 mod reading;
@@ -27,6 +28,7 @@ pub use probation::Probation;
 pub use problem::{Place, Problem, Problems};
 pub use rule::Rule;
 pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};
+pub use supply::{Compile, Registry};
 pub use urls::redacted_url;
 
 use findings::Findings;

@@ -69,7 +69,7 @@ impl Rule {
             }
         }
         // A stage's own guest may be found elsewhere by a command; what a rule chooses may not.
-        if self.guest.path.as_os_str().is_empty() && findings.purpose() == Purpose::Pipe {
+        if !self.guest.is_named() && findings.purpose() == Purpose::Pipe {
             findings.problem(key("path"), "is missing or empty", "name a component, a .wasm file");
         }
         self.guest.validate(section, findings);

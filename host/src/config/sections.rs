@@ -6,10 +6,11 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use super::{Breaker, Probation, Purpose, Rule, findings::Findings, quoted, rule, wording::closest};
+use super::{Breaker, Compile, Probation, Purpose, Registry, Rule, findings::Findings, quoted, rule, wording::closest};
 use crate::{
     event::is_device_id,
     ingest::Token,
+    supply::{Reference, Source},
     telemetry::{SlotName, Stage},
 };
 
@@ -134,12 +135,30 @@ pub struct Guests {
     pub cache: Option<PathBuf>,
     /// Whether a guest whose file changes takes its predecessor's place at once.
     pub watch: bool,
+    /// Whether only guests run that one of `trusted_keys` has signed.
+    pub require_signature: bool,
+    /// Ed25519 public keys, PEM.
+    pub trusted_keys: Vec<PathBuf>,
+    /// `[guests.registry]`
+    pub registry: Registry,
+    /// `[guests.compile]`
+    pub compile: Compile,
 }
 
 impl Default for Guests {
     fn default() -> Self {
         let [normalize, route, federate] = Default::default();
-        Self { normalize, route, federate, cache: None, watch: true }
+        Self {
+            normalize,
+            route,
+            federate,
+            cache: None,
+            watch: true,
+            require_signature: false,
+            trusted_keys: Vec::new(),
+            registry: Registry::default(),
+            compile: Compile::default(),
+        }
     }
 }
 
@@ -147,8 +166,10 @@ impl Default for Guests {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guest {
-    /// The component, a `.wasm` file. Required.
+    /// The component, a `.wasm` file. Required, or `oci`.
     pub path: PathBuf,
+    /// The component in an OCI registry, `registry/repository@sha256:…`.
+    pub oci: Option<String>,
     /// Most linear memory.
     pub memory: ByteSize,
     /// Most CPU time of a call. Halves of a batch that is searched for a culprit get less.
@@ -186,6 +207,7 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
+            oci: None,
             memory: ByteSize::mib(64),
             deadline: Duration::from_millis(100),
             output: ByteSize::mib(16),
@@ -201,6 +223,7 @@ impl Default for Guest {
 
 impl Guests {
     pub(super) fn validate(&self, findings: &mut Findings) {
+        self.validate_supply(findings);
         for (stage, guest) in self.stages() {
             let section = format!("guests.{stage}");
             guest.validate(&section, findings);
@@ -240,10 +263,36 @@ impl Guests {
 }
 
 impl Guest {
+    /// Where it lies.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.oci.clone().map_or_else(|| Source::File(self.path.clone()), Source::Oci)
+    }
+
+    /// The same for a person: the file, or the reference.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        self.oci.as_ref().map_or_else(|| self.path.clone(), PathBuf::from)
+    }
+
+    /// Whether it lies anywhere.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.oci.is_some() || !self.path.as_os_str().is_empty()
+    }
+
     pub(super) fn validate(&self, section: &str, findings: &mut Findings) {
         let key = |name: &str| format!("{section}.{name}");
-        if self.path.as_os_str().is_empty() && findings.purpose() == Purpose::Run {
+        let is_set = findings.given(&key("path"), !self.path.as_os_str().is_empty());
+        let is_pulled = findings.given(&key("oci"), self.oci.is_some());
+        if !is_set && !is_pulled && findings.purpose() == Purpose::Run {
             findings.problem(key("path"), "is missing or empty", "name a component, a .wasm file");
+        } else if is_set && is_pulled {
+            findings.problem(key("oci"), "is set beside `path`", "leave one of them out");
+        }
+        if let Some(Err(error)) = self.oci.as_deref().map(Reference::parse) {
+            let remedy = "write \"registry/repository@sha256:…\"; `aurora guest pull` says the digest of a tag";
+            findings.problem(key("oci"), error.to_string(), remedy);
         }
         // 4 GiB is all that a 32-bit guest can address.
         let memories = (ByteSize::kib(64), ByteSize::gib(4));

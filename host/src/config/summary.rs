@@ -31,9 +31,10 @@ impl fmt::Display for Config {
         }
         write!(f, ", batches of {}, linger {}", self.lanes.batch, shown(self.lanes.linger))?;
         for (slot, guest) in self.guests.all() {
-            if !guest.path.as_os_str().is_empty() {
-                let (path, deadline) = (guest.path.display(), shown(guest.deadline));
-                write!(f, "\n{:<10} {path}, {} at most, {deadline} a call", slot.as_str(), guest.memory)?;
+            if guest.is_named() {
+                let (place, deadline) = (guest.place(), shown(guest.deadline));
+                let place = place.display();
+                write!(f, "\n{:<10} {place}, {} at most, {deadline} a call", slot.as_str(), guest.memory)?;
             }
         }
         if let Some(redis) = &self.redis {

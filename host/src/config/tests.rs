@@ -652,6 +652,8 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "raw",
         "lanes",
         "guests",
+        "guests.registry",
+        "guests.compile",
         "guests.normalize",
         "guests.route",
         "guests.federate",

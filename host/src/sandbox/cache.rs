@@ -7,7 +7,6 @@
 
 use std::{
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -17,7 +16,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use wasmtime::{Engine, component::Component};
 
-use super::guest::Digest;
+use super::{
+    compile::{CompileError, compatibility, load},
+    guest::Digest,
+};
 
 pub(super) struct Cache {
     pub(super) folder: PathBuf,
@@ -64,22 +66,22 @@ impl Cache {
         &self,
         engine: &Engine,
         digest: Digest,
-        compile: impl FnOnce() -> wasmtime::Result<Component>,
-    ) -> wasmtime::Result<Component> {
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let name = format!("{}-{:016x}.cwasm", digest.to_string().replace(':', "-"), hasher.finish());
+        compile: impl FnOnce() -> Result<Vec<u8>, CompileError>,
+    ) -> Result<Component, CompileError> {
+        let name = format!("{}-{:016x}.cwasm", digest.to_string().replace(':', "-"), compatibility(engine));
         let path = self.folder.join(&name);
         if let Some(component) = self.read(engine, &path, &name) {
             return Ok(component);
         }
-        let component = compile()?;
-        let code = component.serialize()?;
-        let mac = self.mac(&name, &[&code]).finalize().into_bytes();
-        if let Err(error) = write_private(&path, &[&mac, &code]) {
-            tracing::warn!(%error, path = %path.display(), "cannot keep a compiled guest, the next start compiles again");
-        }
-        Ok(component)
+        loaded(engine, || {
+            let code = compile()?;
+            let mac = self.mac(&name, &[&code]).finalize().into_bytes();
+            if let Err(error) = write_private(&path, &[&mac, &code]) {
+                let path = path.display();
+                tracing::warn!(%error, %path, "cannot keep a compiled guest, the next start compiles again");
+            }
+            Ok(code)
+        })
     }
 
     fn read(&self, engine: &Engine, path: &Path, name: &str) -> Option<Component> {
@@ -89,10 +91,10 @@ impl Cache {
             tracing::warn!(path = %path.display(), "a compiled guest fails its MAC, compiling again");
             return None;
         }
-        // SAFETY: the MAC says that these are the bytes that `Component::serialize` gave us under this name, which
-        // holds the guest's digest and the engine's settings; they were read into memory, so nobody can change them.
+        // SAFETY: the MAC says that these are the bytes that our compiler gave us under this name, which holds the
+        // guest's digest and the engine's settings; they were read into memory, so nobody can change them.
         #[allow(unsafe_code)]
-        let component = unsafe { Component::deserialize(engine, code) };
+        let component = unsafe { load(engine, code) };
         component.ok()
     }
 
@@ -105,8 +107,21 @@ impl Cache {
     }
 }
 
+/// What `compile` makes, loaded.
+pub(super) fn loaded(
+    engine: &Engine,
+    compile: impl FnOnce() -> Result<Vec<u8>, CompileError>,
+) -> Result<Component, CompileError> {
+    let code = compile()?;
+    // SAFETY: our compiler made it just now, in this process or in one that has executed this very program.
+    #[allow(unsafe_code)]
+    unsafe {
+        load(engine, &code)
+    }
+}
+
 /// Written beside and renamed, so that nobody ever reads half of it.
-pub(super) fn write_private(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
+pub(crate) fn write_private(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     parts.iter().try_for_each(|part| file.write_all(part))?;

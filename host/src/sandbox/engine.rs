@@ -1,12 +1,21 @@
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
     component::{Component, Linker},
 };
 
-use super::{cache::Cache, guest::Digest, import::State};
-use crate::config::Guests;
+use super::{
+    cache::Cache,
+    compile::{CompileError, Compiler},
+    guest::Digest,
+    import::State,
+};
+use crate::{config::Guests, supply::Supply};
 
 /// The engine that runs guests, and all that they may import.
 #[derive(Clone)]
@@ -14,10 +23,11 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Arc<Linker<State>>,
     pub(super) cache: Option<Arc<Cache>>,
+    pub(super) compiler: Compiler,
+    /// Where guests come from, and whom they are believed.
+    pub(super) supply: Arc<Supply>,
     /// Fuel of a call, where it is counted.
     pub(super) fuel: Option<u64>,
-    /// Where guests are compiled; none: on all cores.
-    background: Option<Arc<rayon::ThreadPool>>,
 }
 
 /// The sandbox cannot be set up.
@@ -38,6 +48,9 @@ pub enum SetupError {
     /// The folder of compiled guests cannot be used.
     #[error("cannot use the folder of compiled guests")]
     Cache(#[from] super::cache::CacheError),
+    /// Where guests come from cannot be used.
+    #[error(transparent)]
+    Supply(#[from] crate::supply::KeyError),
 }
 
 /// Deadlines are counted in these. A spinning guest ends at most one tick after its deadline.
@@ -45,10 +58,6 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Instances beside those of the lanes and of a rehearsal, which has each guest twice: checks of guests at their start.
 const SPARE: u32 = 6;
-
-/// What compiles beside lanes at work counts less, as `nice` has it: they get nine tenths of a core that both want. With
-/// less than the rest a busy host would never be done.
-const BACKGROUND: i32 = 10;
 
 /// Low memory that is wiped by writing instead of being handed back to the kernel. Page faults after a hand-back cost
 /// about a microsecond a page; a stock guest touches fewer than 1 MiB, and writing that takes about 20 µs a batch.
@@ -77,34 +86,40 @@ impl Sandbox {
         State::add_to(&mut linker).map_err(|source| SetupError::Engine { instances, source })?;
         tick(&engine);
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
-        Ok(Self { engine, linker: Arc::new(linker), cache, fuel, background: None })
+        let compiler = Compiler::new(&config.compile, memory, fuel.is_some());
+        let supply = Arc::new(Supply::new(config)?);
+        Ok(Self { engine, linker: Arc::new(linker), cache, compiler, supply, fuel })
+    }
+
+    /// The same, compiling in this process and without limits: for who made the guest himself, and is no `aurora`, as a
+    /// test.
+    #[must_use]
+    pub fn compiling_here(self) -> Self {
+        Self { compiler: self.compiler.here(), ..self }
     }
 
     /// The same, yielding to the lanes where it compiles: for who loads guests while events flow.
     #[must_use]
     pub fn in_background(self) -> Self {
-        let yielding = |_| {
-            // Without it compiling only gets more of the machine than it should.
-            let _ = rustix::process::setpriority_process(None, BACKGROUND);
-        };
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(yielding);
-        let pool = threads.thread_name(|_| "compile".to_owned()).build();
-        Self { background: pool.map(Arc::new).ok(), ..self }
+        Self { compiler: self.compiler.in_background(), ..self }
+    }
+
+    /// Where guests come from.
+    #[must_use]
+    pub fn supply(&self) -> &Supply {
+        &self.supply
     }
 
     /// `wasm` compiled, or out of the cache.
-    pub(super) fn component(&self, wasm: &[u8], digest: Digest) -> wasmtime::Result<Component> {
+    pub(super) fn component(&self, wasm: &[u8], digest: Digest) -> Result<Component, CompileError> {
         // wasmtime would quote what it found instead, on many lines, and it may be a file that is nobody's business.
         if !wasm.starts_with(b"\0asm") {
-            return Err(wasmtime::Error::msg("it does not begin as WebAssembly does"));
+            return Err(CompileError::Refused("it does not begin as WebAssembly does".to_owned()));
         }
-        let compile = || match &self.background {
-            Some(pool) => pool.install(|| Component::from_binary(&self.engine, wasm)),
-            None => Component::from_binary(&self.engine, wasm),
-        };
+        let compile = || self.compiler.compile(&self.engine, wasm);
         match &self.cache {
             Some(cache) => cache.component(&self.engine, digest, compile),
-            None => compile(),
+            None => super::cache::loaded(&self.engine, compile),
         }
     }
 }
@@ -142,15 +157,25 @@ fn engine_config(instances: u32, memory: usize) -> Config {
     config
 }
 
+/// The same for a process that only compiles: it has no room set aside for instances.
+pub(super) fn compiling(memory: usize, counts_fuel: bool) -> Config {
+    let mut config = engine_config(1, memory);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand).consume_fuel(counts_fuel);
+    config
+}
+
 /// One thread for the engine's life moves its clock on. It holds the engine weakly, so it ends with it.
 fn tick(engine: &Engine) {
     let weak = engine.weak();
     let ticker = move || {
+        // By the clock and not by the sleeps: each of those takes a little longer, and a hundred of them six ticks.
+        let (begun, mut passed) = (Instant::now(), Duration::ZERO);
         loop {
-            thread::sleep(TICK);
-            match weak.upgrade() {
-                Some(engine) => engine.increment_epoch(),
-                None => return,
+            thread::sleep((passed + TICK).saturating_sub(begun.elapsed()));
+            let Some(engine) = weak.upgrade() else { return };
+            while passed + TICK <= begun.elapsed() {
+                engine.increment_epoch();
+                passed += TICK;
             }
         }
     };

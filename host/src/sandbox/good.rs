@@ -28,6 +28,8 @@ pub struct Kept {
     pub settings: Settings,
     /// The component.
     pub wasm: Vec<u8>,
+    /// Its file of signatures: whether it may run is asked anew with each start. Not kept with it, but by its digest.
+    pub signature: Option<Vec<u8>>,
 }
 
 /// What stands before the component.
@@ -45,7 +47,7 @@ impl Cache {
     pub(super) fn keep_good(&self, kept: &Kept) -> Result<(), CacheError> {
         let [newest, before] = paths(&self.folder, &kept.slot);
         if let Some(known) = self.read_good(&newest, &kept.slot) {
-            if known == *kept {
+            if (&known.name, &known.settings, &known.wasm) == (&kept.name, &kept.settings, &kept.wasm) {
                 return Ok(());
             }
             fs::rename(&newest, &before).map_err(failed(&newest))?;
@@ -73,7 +75,7 @@ impl Cache {
         let (length, content) = content.split_first_chunk::<LENGTH>()?;
         let (header, wasm) = content.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let Header { name, settings } = serde_json::from_slice(header).ok()?;
-        Some(Kept { slot: slot.clone(), name, settings, wasm: wasm.to_vec() })
+        Some(Kept { slot: slot.clone(), name, settings, wasm: wasm.to_vec(), signature: None })
     }
 }
 
@@ -81,7 +83,8 @@ impl Sandbox {
     /// The guests of `slot` that have proved themselves, newest first. None without a cache.
     #[must_use]
     pub fn good(&self, slot: &SlotName) -> Vec<Kept> {
-        self.cache.as_ref().map(|cache| cache.good(slot)).unwrap_or_default()
+        let signed = |kept: Kept| Kept { signature: self.supply.remembered(&Digest::of(&kept.wasm)), ..kept };
+        self.cache.iter().flat_map(|cache| cache.good(slot)).map(signed).collect()
     }
 
     /// Keeps guests as they prove themselves, until `stop`. Lanes do not write files themselves.
@@ -120,7 +123,8 @@ mod tests {
 
     fn kept(wasm: &[u8], setting: &str) -> Kept {
         let settings = Settings::from([("stream".to_owned(), setting.to_owned())]);
-        Kept { slot: Stage::Route.into(), name: "route-core".to_owned(), settings, wasm: wasm.to_vec() }
+        let (name, wasm) = ("route-core".to_owned(), wasm.to_vec());
+        Kept { slot: Stage::Route.into(), name, settings, wasm, signature: None }
     }
 
     fn cache() -> (tempfile::TempDir, Cache) {

@@ -1,5 +1,5 @@
 use std::{
-    fmt, fs, io,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline, component::InstancePre};
 
 use super::{
-    Kept,
+    CompileError, Kept,
     answer::cut,
     bindings::aurora::event::types::Failure,
     engine::{Sandbox, TICK},
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     config::{self, Instance},
+    supply::{Distrusted, FetchError, Fetched, Verdict},
     telemetry::GuestMetrics,
 };
 
@@ -61,6 +62,7 @@ pub struct Guest<W: World> {
     limits: Limits,
     metrics: GuestMetrics,
     voice: Voice,
+    verdict: Verdict,
     /// The component, until it is kept as a good one.
     wasm: Mutex<Option<Vec<u8>>>,
 }
@@ -78,23 +80,26 @@ struct Limits {
 /// A guest cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
+    /// It cannot be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The site does not believe it.
+    #[error("{} may not run here", path.display())]
+    Distrusted {
         /// Which file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: Distrusted,
     },
-    /// The file is not a component that this engine runs.
-    #[error("{} is not a component that this host runs", path.display())]
+    /// It is not a component that this engine runs, or costs too much to compile.
+    #[error("{} cannot be compiled", path.display())]
     Compile {
         /// Which file.
         path: PathBuf,
-        /// wasmtime's reason.
+        /// Why.
         #[source]
-        source: wasmtime::Error,
+        source: CompileError,
     },
     /// It wants something that its world does not grant.
     #[error(
@@ -143,15 +148,6 @@ pub enum LoadError {
     },
 }
 
-/// Reads a component.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-    }
-    fs::read(path)
-}
-
 /// The settings of `config` as its guest gets them. Errors name `path`.
 ///
 /// # Errors
@@ -165,17 +161,17 @@ pub fn settings_of(config: &config::Guest, path: &Path) -> Result<Settings, Load
 }
 
 impl<W: World> Guest<W> {
-    /// Loads the component that `config` names: reads, compiles (or takes from the cache), checks imports and exports
-    /// against the world, links, and starts it once.
+    /// Loads the component that `config` names: reads or pulls it, checks its signatures, compiles it (or takes it from
+    /// the cache), checks imports and exports against the world, links, and starts it once.
     ///
     /// # Errors
     /// [`LoadError`] says which of these failed.
     pub fn load(sandbox: &Sandbox, config: &config::Guest, metrics: &GuestMetrics) -> Result<Self, LoadError> {
-        let path = &config.path;
-        let wasm = read(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-        let settings = settings_of(config, path)?;
-        let name = path.file_stem().map_or_else(|| "guest".into(), |stem| stem.to_string_lossy().into_owned());
-        Self::load_kept(sandbox, config, Kept { slot: metrics.slot().clone(), name, settings, wasm }, path, metrics)
+        let place = config.place();
+        let Fetched { name, wasm, signature, .. } = sandbox.supply.fetch(&config.source())?;
+        let settings = settings_of(config, &place)?;
+        let kept = Kept { slot: metrics.slot().clone(), name, settings, wasm, signature };
+        Self::load_kept(sandbox, config, kept, &place, metrics)
     }
 
     /// The same for one that was kept, with its own settings and the limits of `config`. Errors name `path`.
@@ -189,10 +185,19 @@ impl<W: World> Guest<W> {
         path: &Path,
         metrics: &GuestMetrics,
     ) -> Result<Self, LoadError> {
-        let Kept { name, settings, wasm, .. } = kept;
+        let Kept { name, settings, wasm, signature, .. } = kept;
         let digest = Digest::of(&wasm);
-        let component = sandbox.component(&wasm, digest);
-        let component = component.map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
+        // Before anything else looks at the bytes.
+        let verdict = sandbox
+            .supply
+            .trust()
+            .judge(&digest, signature.as_deref())
+            .map_err(|source| LoadError::Distrusted { path: path.to_owned(), source })?;
+        if let Some(text) = &signature {
+            sandbox.supply.remember(&digest, text);
+        }
+        let component =
+            sandbox.component(&wasm, digest).map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
         let inspection = Inspection::of_component(&component, sandbox, digest, wasm.len());
         check_world::<W>(&inspection, path)?;
         let start = |source| LoadError::Start { path: path.to_owned(), source };
@@ -215,6 +220,7 @@ impl<W: World> Guest<W> {
             },
             metrics: metrics.clone(),
             voice: Voice::Live,
+            verdict,
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;
@@ -235,6 +241,7 @@ impl<W: World> Guest<W> {
             name: self.name.to_string(),
             settings: (*self.settings).clone(),
             wasm,
+            signature: None,
         })
     }
 
@@ -256,6 +263,7 @@ impl<W: World> Guest<W> {
             settings: Arc::clone(&self.settings),
             limits: self.limits,
             metrics: metrics.clone(),
+            verdict: self.verdict.clone(),
             voice,
             wasm: Mutex::new(None),
         }
@@ -277,6 +285,12 @@ impl<W: World> Guest<W> {
     #[must_use]
     pub fn digest_text(&self) -> &Arc<str> {
         &self.digest_text
+    }
+
+    /// What its signatures are worth.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 
     /// Most time of a call.

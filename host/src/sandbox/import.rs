@@ -102,7 +102,7 @@ impl log::Host for State {
 }
 
 /// A guest's text is shown to a person at a terminal, so it must not steer that terminal.
-fn printable(message: &str) -> String {
+pub(crate) fn printable(message: &str) -> String {
     let mut line = String::with_capacity(message.len().min(LINE));
     for c in message.chars().take(LINE) {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }

@@ -1,6 +1,6 @@
 use wasmtime::component::Component;
 
-use super::{Federation, Normalizer, Router, Sandbox, World, guest::Digest};
+use super::{CompileError, Federation, Normalizer, Router, Sandbox, World, guest::Digest};
 use crate::telemetry::Stage;
 
 /// Interfaces that every world grants.
@@ -21,8 +21,8 @@ pub struct Inspection {
 
 /// The bytes are no component that this host runs.
 #[derive(Debug, thiserror::Error)]
-#[error("not a component that this host runs")]
-pub struct NotAComponent(#[source] wasmtime::Error);
+#[error(transparent)]
+pub struct NotAComponent(#[from] CompileError);
 
 impl Inspection {
     /// Inspects the component in `bytes`.
@@ -31,8 +31,7 @@ impl Inspection {
     /// If it is none that this host runs.
     pub fn of(sandbox: &Sandbox, bytes: &[u8]) -> Result<Self, NotAComponent> {
         let digest = Digest::of(bytes);
-        let component = sandbox.component(bytes, digest).map_err(NotAComponent)?;
-        Ok(Self::of_component(&component, sandbox, digest, bytes.len()))
+        Ok(Self::of_component(&sandbox.component(bytes, digest)?, sandbox, digest, bytes.len()))
     }
 
     pub(super) fn of_component(component: &Component, sandbox: &Sandbox, digest: Digest, size: usize) -> Self {

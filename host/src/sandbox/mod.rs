@@ -7,6 +7,7 @@
 
 mod bindings;
 mod engine;
+mod compile;
 mod cache;
 mod good;
 mod vault;
@@ -23,10 +24,13 @@ pub mod answer;
 pub use bindings::aurora::event::types::{
     Category, Context, Kind, ObservableType, OriginEvents, RawEvents, Scope, Severity, Tlp,
 };
+pub(crate) use cache::write_private;
+pub use compile::{CompileError, CompileJob, compile_in_child};
 pub use engine::{Sandbox, SetupError};
 pub use fault::Fault;
 pub use good::Kept;
 pub use guest::{Caller, Digest, Guest, LoadError, settings_of};
+pub(crate) use import::printable;
 pub use import::{Settings, Voice};
 pub use inspect::{Inspection, NotAComponent};
 pub use trial::Call;

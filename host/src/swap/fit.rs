@@ -1,12 +1,7 @@
 //! From a wish to a guest that could take its place: everything that takes time, on a thread where it may, and nothing
 //! that has an effect.
 
-use std::{
-    fs, io,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     Refused, cases,
@@ -16,11 +11,9 @@ use super::{
 use crate::{
     config,
     sandbox::{Digest, Guest, Kept, Sandbox, Vault, World, settings_of},
+    supply::{self, Fetched, MOST},
     telemetry::GuestMetrics,
 };
-
-/// Most bytes of a guest. The largest that are known carry an interpreter of 40 MB.
-pub const MOST: u64 = 128 << 20;
 
 /// What fitting needs to know.
 pub(super) struct Bench<W: World> {
@@ -55,23 +48,15 @@ pub(super) enum Fit<W: World> {
     Same,
 }
 
-/// A component, and where it is from.
-struct Fetched {
-    name: String,
-    wasm: Vec<u8>,
-    origin: String,
-    /// Where its cases may lie.
-    beside: Option<PathBuf>,
-}
-
 impl<W: World> Bench<W> {
     /// Fetches what is wished for, and tries it. What the configuration names is left in `configured`, if it was looked
     /// at.
     pub(super) fn fit(self, wish: &Wish, configured: &mut Option<Named>) -> Result<Fit<W>, Refused> {
+        let supply = self.sandbox.supply();
         let fetched = match &wish.source {
             Source::Configured => {
-                let fetched = of_file(&self.config.path)?;
-                let named = Named { path: self.config.path.clone(), digest: Digest::of(&fetched.wasm).to_string() };
+                let fetched = supply.fetch(&self.config.source())?;
+                let named = Named { path: self.config.place(), digest: fetched.digest.to_string() };
                 let is_new = named != self.configured || self.refused.as_ref() == Some(&named.digest);
                 *configured = Some(named);
                 match is_new {
@@ -81,16 +66,19 @@ impl<W: World> Bench<W> {
                     false => return Ok(Fit::Same),
                 }
             }
-            Source::Sent { name, wasm } => {
-                let (name, origin) = (name.clone(), format!("sent as {name}"));
-                Fetched { name, wasm: wasm.clone(), origin, beside: None }
-            }
-            Source::Path(path) => of_file(path)?,
+            Source::Sent { wasm, .. } if wasm.len() as u64 > MOST => return Err(Refused::TooLarge { most: MOST }),
+            Source::Sent { name, wasm, signature } => Fetched {
+                name: name.clone(),
+                wasm: wasm.clone(),
+                digest: Digest::of(wasm),
+                signature: signature.clone(),
+                origin: format!("sent as {name}"),
+                beside: None,
+            },
+            Source::Path(path) => supply.fetch(&supply::Source::File(path.clone()))?,
+            Source::Oci(reference) => supply.fetch(&supply::Source::Oci(reference.clone()))?,
         };
-        if fetched.wasm.len() as u64 > MOST {
-            return Err(Refused::TooLarge { most: MOST });
-        }
-        let digest = Digest::of(&fetched.wasm);
+        let digest = fetched.digest;
         if digest.to_string() == self.installed.digest && !self.changed {
             return Ok(Fit::Same);
         }
@@ -100,6 +88,7 @@ impl<W: World> Bench<W> {
             name: fetched.name.clone(),
             settings: settings_of(&self.config, &shown)?,
             wasm: fetched.wasm.clone(),
+            signature: fetched.signature,
         };
         let guest = Guest::<W>::load_kept(&self.sandbox, &self.config, kept, &shown, &self.metrics)?;
         let own = || fetched.beside.as_deref().and_then(cases::beside);
@@ -123,27 +112,8 @@ impl<W: World> Bench<W> {
         let kept = self.vault.as_ref().and_then(|vault| record::bytes(vault, digest));
         let wasm = kept.or_else(|| self.present.copy_wasm()).ok_or_else(|| Refused::NotKept(digest.clone()))?;
         let Installed { name, origin, .. } = self.installed.clone();
-        Ok(Fetched { name, wasm, origin, beside: None })
+        let digest = Digest::of(&wasm);
+        let signature = self.sandbox.supply().remembered(&digest);
+        Ok(Fetched { name, wasm, digest, signature, origin, beside: None })
     }
-}
-
-/// A file of this machine.
-fn of_file(path: &Path) -> Result<Fetched, Refused> {
-    Ok(Fetched {
-        name: path.file_stem().map_or_else(|| "guest".to_owned(), |stem| stem.to_string_lossy().into_owned()),
-        wasm: read(path).map_err(|source| Refused::Read { path: path.to_owned(), source })?,
-        origin: path.display().to_string(),
-        beside: Some(path.to_owned()),
-    })
-}
-
-/// Reads a component, and a byte more than any has.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut wasm = Vec::new();
-    fs::File::open(path)?.take(MOST + 1).read_to_end(&mut wasm)?;
-    Ok(wasm)
 }

@@ -35,7 +35,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use fit::MOST;
 pub use history::Event;
 pub use record::{Installed, Named};
 pub(crate) use record::{has_run, standing};
@@ -286,5 +285,5 @@ fn folders(config: &Config) -> BTreeSet<PathBuf> {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    config.guests.all().map(|(_, guest)| parent(&guest.path)).collect()
+    config.guests.all().filter(|(_, guest)| guest.oci.is_none()).map(|(_, guest)| parent(&guest.path)).collect()
 }

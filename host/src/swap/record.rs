@@ -22,7 +22,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refused, fit, wish::By};
+use super::{Refused, wish::By};
 use crate::{
     config,
     sandbox::{Digest, Kept, Sandbox, Vault, settings_of},
@@ -126,14 +126,16 @@ pub(crate) fn standing(
 ) -> Option<(String, Result<Kept, Refused>)> {
     let vault = sandbox.vault()?;
     let record = Record::read(&vault, slot)?;
-    let file = fit::read(&config.path).ok().map(|wasm| Digest::of(&wasm).to_string());
+    let (place, supply) = (config.place(), sandbox.supply());
+    let file = supply.fetch(&config.source()).ok().map(|fetched| fetched.digest.to_string());
     let Installed { digest, name, .. } = record.present.clone();
-    if !record.holds(&config.path, file.as_deref()) || file.as_ref() == Some(&digest) {
+    if !record.holds(&place, file.as_deref()) || file.as_ref() == Some(&digest) {
         return None;
     }
     let kept = || {
         let wasm = bytes(&vault, &digest).ok_or_else(|| Refused::NotKept(digest.clone()))?;
-        Ok(Kept { slot: slot.clone(), name, settings: settings_of(config, &config.path)?, wasm })
+        let (settings, signature) = (settings_of(config, &place)?, supply.remembered(&Digest::of(&wasm)));
+        Ok(Kept { slot: slot.clone(), name, settings, wasm, signature })
     };
     let kept = kept();
     Some((digest, kept))

@@ -1,19 +1,11 @@
-use std::path::PathBuf;
-
-use crate::{sandbox::LoadError, telemetry::Chain};
+use crate::{sandbox::LoadError, supply::FetchError, telemetry::Chain};
 
 /// Why a guest was not put into its place. The one before goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// Its file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// It cannot be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// It is larger than any guest.
     #[error("it has more than {most} bytes")]
     TooLarge {

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -18,6 +18,7 @@ use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
 
 use super::{Swap, wish::Order};
+use crate::supply::signature_path;
 
 /// Nothing must have changed for so long: `cp` writes a file in parts.
 const QUIET: Duration = Duration::from_millis(200);
@@ -28,16 +29,17 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// How often files are looked at of which nobody tells.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// What tells one state of a file from another without reading it.
+/// What tells one state of a file, and of its signatures, from another without reading them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp(Option<[i64; 4]>);
+pub(super) struct Stamp([Option<[i64; 4]>; 2]);
 
 impl Stamp {
     /// Of the file at `path`, as it is now.
     pub(super) fn of(path: &Path) -> Self {
         // A file that another one was renamed over has another inode, one that was written again another time.
         let of = |file: fs::Metadata| [file.ino() as i64, file.len() as i64, file.mtime(), file.mtime_nsec()];
-        Self(fs::metadata(path).ok().map(of))
+        let stamp = |file: io::Result<fs::Metadata>| file.ok().map(of);
+        Self([stamp(fs::metadata(path)), stamp(fs::metadata(signature_path(path)))])
     }
 }
 

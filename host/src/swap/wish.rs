@@ -50,9 +50,13 @@ pub enum Source {
         name: String,
         /// The component.
         wasm: Vec<u8>,
+        /// Its file of signatures.
+        signature: Option<Vec<u8>>,
     },
     /// A file of this machine.
     Path(PathBuf),
+    /// In a registry.
+    Oci(String),
 }
 
 /// A guest that somebody wants in a slot.

@@ -101,10 +101,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn guests(config: &mut Config, with: &[(String, PathBuf)]) -> anyhow::Result<Stages> {
     for (guest, path) in with {
         let found = config.guests.get_mut(guest);
-        found.with_context(|| format!("--with {guest}: no rule has this name"))?.path.clone_from(path);
+        let found = found.with_context(|| format!("--with {guest}: no rule has this name"))?;
+        (found.path, found.oci) = (path.clone(), None);
     }
     for (slot, guest) in config.guests.all() {
-        let missing = guest.path.as_os_str().is_empty();
+        let missing = !guest.is_named();
         ensure!(!missing, "no guests.{slot}.path is configured; set it, or name a guest with --with {slot}=PATH");
     }
     if config.guests.cache.is_none() {

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
 use bytesize::ByteSize;
 use serde::Serialize;
 
@@ -11,6 +10,7 @@ use crate::{
     cli::pipe::user_cache,
     config::{self, Guests},
     sandbox::{Digest, Federation, Guest, Inspection, Normalizer, Router, Sandbox, World},
+    supply::{PublicKey, Source, Trust, Verdict},
     telemetry::{Chain, Metrics, Stage},
 };
 
@@ -21,6 +21,9 @@ pub struct Args {
     /// Components, or folders of guests.
     #[arg(default_value = ".")]
     guests: Vec<PathBuf>,
+    /// A public key to check signatures with; several may be given.
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
     /// One JSON object for each.
     #[arg(long)]
     json: bool,
@@ -32,6 +35,8 @@ struct Finding {
     file: PathBuf,
     digest: String,
     size: usize,
+    /// What its signatures are worth.
+    signature: String,
     /// Stage, and the interface that serves it, with its version.
     stages: Vec<(String, String)>,
     imports: Vec<String>,
@@ -47,11 +52,20 @@ struct Finding {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = Guests { cache: user_cache(), ..Guests::default() };
     let sandbox = Sandbox::new(&config, 1)?;
+    let keys = args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?;
+    let trust = Trust::in_keys(keys, false);
     let mut all_run = true;
     for path in &args.guests {
         let file = find::built(path)?.wasm;
-        let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let finding = inspect(&sandbox, file, &wasm);
+        let fetched = sandbox.supply().fetch(&Source::File(file.clone()))?;
+        let mut finding = inspect(&sandbox, file, &fetched.wasm);
+        match trust.judge(&fetched.digest, fetched.signature.as_deref()) {
+            Ok(verdict) => finding.signature = verdict.to_string(),
+            Err(error) => {
+                finding.signature = Chain(&error).to_string();
+                finding.refused.get_or_insert_with(|| finding.signature.clone());
+            }
+        }
         all_run &= finding.refused.is_none();
         if args.json {
             say!("{}", serde_json::to_string(&finding)?);
@@ -67,6 +81,7 @@ fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
         file,
         digest: Digest::of(wasm).to_string(),
         size: wasm.len(),
+        signature: Verdict::Unsigned.to_string(),
         stages: Vec::new(),
         imports: Vec::new(),
         exports: Vec::new(),
@@ -141,6 +156,7 @@ fn describe(finding: &Finding) -> String {
     let rows = [
         ("size", format!("{} ({} bytes)", ByteSize(finding.size as u64), finding.size)),
         ("digest", finding.digest.clone()),
+        ("signature", finding.signature.clone()),
         ("stage", or_none(stages)),
         ("imports", or_none(finding.imports.clone())),
         ("exports", or_none(finding.exports.clone())),
@@ -158,7 +174,7 @@ mod tests {
 
     #[test]
     fn says_what_a_file_is_that_is_no_component() {
-        let sandbox = Sandbox::new(&Guests::default(), 1).unwrap();
+        let sandbox = Sandbox::new(&Guests::default(), 1).unwrap().compiling_here();
         for (bytes, word) in [(&b"\0asm\x01\0\0\0"[..], "core module"), (b"hello", "no WebAssembly")] {
             let finding = inspect(&sandbox, "x.wasm".into(), bytes);
             assert!(finding.refused.is_some_and(|why| why.contains(word)), "{word}");

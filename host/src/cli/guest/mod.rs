@@ -15,6 +15,10 @@ mod test;
 mod bench;
 mod inspect;
 mod remote;
+mod keygen;
+mod sign;
+mod verify;
+mod registry;
 
 use std::process::ExitCode;
 
@@ -64,6 +68,21 @@ Example:
 Example:
   aurora guest end-rehearsal normalize --config aurora.toml")]
     EndRehearsal(change::Args),
+    /// Make a pair of keys to sign guests with.
+    #[command(after_help = keygen::EXAMPLES)]
+    Keygen(keygen::Args),
+    /// Sign components.
+    #[command(after_help = sign::EXAMPLES)]
+    Sign(sign::Args),
+    /// Check the signatures of components.
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Args),
+    /// Take a guest from an OCI registry, and say what its tag stands for.
+    #[command(after_help = registry::PULL_EXAMPLES)]
+    Pull(registry::Pull),
+    /// Put a guest into an OCI registry, with its signatures.
+    #[command(after_help = registry::PUSH_EXAMPLES)]
+    Push(registry::Push),
 }
 
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -79,5 +98,10 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rollback(args) => change::roll_back(&args),
         Command::Promote(args) => change::promote(&args),
         Command::EndRehearsal(args) => change::end_rehearsal(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Pull(args) => registry::pull(&args),
+        Command::Push(args) => registry::push(&args),
     }
 }

@@ -22,8 +22,9 @@ impl<W: Staged> Place<W> {
         let (digest, name) = match (&wish.source, named) {
             (Source::Sent { name, wasm, .. }, _) => (Digest::of(wasm).to_string(), name.clone()),
             (Source::Path(path), _) => (String::new(), path.display().to_string()),
+            (Source::Oci(reference), _) => (String::new(), reference.clone()),
             (Source::Configured, Some(named)) => (named.digest.clone(), named.path.display().to_string()),
-            (Source::Configured, None) => (String::new(), self.latest.path.display().to_string()),
+            (Source::Configured, None) => (String::new(), self.latest.place().display().to_string()),
         };
         if matches!(wish.source, Source::Configured) {
             let digest = Some(digest.clone()).filter(|digest| !digest.is_empty());

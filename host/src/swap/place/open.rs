@@ -6,7 +6,7 @@ use tokio::{sync::mpsc, task};
 
 use super::{
     super::{
-        Refused, Shared, fit,
+        Refused, Shared,
         history::History,
         record::{self, Installed, Named, Record},
         watch::Stamp,
@@ -57,13 +57,13 @@ impl<W: Staged> Place<W> {
     /// Goes on with the record of the run before. Whether it holds was decided when the guest was loaded.
     fn remember(&mut self, name: &SlotName, guest: &Guest<W>) {
         let Some(vault) = self.shared.vault.clone() else { return };
-        let file = fit::read(&self.config.path).ok();
-        let named = file.as_ref().map(|wasm| Digest::of(wasm).to_string());
+        let file = self.shared.sandbox.supply().fetch(&self.config.source()).ok();
+        let named = file.as_ref().map(|file| file.digest.to_string());
         let known = Record::read(&vault, name);
         match known.clone() {
             // With the times and reasons that are known of it.
             Some(known) if known.present.digest == *guest.digest_text().as_ref() => {
-                if known.holds(&self.config.path, named.as_deref()) {
+                if known.holds(&self.config.place(), named.as_deref()) {
                     self.record = known;
                 } else {
                     self.record.before = known.before;
@@ -84,7 +84,8 @@ impl<W: Staged> Place<W> {
             return;
         }
         let present = self.record.present.digest.clone();
-        let contents = file.filter(|_| named.as_ref() == Some(&present)).or_else(|| self.slot.present().copy_wasm());
+        let contents = file.filter(|_| named.as_ref() == Some(&present)).map(|file| file.wasm);
+        let contents = contents.or_else(|| self.slot.present().copy_wasm());
         let contents = contents.as_deref().map(|wasm| (present.as_str(), wasm));
         self.kept = self.keep(contents.as_slice());
     }
@@ -94,9 +95,11 @@ impl<W: Staged> Place<W> {
         let wasm = self.shared.vault.as_ref().and_then(|vault| record::bytes(vault, digest));
         let wasm = wasm.ok_or_else(|| Refused::NotKept(digest.to_owned()))?;
         let metrics = self.slot.metrics();
-        let settings = settings_of(&self.config, &self.config.path)?;
-        let kept = Kept { slot: metrics.slot().clone(), name: name.to_owned(), settings, wasm };
-        Ok(Arc::new(Guest::load_kept(&self.shared.sandbox, &self.config, kept, &self.config.path, metrics)?))
+        let (place, sandbox) = (self.config.place(), &self.shared.sandbox);
+        let (settings, signature) =
+            (settings_of(&self.config, &place)?, sandbox.supply().remembered(&Digest::of(&wasm)));
+        let kept = Kept { slot: metrics.slot().clone(), name: name.to_owned(), settings, wasm, signature };
+        Ok(Arc::new(Guest::load_kept(sandbox, &self.config, kept, &place, metrics)?))
     }
 
     /// Keeps the record, and bytes of its guests. Blocks.
@@ -139,9 +142,9 @@ fn first<W: World>(config: &config::Guest, guest: &Guest<W>) -> Record {
     let present = Installed {
         digest: digest.clone(),
         name: guest.name().to_owned(),
-        origin: config.path.display().to_string(),
+        origin: config.place().display().to_string(),
         by: By::Start,
         at: chrono::Utc::now().to_rfc3339(),
     };
-    Record { configured: Named { path: config.path.clone(), digest }, present, before: None, refused: None }
+    Record { configured: Named { path: config.place(), digest }, present, before: None, refused: None }
 }

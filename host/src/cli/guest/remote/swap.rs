@@ -1,16 +1,16 @@
 //! `aurora guest swap`: another guest for a slot of a running daemon, at once or after a rehearsal.
 
 use std::{
-    fs,
     io::{self, BufRead, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Daemon,
@@ -19,7 +19,10 @@ use super::{
     table::Table,
 };
 use crate::{
+    admin::guests::SIGNATURE,
     cli::dead_letter::plain,
+    config,
+    supply::{Fetched, Source, Supply},
     swap::{Rule, Until, cases},
 };
 
@@ -27,6 +30,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   aurora guest swap normalize my.wasm --config aurora.toml
   aurora guest swap normalize/acme acme.wasm --config aurora.toml --shadow 5m
+  aurora guest swap normalize/acme oci:registry.site:5000/guests/acme@sha256:… --config aurora.toml
   aurora guest swap route my.wasm --config aurora.toml --shadow 10000 --promote-if 'slower<=1.5'
 
 The guest must pass its own cases first: those in a folder of its name (my.cases), or in cases/ where it
@@ -36,7 +40,8 @@ has the folder to itself. Afterwards it is on probation: if it fails or is slow,
 pub struct Args {
     /// Which, as in normalize or normalize/acme.
     slot: String,
-    /// The component, a .wasm file.
+    /// The component, a .wasm file, which goes with its signatures; or oci:registry/repository@sha256:…, which the daemon
+    /// takes from there.
     guest: PathBuf,
     #[command(flatten)]
     which: Which,
@@ -94,7 +99,17 @@ async fn install(args: &Args, daemon: &Daemon) -> anyhow::Result<Value> {
     });
     let promote_if = args.promote_if.as_ref().map(Rule::to_string);
     let file = &args.guest;
-    let wasm = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if let Some(reference) = file.to_str().and_then(|text| text.strip_prefix("oci:")) {
+        if args.cases.is_some() {
+            bail!(
+                "--cases are run before a component is sent, and this one is not; `aurora guest pull` takes it here first"
+            );
+        }
+        let wanted = json!({ "oci": reference, "shadow": shadow, "promote_if": promote_if });
+        return daemon.send(daemon.request(Method::POST, &path).json(&wanted)).await;
+    }
+    let Fetched { wasm, signature, .. } =
+        Supply::new(&config::Guests::default())?.fetch(&Source::File(file.clone()))?;
     // Here and not there: the daemon may be on another machine, or have no right to read an author's folder.
     if let Some(cases) = args.cases.clone().or_else(|| cases::beside(file)) {
         cases::run(&wasm, &cases)
@@ -105,6 +120,10 @@ async fn install(args: &Args, daemon: &Daemon) -> anyhow::Result<Value> {
     let parameters: Vec<_> = parameters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
     let request = daemon.request(Method::POST, &format!("{path}?{query}"));
+    let request = match signature {
+        Some(text) => request.header(SIGNATURE, STANDARD.encode(text)),
+        None => request,
+    };
     daemon.send(request.header("content-type", "application/wasm").body(wasm)).await
 }
 
