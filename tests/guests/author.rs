@@ -11,13 +11,13 @@ use harness::{binary, hostile_guest, stock_guest, target, workspace};
 use tempfile::TempDir;
 
 /// What a command printed, and its exit code.
-struct Said {
-    text: String,
-    code: Option<i32>,
+pub(super) struct Said {
+    pub text: String,
+    pub code: Option<i32>,
 }
 
 /// Runs `aurora` in `folder`. All guests of these tests share one target folder, for their dependencies are the same.
-fn aurora(folder: &Path, arguments: &[&str]) -> Result<Said> {
+pub(super) fn aurora(folder: &Path, arguments: &[&str]) -> Result<Said> {
     said(Command::new(binary()?).args(arguments).current_dir(folder))
 }
 
@@ -31,7 +31,7 @@ fn said(command: &mut Command) -> Result<Said> {
 impl Said {
     /// It ended with this code and said all of this.
     #[track_caller]
-    fn is(&self, code: i32, words: &[&str]) {
+    pub fn is(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.text);
         for word in words {
             assert!(self.text.contains(word), "no {word:?} in\n{}", self.text);

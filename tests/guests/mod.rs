@@ -4,3 +4,4 @@ mod author;
 mod rules;
 mod swap;
 mod rehearsal;
+pub(crate) mod trust;
