@@ -4,10 +4,10 @@ TARGET      := $(or $(CARGO_TARGET_DIR),target)
 AURORA      := $(TARGET)/release/aurora
 GUESTS      := guests/normalize-core guests/route-core guests/federate-core
 
-.PHONY: help setup build guests demo test soak bench lint clean
+.PHONY: help setup build guests demo test soak containment bench lint clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: Debian's brokers (without starting them), the wasm target
 	@.ci/setup
@@ -29,6 +29,10 @@ test: guests ## Run every test
 soak: guests ## Break everything for more than an hour, and print one table; ONLY=redis for some cases, SEED= to repeat
 	AURORA_FAULTS_ONLY=$(ONLY) AURORA_FAULTS_SEED=$(SEED) \
 		cargo test $(CARGO_FLAGS) --package aurora-tests --test aurora -- --ignored --exact --nocapture faults::soak
+
+containment: guests ## Print what each thing that no guest should do costs: until it is contained, and the others
+	cargo test $(CARGO_FLAGS) --workspace --test aurora -- --exact --nocapture \
+		isolation::containment::each_attack_is_contained_and_its_price_is_told
 
 bench: guests ## Measure, and print one table; ARGS="--quick" for a short form
 	@cargo bench --locked --package aurora --bench pipeline > $(TARGET)/bench.txt

@@ -7,6 +7,8 @@ mod federate;
 mod breaker;
 mod probation;
 mod live;
+mod crafted;
+mod containment;
 
 use std::os::unix::fs::symlink;
 
