@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use super::{Breaker, Probation, Purpose, Rule, findings::Findings, quoted, rule, wording::closest};
+use super::{Breaker, Grants, Probation, Purpose, Rule, findings::Findings, quoted, rule, wording::closest};
 use crate::{
     event::is_device_id,
     ingest::Token,
@@ -149,6 +149,8 @@ impl Default for Guests {
 pub struct Guest {
     /// The component, a `.wasm` file. Required.
     pub path: PathBuf,
+    /// What it may import beside its settings; a guest that imports more is refused.
+    pub grants: Grants,
     /// Most linear memory.
     pub memory: ByteSize,
     /// Most CPU time of a call. Halves of a batch that is searched for a culprit get less.
@@ -186,6 +188,7 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
+            grants: Grants::default(),
             memory: ByteSize::mib(64),
             deadline: Duration::from_millis(100),
             output: ByteSize::mib(16),

@@ -34,6 +34,9 @@ impl fmt::Display for Config {
             if !guest.path.as_os_str().is_empty() {
                 let (path, deadline) = (guest.path.display(), shown(guest.deadline));
                 write!(f, "\n{:<10} {path}, {} at most, {deadline} a call", slot.as_str(), guest.memory)?;
+                if !guest.grants.is_empty() {
+                    write!(f, ", {}", guest.grants)?;
+                }
             }
         }
         if let Some(redis) = &self.redis {

@@ -1,18 +1,16 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
-    component::{Component, Linker},
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, component::Component,
 };
 
-use super::{cache::Cache, guest::Digest, import::State};
+use super::{cache::Cache, guest::Digest};
 use crate::config::Guests;
 
-/// The engine that runs guests, and all that they may import.
+/// The engine that runs guests.
 #[derive(Clone)]
 pub struct Sandbox {
     pub(super) engine: Engine,
-    pub(super) linker: Arc<Linker<State>>,
     pub(super) cache: Option<Arc<Cache>>,
     /// Fuel of a call, where it is counted.
     pub(super) fuel: Option<u64>,
@@ -73,11 +71,9 @@ impl Sandbox {
         let mut settings = engine_config(instances, memory);
         settings.consume_fuel(fuel.is_some());
         let engine = Engine::new(&settings).map_err(|source| SetupError::Engine { instances, source })?;
-        let mut linker = Linker::new(&engine);
-        State::add_to(&mut linker).map_err(|source| SetupError::Engine { instances, source })?;
         tick(&engine);
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
-        Ok(Self { engine, linker: Arc::new(linker), cache, fuel, background: None })
+        Ok(Self { engine, cache, fuel, background: None })
     }
 
     /// The same, yielding to the lanes where it compiles: for who loads guests while events flow.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline, component::InstancePre};
 
 use super::{
-    Kept,
+    Denied, Kept,
     answer::cut,
     bindings::aurora::event::types::Failure,
     engine::{Sandbox, TICK},
@@ -21,7 +21,7 @@ use super::{
     world::World,
 };
 use crate::{
-    config::{self, Instance},
+    config::{self, Grants, Instance},
     telemetry::GuestMetrics,
 };
 
@@ -58,6 +58,7 @@ pub struct Guest<W: World> {
     pre: InstancePre<State>,
     indices: W::Indices,
     settings: Arc<Settings>,
+    grants: Grants,
     limits: Limits,
     metrics: GuestMetrics,
     voice: Voice,
@@ -96,20 +97,13 @@ pub enum LoadError {
         #[source]
         source: wasmtime::Error,
     },
-    /// It wants something that its world does not grant.
-    #[error(
-        "{} imports {}, which the {stage} world does not grant; a guest may import aurora:event/log and \
-         aurora:event/settings",
-        path.display(),
-        imports.join(", ")
-    )]
+    /// It wants something that its site does not grant it.
+    #[error("{} imports {denied}", path.display())]
     Imports {
         /// Which file.
         path: PathBuf,
-        /// The stage that it was loaded for.
-        stage: crate::telemetry::Stage,
         /// What it wants.
-        imports: Vec<String>,
+        denied: Denied,
     },
     /// It was written for another stage, or another version.
     #[error("{} exports {found}, not {wanted}@0.1", path.display())]
@@ -166,7 +160,7 @@ pub fn settings_of(config: &config::Guest, path: &Path) -> Result<Settings, Load
 
 impl<W: World> Guest<W> {
     /// Loads the component that `config` names: reads, compiles (or takes from the cache), checks imports and exports
-    /// against the world, links, and starts it once.
+    /// against its grants and its world, links, and starts it once.
     ///
     /// # Errors
     /// [`LoadError`] says which of these failed.
@@ -194,9 +188,12 @@ impl<W: World> Guest<W> {
         let component = sandbox.component(&wasm, digest);
         let component = component.map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
         let inspection = Inspection::of_component(&component, sandbox, digest, wasm.len());
+        Denied::check(&inspection.imports, &config.grants, metrics.slot())
+            .map_err(|denied| LoadError::Imports { path: path.to_owned(), denied })?;
         check_world::<W>(&inspection, path)?;
         let start = |source| LoadError::Start { path: path.to_owned(), source };
-        let pre = sandbox.linker.instantiate_pre(&component).map_err(start)?;
+        let linker = State::linker(&sandbox.engine, &config.grants).map_err(start)?;
+        let pre = linker.instantiate_pre(&component).map_err(start)?;
         let indices = W::indices(&pre).map_err(start)?;
         let guest = Self {
             name: name.into(),
@@ -205,6 +202,7 @@ impl<W: World> Guest<W> {
             pre,
             indices,
             settings: Arc::new(settings),
+            grants: config.grants.clone(),
             limits: Limits {
                 memory: usize::try_from(config.memory.as_u64()).unwrap_or(usize::MAX),
                 deadline: config.deadline,
@@ -277,6 +275,12 @@ impl<W: World> Guest<W> {
     #[must_use]
     pub fn digest_text(&self) -> &Arc<str> {
         &self.digest_text
+    }
+
+    /// What its site grants it.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// Most time of a call.
@@ -434,10 +438,6 @@ fn ticks(deadline: Duration) -> u64 {
 }
 
 fn check_world<W: World>(inspection: &Inspection, path: &Path) -> Result<(), LoadError> {
-    let imports = inspection.ungranted();
-    if !imports.is_empty() {
-        return Err(LoadError::Imports { path: path.to_owned(), stage: W::STAGE, imports });
-    }
     if inspection.exports(W::EXPORT) {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use wasmtime::{
-    ResourceLimiter,
+    Engine, ResourceLimiter,
     component::{HasSelf, Linker},
 };
 
@@ -12,7 +12,10 @@ use super::{
     bindings::aurora::event::{log, settings},
     trial::Hearing,
 };
-use crate::telemetry::Stage;
+use crate::{
+    config::{Grant, Grants},
+    telemetry::Stage,
+};
 
 /// A guest's settings, key to JSON text.
 pub type Settings = BTreeMap<String, String>;
@@ -65,9 +68,16 @@ const LINE: usize = 4096;
 const KEY: usize = 1024;
 
 impl State {
-    pub(super) fn add_to(linker: &mut Linker<Self>) -> wasmtime::Result<()> {
-        log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-        settings::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    /// Offers what is granted, and nothing else.
+    pub(super) fn linker(engine: &Engine, grants: &Grants) -> wasmtime::Result<Linker<Self>> {
+        let mut linker = Linker::new(engine);
+        settings::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        for grant in grants.iter() {
+            match grant {
+                Grant::Log => log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
+            }
+        }
+        Ok(linker)
     }
 }
 

@@ -10,6 +10,7 @@ mod engine;
 mod cache;
 mod good;
 mod vault;
+mod grant;
 mod import;
 mod world;
 mod guest;
@@ -26,6 +27,7 @@ pub use bindings::aurora::event::types::{
 pub use engine::{Sandbox, SetupError};
 pub use fault::Fault;
 pub use good::Kept;
+pub use grant::{Denied, Need, needs};
 pub use guest::{Caller, Digest, Guest, LoadError, settings_of};
 pub use import::{Settings, Voice};
 pub use inspect::{Inspection, NotAComponent};

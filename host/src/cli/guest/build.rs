@@ -45,12 +45,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let component = componentize(&module)?;
         let inspection = Inspection::of(&sandbox, &component)
             .with_context(|| format!("the component made of {} does not load", module.display()))?;
-        let ungranted = inspection.ungranted();
+        let refused = inspection.refused();
         ensure!(
-            ungranted.is_empty(),
-            "{} imports {}, which no world grants; a guest may import aurora:event/log and aurora:event/settings",
+            refused.is_empty(),
+            "{} imports {}, which no site can grant; wit/README.md says what a guest may import",
             package.display(),
-            ungranted.join(", ")
+            refused.join(", ")
         );
         let stages: Vec<_> = inspection.stages().iter().map(|stage| stage.as_str()).collect();
         ensure!(
