@@ -263,14 +263,11 @@ fn a_budget_that_is_exceeded_fails() -> Result<()> {
 #[test]
 fn inspect_says_what_is_refused_and_why() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let wants = wat::parse_str(r#"(component (import "wasi:filesystem/preopens@0.2.0" (instance)))"#)?;
+    let wants = wat::parse_str(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#)?;
     fs::write(folder.path().join("wants.wasm"), wants)?;
     fs::write(folder.path().join("module.wasm"), wat::parse_str("(module)")?)?;
     let said = aurora(folder.path(), &["guest", "inspect", "wants.wasm", "module.wasm"])?;
-    said.is(
-        1,
-        &["wasi:filesystem/preopens@0.2.0", "refused: no grant", "does not run it: it exports none of", "core module"],
-    );
+    said.is(1, &["wasi:http/types@0.2.0", "refused: no grant", "does not run it: it exports none of", "core module"]);
     let stock = stock_guest("route-core")?;
     let stock = stock.to_str().context("a path that is not UTF-8")?;
     let said = aurora(folder.path(), &["guest", "inspect", "--json", stock])?;

@@ -7,6 +7,7 @@ mod federate;
 mod breaker;
 mod probation;
 mod live;
+mod wasi;
 
 use std::os::unix::fs::symlink;
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Grant {
     /// Lines in the host's log, at most `log_lines` a call.
     Log,
+    /// The empty WASI: no files, no network, no environment; a clock and random numbers that are the same each time.
+    Wasi,
 }
 
 impl Grant {
@@ -16,6 +18,7 @@ impl Grant {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Log => "log",
+            Self::Wasi => "wasi",
         }
     }
 }

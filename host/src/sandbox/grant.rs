@@ -28,9 +28,19 @@ impl Need {
             // Its own settings say nothing that its site did not mean it to have.
             "aurora:event/types" | "aurora:event/settings" => Self::Nothing,
             "aurora:event/log" => Self::Grant(Grant::Log),
-            _ => Self::Refused,
+            name => match name.strip_prefix("wasi:").and_then(|name| name.split('/').next()) {
+                Some("io" | "clocks" | "random" | "cli" | "filesystem" | "sockets") if is_wasi_0_2(import) => {
+                    Self::Grant(Grant::Wasi)
+                }
+                _ => Self::Refused,
+            },
         }
     }
+}
+
+/// Which versions of WASI are there; a component imports only those of one.
+fn is_wasi_0_2(import: &str) -> bool {
+    import.rsplit('@').next().is_some_and(|version| version.starts_with("0.2."))
 }
 
 /// A name without its version.
@@ -156,5 +166,15 @@ mod tests {
         assert!(text.ends_with("beside name = \"acme\" in [[guests.route.rule]]"), "{text}");
         // A name that only begins like one of ours.
         assert!(denied(&["aurora:event/log-all@0.1.0"], &[Grant::Log], &slot).is_some());
+    }
+
+    #[test]
+    fn wasi_is_what_there_is_of_it_here() {
+        for granted in ["wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.0"] {
+            assert_eq!(Need::of(granted), Need::Grant(Grant::Wasi), "{granted}");
+        }
+        for refused in ["wasi:http/types@0.2.0", "wasi:clocks/monotonic-clock@0.3.0", "wasi:io/poll", "wasi:io"] {
+            assert_eq!(Need::of(refused), Need::Refused, "{refused}");
+        }
     }
 }

@@ -321,6 +321,8 @@ impl<W: World> Guest<W> {
             memory_limit: self.limits.memory,
             memory_peak: 0,
             hearing: Hearing::default(),
+            now: 0,
+            wasi: None,
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
@@ -380,7 +382,8 @@ impl<W: World> Caller<W> {
             state.lines_left = guest.limits.log_lines;
             state.begun = cpu_time();
             state.budget = deadline;
-            state.hearing.last_error = None;
+            state.hearing.last_words.clear();
+            state.set_time(W::time(input));
             let mut answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(Failure::InvalidSettings(text))) => {
@@ -390,8 +393,9 @@ impl<W: World> Caller<W> {
                 Err(error) => Err(fault(error)),
             };
             let state = store.data_mut();
+            state.flush();
             if let Err(fault) = &mut answer {
-                fault.add_last_words(state.hearing.last_error.take());
+                fault.add_last_words(state.hearing.take_last_words());
             }
             guest.metrics.log_lines_suppressed.inc_by(u64::from(std::mem::take(&mut state.lines_suppressed)));
             let peak = i64::try_from(state.memory_peak).unwrap_or(i64::MAX);

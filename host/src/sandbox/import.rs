@@ -11,6 +11,7 @@ use wasmtime::{
 use super::{
     bindings::aurora::event::{log, settings},
     trial::Hearing,
+    wasi::{self, Wasi},
 };
 use crate::{
     config::{Grant, Grants},
@@ -51,6 +52,10 @@ pub struct State {
     pub(super) memory_peak: usize,
     /// What it has said.
     pub(super) hearing: Hearing,
+    /// When its batch was received, milliseconds since 1970.
+    pub(super) now: i64,
+    /// What it has of WASI, once it has asked for it.
+    pub(super) wasi: Option<Box<Wasi>>,
 }
 
 /// A guest wanted more memory than it may have. Travels through wasmtime as the reason of a trap.
@@ -62,7 +67,7 @@ pub(super) struct MemoryExceeded {
 }
 
 /// Most characters of a log line.
-const LINE: usize = 4096;
+pub(super) const LINE: usize = 4096;
 
 /// Most bytes of a key that a guest may ask settings for.
 const KEY: usize = 1024;
@@ -75,6 +80,7 @@ impl State {
         for grant in grants.iter() {
             match grant {
                 Grant::Log => log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
+                Grant::Wasi => wasi::add_to(&mut linker)?,
             }
         }
         Ok(linker)
@@ -83,15 +89,23 @@ impl State {
 
 impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) {
+        if level == log::Level::Error {
+            self.hearing.last_words.clear();
+            self.hearing.add_last_words(&message);
+        }
+        self.say(level, &message);
+    }
+}
+
+impl State {
+    /// Writes a line to the host's log.
+    pub(super) fn say(&mut self, level: log::Level, message: &str) {
         if self.lines_left == 0 {
             self.lines_suppressed = self.lines_suppressed.saturating_add(1);
             return;
         }
         self.lines_left -= 1;
-        let (guest, stage, message) = (&*self.guest, self.stage.as_str(), printable(&message));
-        if level == log::Level::Error {
-            self.hearing.last_error = Some(message.clone());
-        }
+        let (guest, stage, message) = (&*self.guest, self.stage.as_str(), printable(message));
         if let Some(lines) = &mut self.hearing.lines {
             lines.push(message);
             return;
@@ -112,7 +126,7 @@ impl log::Host for State {
 }
 
 /// A guest's text is shown to a person at a terminal, so it must not steer that terminal.
-fn printable(message: &str) -> String {
+pub(super) fn printable(message: &str) -> String {
     let mut line = String::with_capacity(message.len().min(LINE));
     for c in message.chars().take(LINE) {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }

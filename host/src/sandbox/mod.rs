@@ -12,6 +12,7 @@ mod good;
 mod vault;
 mod grant;
 mod import;
+mod wasi;
 mod world;
 mod guest;
 mod inspect;
