@@ -2,6 +2,7 @@
 
 mod author;
 mod grants;
+mod languages;
 mod rules;
 mod swap;
 mod rehearsal;

@@ -252,6 +252,7 @@ impl<W: World> Guest<W> {
             pre: self.pre.clone(),
             indices: self.indices.clone(),
             settings: Arc::clone(&self.settings),
+            grants: self.grants.clone(),
             limits: self.limits,
             metrics: metrics.clone(),
             voice,
