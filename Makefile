@@ -24,6 +24,7 @@ demo: guests ## Show events crossing, on private brokers; ARGS="--keep" to try i
 # Without back-traces, which bury what a failing test says.
 test: guests ## Run every test
 	@.ci/servers
+	@.ci/languages
 	RUST_BACKTRACE=0 cargo test $(CARGO_FLAGS) --workspace
 
 soak: guests ## Break everything for more than an hour, and print one table; ONLY=redis for some cases, SEED= to repeat

@@ -54,8 +54,14 @@ fn a_new_normalizer_builds_and_passes_its_tests_at_once_without_a_network() -> R
     aurora(&guest, &["guest", "test", "."])?.is(0, &["ok    alarm", "ok    malformed", "ok    hostile", "0 failed"]);
     let natively = said(Command::new("cargo").args(["test", "--quiet"]).current_dir(&guest))?;
     natively.is(0, &["1 passed"]);
-    aurora(&guest, &["guest", "inspect", "."])?
-        .is(0, &["aurora:normalizer/normalize@0.1.0", "runs it", "granted", "aurora:event/log@0.1.0"]);
+    aurora(&guest, &["guest", "inspect", "."])?.is(
+        0,
+        &[
+            "aurora:normalizer/normalize@0.1.0",
+            "needs the grant \"log\"",
+            "runs it where its site writes grants = [\"log\"]",
+        ],
+    );
     aurora(&guest, &["guest", "bench", ".", "--seconds", "1"])?.is(0, &["events a second", "fuel an event", "p99"]);
     Ok(())
 }
@@ -257,15 +263,15 @@ fn a_budget_that_is_exceeded_fails() -> Result<()> {
 #[test]
 fn inspect_says_what_is_refused_and_why() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let wants = wat::parse_str(r#"(component (import "wasi:filesystem/preopens@0.2.0" (instance)))"#)?;
+    let wants = wat::parse_str(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#)?;
     fs::write(folder.path().join("wants.wasm"), wants)?;
     fs::write(folder.path().join("module.wasm"), wat::parse_str("(module)")?)?;
     let said = aurora(folder.path(), &["guest", "inspect", "wants.wasm", "module.wasm"])?;
-    said.is(1, &["refused    wasi:filesystem/preopens@0.2.0", "does not run it: it exports none of", "core module"]);
+    said.is(1, &["wasi:http/types@0.2.0", "refused: no grant", "does not run it: it exports none of", "core module"]);
     let stock = stock_guest("route-core")?;
     let stock = stock.to_str().context("a path that is not UTF-8")?;
     let said = aurora(folder.path(), &["guest", "inspect", "--json", stock])?;
-    said.is(0, &["\"digest\":\"sha256:", "\"ungranted\":[]", "\"refused\":null"]);
+    said.is(0, &["\"digest\":\"sha256:", "\"needs\":[]", "\"ungranted\":[]", "\"refused\":null"]);
     Ok(())
 }
 

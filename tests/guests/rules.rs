@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aurora::{
     admin::Readiness,
     broker::redis_streams::{self, Session},
-    config::{Config, Rule},
+    config::{Config, Grant, Rule},
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, Target, Trail, Witness},
     sandbox::Sandbox,
@@ -29,6 +29,8 @@ struct Bench {
 fn rule(name: &str, source: &str, path: PathBuf) -> Rule {
     let mut rule = Rule { name: name.to_owned(), source: vec![source.to_owned()], ..Rule::default() };
     rule.guest.path = path;
+    // What the hostile guest imports.
+    rule.guest.grants = [Grant::Log].into_iter().collect();
     rule
 }
 
@@ -193,7 +195,7 @@ fn pipe_chooses_by_the_rules_of_its_configuration() -> Result<()> {
     let path = folder.path().join("aurora.toml");
     let hostile = hostile_guest()?;
     let config = format!(
-        "[[guests.normalize.rule]]\nname = \"lines\"\npath = {hostile:?}\ntopic = [\"odd/#\"]\nformat = [\"j*\"]\n"
+        "[[guests.normalize.rule]]\nname = \"lines\"\npath = {hostile:?}\ngrants = [\"log\"]\ntopic = [\"odd/#\"]\nformat = [\"j*\"]\n"
     );
     std::fs::write(&path, config)?;
     let config = path.to_str().context("a path that is not UTF-8")?;
@@ -212,6 +214,7 @@ async fn the_daemon_keeps_the_order_of_a_device_and_says_which_guests_made_each_
     let mut rule = toml::Table::new();
     rule.insert("name".to_owned(), "acme".into());
     rule.insert("path".to_owned(), hostile_guest()?.display().to_string().into());
+    rule.insert("grants".to_owned(), vec!["log"].into());
     rule.insert("topic".to_owned(), vec!["aurora/sensors/+/events"].into());
     // One device on two topics: its events are decided by two guests, and stay in one lane.
     let plan = Site::plan()

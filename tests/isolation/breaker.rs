@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use aurora::{
     admin::Readiness,
     broker::redis_streams::{self, Pool, Session},
-    config::Config,
+    config::{Config, Grant},
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, Target, Trail, Witness},
     sandbox::{Guest, Kept, Sandbox},
@@ -42,6 +42,7 @@ impl Bench {
         let mut config = Config::default();
         for guest in [&mut config.guests.normalize, &mut config.guests.route, &mut config.guests.federate] {
             guest.path = hostile_guest()?;
+            guest.grants = [Grant::Log].into_iter().collect();
             guest.breaker.wait = Duration::from_millis(10);
         }
         change(&mut config);

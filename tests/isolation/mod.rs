@@ -9,6 +9,7 @@ mod probation;
 mod live;
 mod crafted;
 mod containment;
+mod wasi;
 
 use std::os::unix::fs::symlink;
 

@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, Purpose},
     event::{Context, Delivery, Duty, Identity, is_device_id},
     pipeline::{Decided, Decider, Outcome, Stages},
-    sandbox::Sandbox,
+    sandbox::{Sandbox, needs},
     supervise,
     telemetry::Metrics,
     trial::recorded_line,
@@ -68,6 +68,7 @@ const BATCH_BYTES: usize = 4 << 20;
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = load(&args)?;
+    args.own.iter().for_each(Own::tell_grants);
     let sandbox = Sandbox::new(&config.guests, 1)?;
     let metrics = Metrics::new();
     let stages = Stages::load(&config, &sandbox, &metrics, None).map_err(supervise::all)?;
@@ -121,6 +122,7 @@ fn load(args: &Args) -> anyhow::Result<Config> {
         let (stage, path) = own.place();
         if let Some(guest) = config.guests.get_mut(stage) {
             (guest.path, guest.oci) = (path.to_owned(), None);
+            guest.grants = own.grants().clone();
         }
     }
     let stages = [
@@ -135,6 +137,8 @@ fn load(args: &Args) -> anyhow::Result<Config> {
                 None => stock::folder(None)?,
             };
             guest.path = folder.join(name).with_extension("wasm");
+            // No configuration speaks of it, so it gets what it asks for, as any guest that is tried here.
+            guest.grants = std::fs::read(&guest.path).map(|wasm| needs(&wasm)).unwrap_or_default();
         }
     }
     Ok(config)

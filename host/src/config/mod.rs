@@ -5,6 +5,7 @@
 
 mod sections;
 mod breaker;
+mod grant;
 mod probation;
 mod rule;
 mod supply;
@@ -23,6 +24,7 @@ mod tests;
 use std::{collections::HashSet, ffi::OsString, path::Path};
 
 pub use breaker::Breaker;
+pub use grant::{Grant, Grants};
 pub(crate) use outline::quoted;
 pub use probation::Probation;
 pub use problem::{Place, Problem, Problems};

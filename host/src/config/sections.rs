@@ -6,7 +6,9 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use super::{Breaker, Compile, Probation, Purpose, Registry, Rule, findings::Findings, quoted, rule, wording::closest};
+use super::{
+    Breaker, Compile, Grants, Probation, Purpose, Registry, Rule, findings::Findings, quoted, rule, wording::closest,
+};
 use crate::{
     event::is_device_id,
     ingest::Token,
@@ -170,6 +172,8 @@ pub struct Guest {
     pub path: PathBuf,
     /// The component in an OCI registry, `registry/repository@sha256:…`.
     pub oci: Option<String>,
+    /// What it may import beside its settings; a guest that imports more is refused.
+    pub grants: Grants,
     /// Most linear memory.
     pub memory: ByteSize,
     /// Most CPU time of a call. Halves of a batch that is searched for a culprit get less.
@@ -208,6 +212,7 @@ impl Default for Guest {
         Self {
             path: PathBuf::new(),
             oci: None,
+            grants: Grants::default(),
             memory: ByteSize::mib(64),
             deadline: Duration::from_millis(100),
             output: ByteSize::mib(16),

@@ -35,6 +35,9 @@ impl fmt::Display for Config {
                 let (place, deadline) = (guest.place(), shown(guest.deadline));
                 let place = place.display();
                 write!(f, "\n{:<10} {place}, {} at most, {deadline} a call", slot.as_str(), guest.memory)?;
+                if !guest.grants.is_empty() {
+                    write!(f, ", {}", guest.grants)?;
+                }
             }
         }
         if let Some(redis) = &self.redis {

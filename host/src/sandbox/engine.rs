@@ -5,23 +5,20 @@ use std::{
 };
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
-    component::{Component, Linker},
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, component::Component,
 };
 
 use super::{
     cache::Cache,
     compile::{CompileError, Compiler},
     guest::Digest,
-    import::State,
 };
 use crate::{config::Guests, supply::Supply};
 
-/// The engine that runs guests, and all that they may import.
+/// The engine that runs guests.
 #[derive(Clone)]
 pub struct Sandbox {
     pub(super) engine: Engine,
-    pub(super) linker: Arc<Linker<State>>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) compiler: Compiler,
     /// Where guests come from, and whom they are believed.
@@ -82,13 +79,11 @@ impl Sandbox {
         let mut settings = engine_config(instances, memory);
         settings.consume_fuel(fuel.is_some());
         let engine = Engine::new(&settings).map_err(|source| SetupError::Engine { instances, source })?;
-        let mut linker = Linker::new(&engine);
-        State::add_to(&mut linker).map_err(|source| SetupError::Engine { instances, source })?;
         tick(&engine);
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
         let compiler = Compiler::new(&config.compile, memory, fuel.is_some());
         let supply = Arc::new(Supply::new(config)?);
-        Ok(Self { engine, linker: Arc::new(linker), cache, compiler, supply, fuel })
+        Ok(Self { engine, cache, compiler, supply, fuel })
     }
 
     /// The same, compiling in this process and without limits: for who made the guest himself, and is no `aurora`, as a

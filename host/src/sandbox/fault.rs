@@ -1,6 +1,6 @@
 use wasmtime::{Trap, WasmBacktrace};
 
-use super::import::MemoryExceeded;
+use super::{import::MemoryExceeded, wasi::Exited};
 
 /// Why a call of a guest gave no answer. Every one of them costs the guest's instance, and the event at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,9 @@ impl Fault {
     pub(super) fn of(error: &wasmtime::Error, deadline_ms: u128, output: u64) -> Self {
         if let Some(memory) = error.downcast_ref::<MemoryExceeded>() {
             return Self::Memory(memory.to_string());
+        }
+        if let Some(exited) = error.downcast_ref::<Exited>() {
+            return Self::Trap(with_functions(error, &exited.to_string()));
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return match trap {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline, component::InstancePre};
 
 use super::{
-    CompileError, Kept,
+    CompileError, Denied, Kept,
     answer::cut,
     bindings::aurora::event::types::Failure,
     engine::{Sandbox, TICK},
@@ -21,7 +21,7 @@ use super::{
     world::World,
 };
 use crate::{
-    config::{self, Instance},
+    config::{self, Grants, Instance},
     supply::{Distrusted, FetchError, Fetched, Verdict},
     telemetry::GuestMetrics,
 };
@@ -59,6 +59,7 @@ pub struct Guest<W: World> {
     pre: InstancePre<State>,
     indices: W::Indices,
     settings: Arc<Settings>,
+    grants: Grants,
     limits: Limits,
     metrics: GuestMetrics,
     voice: Voice,
@@ -101,20 +102,13 @@ pub enum LoadError {
         #[source]
         source: CompileError,
     },
-    /// It wants something that its world does not grant.
-    #[error(
-        "{} imports {}, which the {stage} world does not grant; a guest may import aurora:event/log and \
-         aurora:event/settings",
-        path.display(),
-        imports.join(", ")
-    )]
+    /// It wants something that its site does not grant it.
+    #[error("{} imports {denied}", path.display())]
     Imports {
         /// Which file.
         path: PathBuf,
-        /// The stage that it was loaded for.
-        stage: crate::telemetry::Stage,
         /// What it wants.
-        imports: Vec<String>,
+        denied: Denied,
     },
     /// It was written for another stage, or another version.
     #[error("{} exports {found}, not {wanted}@0.1", path.display())]
@@ -162,7 +156,7 @@ pub fn settings_of(config: &config::Guest, path: &Path) -> Result<Settings, Load
 
 impl<W: World> Guest<W> {
     /// Loads the component that `config` names: reads or pulls it, checks its signatures, compiles it (or takes it from
-    /// the cache), checks imports and exports against the world, links, and starts it once.
+    /// the cache), checks imports and exports against its grants and its world, links, and starts it once.
     ///
     /// # Errors
     /// [`LoadError`] says which of these failed.
@@ -199,9 +193,12 @@ impl<W: World> Guest<W> {
         let component =
             sandbox.component(&wasm, digest).map_err(|source| LoadError::Compile { path: path.to_owned(), source })?;
         let inspection = Inspection::of_component(&component, sandbox, digest, wasm.len());
+        Denied::check(&inspection.imports, &config.grants, metrics.slot())
+            .map_err(|denied| LoadError::Imports { path: path.to_owned(), denied })?;
         check_world::<W>(&inspection, path)?;
         let start = |source| LoadError::Start { path: path.to_owned(), source };
-        let pre = sandbox.linker.instantiate_pre(&component).map_err(start)?;
+        let linker = State::linker(&sandbox.engine, &config.grants).map_err(start)?;
+        let pre = linker.instantiate_pre(&component).map_err(start)?;
         let indices = W::indices(&pre).map_err(start)?;
         let guest = Self {
             name: name.into(),
@@ -210,6 +207,7 @@ impl<W: World> Guest<W> {
             pre,
             indices,
             settings: Arc::new(settings),
+            grants: config.grants.clone(),
             limits: Limits {
                 memory: usize::try_from(config.memory.as_u64()).unwrap_or(usize::MAX),
                 deadline: config.deadline,
@@ -261,6 +259,7 @@ impl<W: World> Guest<W> {
             pre: self.pre.clone(),
             indices: self.indices.clone(),
             settings: Arc::clone(&self.settings),
+            grants: self.grants.clone(),
             limits: self.limits,
             metrics: metrics.clone(),
             verdict: self.verdict.clone(),
@@ -291,6 +290,12 @@ impl<W: World> Guest<W> {
     #[must_use]
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// What its site grants it.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// Most time of a call.
@@ -331,6 +336,8 @@ impl<W: World> Guest<W> {
             memory_limit: self.limits.memory,
             memory_peak: 0,
             hearing: Hearing::default(),
+            now: 0,
+            wasi: None,
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
@@ -390,7 +397,8 @@ impl<W: World> Caller<W> {
             state.lines_left = guest.limits.log_lines;
             state.begun = cpu_time();
             state.budget = deadline;
-            state.hearing.last_error = None;
+            state.hearing.last_words.clear();
+            state.set_time(W::time(input));
             let mut answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(Failure::InvalidSettings(text))) => {
@@ -400,8 +408,9 @@ impl<W: World> Caller<W> {
                 Err(error) => Err(fault(error)),
             };
             let state = store.data_mut();
+            state.flush();
             if let Err(fault) = &mut answer {
-                fault.add_last_words(state.hearing.last_error.take());
+                fault.add_last_words(state.hearing.take_last_words());
             }
             guest.metrics.log_lines_suppressed.inc_by(u64::from(std::mem::take(&mut state.lines_suppressed)));
             let peak = i64::try_from(state.memory_peak).unwrap_or(i64::MAX);
@@ -448,10 +457,6 @@ fn ticks(deadline: Duration) -> u64 {
 }
 
 fn check_world<W: World>(inspection: &Inspection, path: &Path) -> Result<(), LoadError> {
-    let imports = inspection.ungranted();
-    if !imports.is_empty() {
-        return Err(LoadError::Imports { path: path.to_owned(), stage: W::STAGE, imports });
-    }
     if inspection.exports(W::EXPORT) {
         return Ok(());
     }

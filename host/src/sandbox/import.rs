@@ -4,15 +4,19 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use wasmtime::{
-    ResourceLimiter,
+    Engine, ResourceLimiter,
     component::{HasSelf, Linker},
 };
 
 use super::{
     bindings::aurora::event::{log, settings},
     trial::Hearing,
+    wasi::{self, Wasi},
 };
-use crate::telemetry::Stage;
+use crate::{
+    config::{Grant, Grants},
+    telemetry::Stage,
+};
 
 /// A guest's settings, key to JSON text.
 pub type Settings = BTreeMap<String, String>;
@@ -48,6 +52,10 @@ pub struct State {
     pub(super) memory_peak: usize,
     /// What it has said.
     pub(super) hearing: Hearing,
+    /// When its batch was received, milliseconds since 1970.
+    pub(super) now: i64,
+    /// What it has of WASI, once it has asked for it.
+    pub(super) wasi: Option<Box<Wasi>>,
 }
 
 /// A guest wanted more memory than it may have. Travels through wasmtime as the reason of a trap.
@@ -59,29 +67,45 @@ pub(super) struct MemoryExceeded {
 }
 
 /// Most characters of a log line.
-const LINE: usize = 4096;
+pub(super) const LINE: usize = 4096;
 
 /// Most bytes of a key that a guest may ask settings for.
 const KEY: usize = 1024;
 
 impl State {
-    pub(super) fn add_to(linker: &mut Linker<Self>) -> wasmtime::Result<()> {
-        log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-        settings::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    /// Offers what is granted, and nothing else.
+    pub(super) fn linker(engine: &Engine, grants: &Grants) -> wasmtime::Result<Linker<Self>> {
+        let mut linker = Linker::new(engine);
+        settings::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        for grant in grants.iter() {
+            match grant {
+                Grant::Log => log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
+                Grant::Wasi => wasi::add_to(&mut linker)?,
+            }
+        }
+        Ok(linker)
     }
 }
 
 impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) {
+        if level == log::Level::Error {
+            self.hearing.last_words.clear();
+            self.hearing.add_last_words(&message);
+        }
+        self.say(level, &message);
+    }
+}
+
+impl State {
+    /// Writes a line to the host's log.
+    pub(super) fn say(&mut self, level: log::Level, message: &str) {
         if self.lines_left == 0 {
             self.lines_suppressed = self.lines_suppressed.saturating_add(1);
             return;
         }
         self.lines_left -= 1;
-        let (guest, stage, message) = (&*self.guest, self.stage.as_str(), printable(&message));
-        if level == log::Level::Error {
-            self.hearing.last_error = Some(message.clone());
-        }
+        let (guest, stage, message) = (&*self.guest, self.stage.as_str(), printable(message));
         if let Some(lines) = &mut self.hearing.lines {
             lines.push(message);
             return;

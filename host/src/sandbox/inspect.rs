@@ -1,10 +1,11 @@
 use wasmtime::component::Component;
 
-use super::{CompileError, Federation, Normalizer, Router, Sandbox, World, guest::Digest};
-use crate::telemetry::Stage;
-
-/// Interfaces that every world grants.
-const GRANTED: [&str; 3] = ["aurora:event/types", "aurora:event/log", "aurora:event/settings"];
+use super::{
+    CompileError, Federation, Need, Normalizer, Router, Sandbox, World,
+    grant::{interface, needed},
+    guest::Digest,
+};
+use crate::{config::Grants, telemetry::Stage};
 
 /// What a component says of itself.
 #[derive(Clone, Debug)]
@@ -44,10 +45,16 @@ impl Inspection {
         }
     }
 
-    /// Imports that no world grants.
+    /// The grants that it needs.
     #[must_use]
-    pub fn ungranted(&self) -> Vec<String> {
-        self.imports.iter().filter(|name| !GRANTED.contains(&interface(name))).cloned().collect()
+    pub fn needs(&self) -> Grants {
+        needed(&self.imports)
+    }
+
+    /// Imports that no grant gives.
+    #[must_use]
+    pub fn refused(&self) -> Vec<String> {
+        self.imports.iter().filter(|import| Need::of(import) == Need::Refused).cloned().collect()
     }
 
     /// Whether it exports the interface `wanted`, in whatever version.
@@ -69,9 +76,4 @@ impl Inspection {
         .map(|(_, stage)| stage)
         .collect()
     }
-}
-
-/// A name without its version.
-fn interface(name: &str) -> &str {
-    name.split('@').next().unwrap_or(name)
 }

@@ -2,6 +2,7 @@
 //! their own, for counting fuel costs a guest a tenth of its speed.
 
 use std::{
+    collections::VecDeque,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +18,7 @@ use super::{
     },
     fault::functions,
     guest::cpu_time,
-    import::{Settings, State},
+    import::{Settings, State, printable},
 };
 use crate::config::Guests;
 
@@ -47,8 +48,27 @@ pub struct Call<T> {
 pub(super) struct Hearing {
     /// Its lines are kept here and not in the host's log.
     pub lines: Option<Vec<String>>,
-    /// Its last line at level error: a panic, where it says so, comes right before the trap.
-    pub last_error: Option<String>,
+    /// Its last line at level error, or its last ones on standard error: a panic or an exception, where it says so, comes
+    /// right before the trap.
+    pub last_words: VecDeque<String>,
+}
+
+/// How many lines are last words.
+const LAST_LINES: usize = 3;
+
+impl Hearing {
+    pub(super) fn add_last_words(&mut self, line: &str) {
+        if self.last_words.len() == LAST_LINES {
+            self.last_words.pop_front();
+        }
+        self.last_words.push_back(printable(line));
+    }
+
+    /// What it said last, if anything.
+    pub(super) fn take_last_words(&mut self) -> Option<String> {
+        let words = std::mem::take(&mut self.last_words);
+        (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join(" / "))
+    }
 }
 
 /// Most fuel of a call: a guest that spins ends after the same instruction on every machine, in about two seconds.
@@ -95,6 +115,7 @@ impl<W: World> Guest<W> {
             }
         };
         store.data_mut().hearing.lines = Some(Vec::new());
+        store.data_mut().set_time(W::time(input));
         let done = W::call(&exports, &mut store, input);
         call.took = begun.elapsed();
         call.cpu = cpu_time().saturating_sub(spent_before);
@@ -109,8 +130,9 @@ impl<W: World> Guest<W> {
             Ok(Err(Failure::Other(text))) => call.answer = Err(Fault::Failure(text)),
             Err(error) => failed(error, &mut call),
         }
+        store.data_mut().flush();
         if let Err(fault) = &mut call.answer {
-            fault.add_last_words(store.data_mut().hearing.last_error.take());
+            fault.add_last_words(store.data_mut().hearing.take_last_words());
         }
         call.fuel = spent(&store);
         let state = store.data_mut();

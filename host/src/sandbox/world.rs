@@ -46,10 +46,12 @@ pub trait World: Sized + 'static {
     ) -> wasmtime::Result<Result<Self::Answer, Failure>>;
     #[doc(hidden)]
     fn bytes(answer: &Self::Answer) -> u64;
+    #[doc(hidden)]
+    fn time(input: Self::Input<'_>) -> i64;
 }
 
 macro_rules! world {
-    ($(#[$doc:meta])* $name:ident, $stage:ident, $export:literal, $interface:ident, $call:ident, $input:ident, $answer:ident) => {
+    ($(#[$doc:meta])* $name:ident, $stage:ident, $export:literal, $interface:ident, $call:ident, $input:ident, $($time:ident).+, $answer:ident) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name;
@@ -85,19 +87,24 @@ macro_rules! world {
             fn bytes(answer: &Self::Answer) -> u64 {
                 answer.bytes()
             }
+
+            /// The latest of its events.
+            fn time(input: Self::Input<'_>) -> i64 {
+                input.$($time).+.iter().copied().max().unwrap_or_default()
+            }
         }
     };
 }
 
 world!(
     /// `aurora:normalizer/normalizer`
-    Normalizer, Normalize, "aurora:normalizer/normalize", normalize, call_normalize, RawEvents, Normalized
+    Normalizer, Normalize, "aurora:normalizer/normalize", normalize, call_normalize, RawEvents, received_ms, Normalized
 );
 world!(
     /// `aurora:router/router`
-    Router, Route, "aurora:router/route", route, call_route, OriginEvents, Routes
+    Router, Route, "aurora:router/route", route, call_route, OriginEvents, events.timestamp_ms, Routes
 );
 world!(
     /// `aurora:federation/federation-policy`
-    Federation, Federate, "aurora:federation/federate", federate, call_federate, OriginEvents, Decisions
+    Federation, Federate, "aurora:federation/federate", federate, call_federate, OriginEvents, events.timestamp_ms, Decisions
 );

@@ -8,7 +8,7 @@ use crate::{
         jetstream::{self, Subjects},
         redis_streams,
     },
-    config,
+    config::{self, Grants},
     sandbox::{
         Call, Digest, Fault, Federation, Guest, Inspection, LoadError, Normalizer, NotAComponent, OriginEvents,
         RawEvents, Router, Sandbox, Settings,
@@ -114,7 +114,9 @@ impl Subject {
         let wasm = std::fs::read(path).map_err(|source| SubjectError::Read { path: path.to_owned(), source })?;
         let inspection = Inspection::of(sandbox, &wasm)
             .map_err(|source| SubjectError::Component { path: path.to_owned(), source })?;
-        let config = config::Guest { path: path.to_owned(), ..config::Guest::default() };
+        // On its own a guest can hurt nobody: it gets what it asks for, and its report says what its site must grant.
+        let grants = inspection.needs();
+        let config = config::Guest { path: path.to_owned(), grants, ..config::Guest::default() };
         let metrics = Metrics::new();
         match inspection.stages().first() {
             Some(Stage::Normalize) => {
@@ -125,6 +127,16 @@ impl Subject {
                 Ok(Self::Federate(Guest::load(sandbox, &config, &metrics.guest(Stage::Federate))?))
             }
             _ => Err(SubjectError::Stage { path: path.to_owned(), exports: inspection.exports.join(", ") }),
+        }
+    }
+
+    /// What it is granted here because it imports it, and what its site would have to grant.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        match self {
+            Self::Normalize(guest) => guest.grants(),
+            Self::Route(guest) => guest.grants(),
+            Self::Federate(guest) => guest.grants(),
         }
     }
 

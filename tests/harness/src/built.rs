@@ -1,10 +1,11 @@
-//! What is under test was built before: the daemon and the stock guests by `make`, the hostile guest here.
+//! What is under test was built before: the daemon and the stock guests by `make`, those that only tests have here.
 
 use std::{
+    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -65,28 +66,40 @@ pub fn guest_cache() -> Result<PathBuf> {
 /// # Errors
 /// It does not build.
 pub fn hostile_guest() -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build_hostile_guest().map_err(|error| format!("{error:#}")));
+    built_guest("tests/hostile", "hostile")
+}
+
+/// The guest `name` of the package in `folder`, built once for each run of the tests.
+///
+/// # Errors
+/// It does not build.
+pub fn built_guest(folder: &str, name: &str) -> Result<PathBuf> {
+    static BUILT: Mutex<BTreeMap<String, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+    // Whoever comes second waits for the first: cargo would have them take turns as well.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built =
+        built.entry(name.to_owned()).or_insert_with(|| build(folder, name).map_err(|error| format!("{error:#}")));
     built.clone().map_err(anyhow::Error::msg)
 }
 
-fn build_hostile_guest() -> Result<PathBuf> {
+fn build(folder: &str, name: &str) -> Result<PathBuf> {
     let (workspace, guests) = (workspace(), target()?.join("guests"));
     // By the command that guest authors use, so it is tried as well. Under a name of its own first: another run of
     // the tests may be reading the old one.
-    let draft = guests.join(format!("draft-{}", std::process::id()));
+    let draft = guests.join(format!("draft-{name}-{}", std::process::id()));
     let output = Command::new(binary()?)
         .args(["guest", "build", "--out"])
         .arg(&draft)
-        .arg("tests/hostile")
+        .arg(folder)
         .current_dir(&workspace)
         .output()
         .context("cannot run aurora guest build")?;
     if !output.status.success() {
-        bail!("the hostile guest does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!("{folder} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
     }
-    let path = guests.join("hostile.wasm");
-    std::fs::rename(draft.join("hostile.wasm"), &path).context("cannot move the hostile guest to its place")?;
+    let file = format!("{name}.wasm");
+    let path = guests.join(&file);
+    std::fs::rename(draft.join(&file), &path).with_context(|| format!("cannot move {file} to its place"))?;
     std::fs::remove_dir_all(&draft).context("cannot clear up")?;
     Ok(path)
 }

@@ -27,7 +27,7 @@ pub use aurora::cli::demo::{
     daemon::{Answer, Daemon},
     publisher::Publisher,
 };
-pub use built::{binary, guest_cache, hostile_guest, stock_guest, target, workspace};
+pub use built::{binary, built_guest, guest_cache, hostile_guest, stock_guest, target, workspace};
 pub use guests::{Said, TOKEN, variant};
 pub use pipe::{PipeLine, Piped, pipe};
 pub use plan::{Place, Plan};

@@ -83,6 +83,7 @@ async fn play_and_watch(args: Args) -> anyhow::Result<ExitCode> {
     let events = args.send.as_deref().map(Events::read).transpose()?;
     let mut signals = Signals::new()?;
     let mut screen = Screen::new();
+    args.own.iter().for_each(Own::tell_grants);
     screen.say(&["Starting private brokers and the daemon …".to_owned()]);
     let site = tokio::select! {
         site = Site::start(args.guests.as_deref(), &args.own) => site?,

@@ -3,11 +3,14 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use anyhow::ensure;
+
+use crate::{config::Grants, sandbox};
 
 /// `--guest STAGE=FILE`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,7 @@ pub struct Own {
     stage: String,
     path: PathBuf,
     name: String,
+    grants: Grants,
 }
 
 /// Topics of all such events.
@@ -36,7 +40,9 @@ impl FromStr for Own {
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        Ok(Self { stage: stage.to_owned(), name: stem.chars().map(plain).collect(), path })
+        let wasm = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let grants = sandbox::needs(&wasm);
+        Ok(Self { stage: stage.to_owned(), name: stem.chars().map(plain).collect(), path, grants })
     }
 }
 
@@ -44,6 +50,18 @@ impl Own {
     /// Its stage and its file.
     pub(in crate::cli) fn place(&self) -> (&str, &Path) {
         (&self.stage, &self.path)
+    }
+
+    /// What it imports and what a site would have to grant it; here it is granted.
+    pub(in crate::cli) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Says so, that nobody wonders why a daemon refuses what works here.
+    pub(in crate::cli) fn tell_grants(&self) {
+        if !self.grants.is_empty() {
+            eprintln!("{}/{} is granted here what a site must grant it: {}", self.stage, self.name, self.grants);
+        }
     }
 
     /// The rule that gives it these events and no others. To stand behind the stage's own guest.
@@ -55,10 +73,11 @@ impl Own {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "[[guests.{}.rule]]\nname = {}\npath = {}\ntopic = [{}]\n",
+            "[[guests.{}.rule]]\nname = {}\npath = {}\n{}\ntopic = [{}]\n",
             self.stage,
             quoted(&self.name),
             quoted(&self.path.display().to_string()),
+            self.grants,
             quoted(&topic),
         );
         text

@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use super::build::Manifest;
+
 /// A built guest.
 #[derive(Clone, Debug)]
 pub(super) struct Built {
@@ -18,7 +20,8 @@ pub(super) struct Built {
 }
 
 /// Folders that do not change the component.
-const BESIDE: [&str; 8] = ["target", "cases", "tests", "benches", "fuzz", "node_modules", ".git", "__pycache__"];
+const BESIDE: [&str; 9] =
+    ["target", "cases", "tests", "benches", "fuzz", "node_modules", ".venv", ".git", "__pycache__"];
 
 /// Folders of which every file may go into it.
 const SOURCES: [&str; 2] = ["src", "aurora"];
@@ -65,6 +68,9 @@ fn name(folder: &Path) -> anyhow::Result<String> {
             return Ok(name.to_owned());
         }
     }
+    if let Some(manifest) = Manifest::read(folder)? {
+        return Ok(manifest.name);
+    }
     let name = folder.file_name().context("a guest's folder has a name")?;
     Ok(name.to_string_lossy().into_owned())
 }
@@ -100,7 +106,10 @@ fn last(folder: &Path, all: bool) -> anyhow::Result<Option<(PathBuf, SystemTime)
 
 fn is_source(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy();
-    ENDINGS.contains(&&*ending) || path.ends_with("Cargo.toml") || path.ends_with(".cargo/config.toml")
+    ENDINGS.contains(&&*ending)
+        || path.ends_with("Cargo.toml")
+        || path.ends_with("guest.toml")
+        || path.ends_with(".cargo/config.toml")
 }
 
 #[cfg(test)]

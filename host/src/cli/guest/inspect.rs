@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::find;
 use crate::{
     cli::pipe::user_cache,
-    config::{self, Guests},
-    sandbox::{Digest, Federation, Guest, Inspection, Normalizer, Router, Sandbox, World},
+    config::{self, Grants, Guests},
+    sandbox::{Digest, Federation, Guest, Inspection, Need, Normalizer, Router, Sandbox, World},
     supply::{PublicKey, Source, Trust, Verdict},
     telemetry::{Chain, Metrics, Stage},
 };
@@ -41,9 +41,9 @@ struct Finding {
     stages: Vec<(String, String)>,
     imports: Vec<String>,
     exports: Vec<String>,
-    /// Imports that it would be granted.
-    granted: Vec<String>,
-    /// Imports that no guest is granted.
+    /// The grants that it needs.
+    needs: Grants,
+    /// Imports that no grant gives.
     ungranted: Vec<String>,
     /// Why this host does not run it; none where it does.
     refused: Option<String>,
@@ -85,7 +85,7 @@ fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
         stages: Vec::new(),
         imports: Vec::new(),
         exports: Vec::new(),
-        granted: Vec::new(),
+        needs: Grants::default(),
         ungranted: Vec::new(),
         refused: None,
     };
@@ -103,11 +103,13 @@ fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
         }
     };
     let mut refused = Vec::new();
+    finding.needs = inspection.needs();
+    finding.ungranted = inspection.refused();
     for stage in inspection.stages() {
         let (export, tried) = match stage {
-            Stage::Route => (Router::EXPORT, tried::<Router>(sandbox, &finding.file)),
-            Stage::Federate => (Federation::EXPORT, tried::<Federation>(sandbox, &finding.file)),
-            _ => (Normalizer::EXPORT, tried::<Normalizer>(sandbox, &finding.file)),
+            Stage::Route => (Router::EXPORT, tried::<Router>(sandbox, &finding)),
+            Stage::Federate => (Federation::EXPORT, tried::<Federation>(sandbox, &finding)),
+            _ => (Normalizer::EXPORT, tried::<Normalizer>(sandbox, &finding)),
         };
         let versioned = inspection.exports.iter().find(|name| name.starts_with(export));
         finding.stages.push((stage.to_string(), versioned.cloned().unwrap_or_default()));
@@ -119,18 +121,16 @@ fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
                 .to_owned(),
         );
     }
-    finding.ungranted = inspection.ungranted();
-    let of_world = |name: &&String| !finding.ungranted.contains(name);
-    finding.granted = inspection.imports.iter().filter(of_world).cloned().collect();
     finding.refused = (!refused.is_empty()).then(|| refused.join("; "));
     finding.imports = inspection.imports;
     finding.exports = inspection.exports;
     finding
 }
 
-/// Why it does not load for a stage.
-fn tried<W: World>(sandbox: &Sandbox, file: &std::path::Path) -> Option<String> {
-    let config = config::Guest { path: file.to_owned(), ..config::Guest::default() };
+/// Why it does not load for a stage, with every grant that it needs.
+fn tried<W: World>(sandbox: &Sandbox, finding: &Finding) -> Option<String> {
+    let (path, grants) = (finding.file.clone(), finding.needs.clone());
+    let config = config::Guest { path, grants, ..config::Guest::default() };
     Guest::<W>::load(sandbox, &config, &Metrics::new().guest(W::STAGE)).err().map(|error| Chain(&error).to_string())
 }
 
@@ -149,6 +149,23 @@ fn kind(wasm: &[u8]) -> Kind {
     }
 }
 
+/// An import with what it takes.
+fn told(import: &str) -> String {
+    let needs = match Need::of(import) {
+        Need::Nothing => "every guest has it".to_owned(),
+        Need::Grant(grant) => format!("needs the grant {:?}", grant.as_str()),
+        Need::Refused => "refused: no grant gives it".to_owned(),
+    };
+    format!("{import:<40} {needs}")
+}
+
+fn runs(finding: &Finding) -> String {
+    match finding.needs.is_empty() {
+        true => "runs it; it needs no grants".to_owned(),
+        false => format!("runs it where its site writes {}", finding.needs),
+    }
+}
+
 fn describe(finding: &Finding) -> String {
     let or_none =
         |texts: Vec<String>| if texts.is_empty() { "nothing".to_owned() } else { texts.join("\n             ") };
@@ -158,11 +175,9 @@ fn describe(finding: &Finding) -> String {
         ("digest", finding.digest.clone()),
         ("signature", finding.signature.clone()),
         ("stage", or_none(stages)),
-        ("imports", or_none(finding.imports.clone())),
+        ("imports", or_none(finding.imports.iter().map(|import| told(import)).collect())),
         ("exports", or_none(finding.exports.clone())),
-        ("granted", or_none(finding.granted.clone())),
-        ("refused", or_none(finding.ungranted.clone())),
-        ("this host", finding.refused.as_ref().map_or("runs it".to_owned(), |why| format!("does not run it: {why}"))),
+        ("this host", finding.refused.as_ref().map_or_else(|| runs(finding), |why| format!("does not run it: {why}"))),
     ];
     let rows: String = rows.iter().map(|(name, value)| format!("  {name:<10} {value}\n")).collect();
     format!("{}\n{rows}", finding.file.display())

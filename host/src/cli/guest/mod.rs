@@ -28,7 +28,7 @@ use remote::{change, history, list, swap};
 pub enum Command {
     /// Make a folder with a guest that builds and passes its tests, to begin with.
     New(new::Args),
-    /// Build guests written in Rust into components, and check what they import.
+    /// Build guests in Rust, JavaScript, Python or C into components, and check what they import.
     Build(build::Args),
     /// Run a component on its cases, on recordings and on hostile input, within budgets; needs no broker.
     Test(test::Args),

@@ -29,7 +29,8 @@ pub(super) fn files(language: &str, words: &Words<'_>) -> anyhow::Result<BTreeMa
     if !FILES.iter().any(|(path, _)| path.starts_with(&of_stage)) {
         return Ok(files);
     }
-    for prefix in [format!("{TEMPLATES}{language}/every/"), of_stage] {
+    let [every, cases] = ["every", words.stage].map(|stage| format!("{TEMPLATES}every/{stage}/"));
+    for prefix in [every, cases, format!("{TEMPLATES}{language}/every/"), of_stage] {
         for (path, content) in below(&prefix) {
             files.insert(PathBuf::from(fill(path, words)?), filled(content, words)?);
         }
@@ -50,7 +51,10 @@ pub(super) fn files(language: &str, words: &Words<'_>) -> anyhow::Result<BTreeMa
 /// The languages that have a template of `stage`.
 pub(super) fn languages(stage: &str) -> Vec<&'static str> {
     let parts = FILES.iter().filter_map(|(path, _)| path.strip_prefix(TEMPLATES)?.split_once('/'));
-    let languages = parts.filter(|(_, rest)| rest.split('/').next() == Some(stage)).map(|(language, _)| language);
+    let languages = parts
+        .filter(|(language, _)| *language != "every")
+        .filter(|(_, rest)| rest.split('/').next() == Some(stage))
+        .map(|(language, _)| language);
     languages.collect::<BTreeSet<_>>().into_iter().collect()
 }
 

@@ -32,8 +32,9 @@ pub struct Args {
 }
 
 /// The stages that have guests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Stage {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Stage {
     /// Raw events to normalized ones.
     Normalize,
     /// Which Redis streams an event goes to.
@@ -56,7 +57,7 @@ enum Language {
 
 impl Stage {
     /// Its name, its folder in `wit/`, and its world.
-    fn words(self) -> [&'static str; 3] {
+    pub(super) fn words(self) -> [&'static str; 3] {
         match self {
             Self::Normalize => ["normalize", "normalizer", "normalizer"],
             Self::Route => ["route", "router", "router"],
@@ -77,7 +78,7 @@ impl Language {
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let letter = |byte: u8| byte.is_ascii_lowercase();
     let valid = (1..=64).contains(&text.len())
         && text.bytes().all(|byte| letter(byte) || byte.is_ascii_digit() || byte == b'-')

@@ -28,6 +28,9 @@ pub(super) struct Line {
 impl Report {
     pub(super) fn new(subject: &Subject, wasm: &Path) -> Self {
         say!("{}  stage {}  {}\n{}", subject.name(), subject.stage(), subject.digest(), wasm.display());
+        if !subject.grants().is_empty() {
+            say!("imports what its site must grant: {}", subject.grants());
+        }
         Self { name: subject.name().to_owned(), lines: Vec::new(), begun: Instant::now() }
     }
 
