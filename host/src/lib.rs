@@ -13,6 +13,7 @@
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`sandbox`] | the only place that knows wasmtime |
+//! | [`state`] | what guests remember from call to call |
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
@@ -31,6 +32,7 @@ pub mod raw;
 pub mod pipeline;
 pub mod spool;
 pub mod sandbox;
+pub mod state;
 pub mod trial;
 pub mod swap;
 pub mod admin;

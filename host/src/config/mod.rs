@@ -8,6 +8,7 @@ mod breaker;
 mod grant;
 mod probation;
 mod rule;
+mod state;
 mod outline;
 mod wording;
 mod reading;
@@ -29,6 +30,7 @@ pub use probation::Probation;
 pub use problem::{Place, Problem, Problems};
 pub use rule::Rule;
 pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};
+pub use state::StateLimits;
 pub use urls::redacted_url;
 
 use findings::Findings;

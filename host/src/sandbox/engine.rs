@@ -5,7 +5,10 @@ use wasmtime::{
 };
 
 use super::{cache::Cache, guest::Digest};
-use crate::config::Guests;
+use crate::{
+    config::Guests,
+    state::{Local, Shelf},
+};
 
 /// The engine that runs guests.
 #[derive(Clone)]
@@ -16,6 +19,8 @@ pub struct Sandbox {
     pub(super) fuel: Option<u64>,
     /// Where guests are compiled; none: on all cores.
     background: Option<Arc<rayon::ThreadPool>>,
+    /// Where guests remember.
+    pub(super) shelf: Arc<dyn Shelf>,
 }
 
 /// The sandbox cannot be set up.
@@ -73,7 +78,7 @@ impl Sandbox {
         let engine = Engine::new(&settings).map_err(|source| SetupError::Engine { instances, source })?;
         tick(&engine);
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
-        Ok(Self { engine, cache, fuel, background: None })
+        Ok(Self { engine, cache, fuel, background: None, shelf: Arc::new(Local::default()) })
     }
 
     /// The same, yielding to the lanes where it compiles: for who loads guests while events flow.
@@ -102,6 +107,12 @@ impl Sandbox {
             Some(cache) => cache.component(&self.engine, digest, compile),
             None => compile(),
         }
+    }
+
+    /// Its guests remember on `shelf`; without this, in memory, until the last of them is dropped.
+    #[must_use]
+    pub fn remembering(self, shelf: Arc<dyn Shelf>) -> Self {
+        Self { shelf, ..self }
     }
 }
 
