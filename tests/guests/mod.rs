@@ -6,3 +6,4 @@ mod languages;
 mod rules;
 mod swap;
 mod rehearsal;
+mod state;

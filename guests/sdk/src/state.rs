@@ -22,7 +22,7 @@
 use std::time::Duration;
 
 /// Bindings of `aurora:state`, as wit-bindgen makes them.
-mod bindings {
+pub mod bindings {
     wit_bindgen::generate!({ path: "../../wit/state", world: "aurora:state/stateful" });
 }
 

@@ -16,7 +16,7 @@ pub struct StateLimits {
     /// Longest time that something is remembered.
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
-    /// Longest wait for an answer of Redis. Once one took longer, guests are without their memory for a second.
+    /// Longest wait for an answer of Redis. Once one took longer, guests do without until it answers again.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
 }

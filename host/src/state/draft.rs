@@ -389,3 +389,117 @@ fn size(key: &str, value: usize) -> i64 {
 fn too_much() -> Refusal {
     Refusal::Invalid(format!("the values have more than {ANSWER} bytes together"))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytesize::ByteSize;
+
+    use super::*;
+    use crate::{
+        state::Local,
+        telemetry::{Metrics, Stage},
+    };
+
+    fn table(limits: StateLimits) -> (Arc<Local>, Table) {
+        let (shelf, metrics) = (Arc::new(Local::at_rest()), Metrics::new().guest(Stage::Normalize));
+        let (slot, metrics) = (metrics.slot().clone(), metrics.state());
+        (Arc::clone(&shelf), Table { shelf, slot, limits, metrics })
+    }
+
+    fn increment(key: &str, by: i64, event: Option<u32>) -> Increment {
+        Increment { key: key.to_owned(), by, ttl: 60, event }
+    }
+
+    fn entry(key: &str, value: &str) -> (String, Vec<u8>, u32) {
+        (key.to_owned(), value.into(), 60)
+    }
+
+    fn get(draft: &mut Draft, key: &str) -> Option<String> {
+        let value = draft.get(&[key.to_owned()]).unwrap().remove(0);
+        value.map(|value| String::from_utf8(value).unwrap())
+    }
+
+    #[test]
+    fn what_is_not_kept_was_never_written() {
+        let (_, table) = table(StateLimits::default());
+        let mut draft = Draft::new(&table, Vec::new());
+        draft.put(vec![entry("a", "1")]).unwrap();
+        assert_eq!(draft.increment(vec![increment("a", 2, None), increment("a", 2, None)]), Ok(vec![3, 5]));
+        assert_eq!(get(&mut draft, "a").as_deref(), Some("5"));
+        drop(draft);
+        let mut draft = Draft::new(&table, Vec::new());
+        assert_eq!(get(&mut draft, "a"), None);
+        draft.put(vec![entry("a", "1"), entry("a", "2")]).unwrap();
+        assert!(draft.keep());
+        assert_eq!(get(&mut Draft::new(&table, Vec::new()), "a").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn of_a_question_that_is_refused_nothing_is_done() {
+        let (_, table) = table(StateLimits { keys: 2, bytes: ByteSize::kib(1), ..StateLimits::default() });
+        let mut draft = Draft::new(&table, Vec::new());
+        draft.put(vec![entry("word", "x")]).unwrap();
+        let refused = draft.increment(vec![increment("n", 1, None), increment("word", 1, None)]);
+        assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+        assert!(matches!(draft.increment(vec![increment("n", 1, Some(0))]), Err(Refusal::Invalid(_))), "no such event");
+        assert_eq!(draft.get(&["n".to_owned(), "m".to_owned()]), Ok(vec![None, None]));
+        assert_eq!(draft.put(vec![entry("n", "1"), entry("m", &"x".repeat(1100))]), Err(Refusal::OverQuota));
+        assert!(draft.put(vec![entry("n", "1"), entry("m", "1"), entry("", "")]).is_err());
+        assert_eq!(get(&mut draft, "n"), None);
+        let many = (0..KEYS_A_CALL).map(|i| format!("k{i}")).collect::<Vec<_>>();
+        assert!(matches!(draft.get(&many), Err(Refusal::Invalid(_))), "three keys were spoken of already");
+    }
+
+    #[test]
+    fn a_counter_ends_where_its_first_event_said_and_nothing_outlives_the_site_s_ttl() {
+        let minute = Duration::from_secs(60);
+        let (shelf, table) = table(StateLimits { ttl: minute, ..StateLimits::default() });
+        let count = |ttl| {
+            let mut draft = Draft::new(&table, Vec::new());
+            let counted = draft.increment(vec![Increment { ttl, ..increment("n", 1, None) }]).unwrap();
+            draft.keep();
+            counted[0]
+        };
+        assert_eq!((count(50), count(3600)), (1, 2));
+        shelf.advance(Duration::from_secs(49));
+        assert_eq!(count(3600), 3);
+        shelf.advance(Duration::from_secs(1));
+        assert_eq!((count(0), count(3600)), (1, 2), "0 is as long as the site allows");
+        shelf.advance(minute);
+        assert_eq!(count(1), 1);
+    }
+
+    #[test]
+    fn a_place_that_is_full_takes_what_makes_it_no_fuller() {
+        let (_, table) = table(StateLimits { keys: 2, ..StateLimits::default() });
+        let mut draft = Draft::new(&table, Vec::new());
+        draft.put(vec![entry("a", "1"), entry("b", "2")]).unwrap();
+        assert!(draft.keep());
+        let mut draft = Draft::new(&table, Vec::new());
+        assert_eq!(draft.increment(vec![increment("c", 1, None)]), Err(Refusal::OverQuota));
+        assert_eq!(draft.increment(vec![increment("a", 1, None)]), Ok(vec![2]));
+        draft.put(vec![entry("b", "x")]).unwrap();
+        draft.delete(vec!["a".to_owned()]).unwrap();
+        assert!(draft.keep());
+        let mut draft = Draft::new(&table, Vec::new());
+        assert_eq!(draft.increment(vec![increment("c", 1, None)]), Ok(vec![1]));
+        assert!(draft.keep());
+    }
+
+    #[test]
+    fn an_event_counts_once_and_later_has_the_count_that_it_had() {
+        let (_, table) = table(StateLimits::default());
+        let mark = |id: u8, may_repeat| Mark { id: [id; 8], may_repeat };
+        let count = |marks: Vec<Mark>, events: &[u32]| {
+            let mut draft = Draft::new(&table, marks);
+            let counted = draft.increment(events.iter().map(|&event| increment("n", 1, Some(event))).collect());
+            draft.keep();
+            counted.unwrap()
+        };
+        assert_eq!(count(vec![mark(1, true), mark(2, true)], &[0, 1, 0, 1]), [1, 2, 1, 2]);
+        assert_eq!(count(vec![mark(3, true), mark(1, true)], &[0, 1, 1]), [3, 1, 1]);
+        // It cannot be the one that was there, but in one call it is itself.
+        assert_eq!(count(vec![mark(1, false)], &[0, 0]), [4, 4]);
+        assert_eq!(count(vec![mark(1, true)], &[0]), [4]);
+    }
+}

@@ -36,10 +36,10 @@
 //!
 //! # While Redis is away
 //!
-//! The first time-out opens a circuit for the whole process: for a second everybody is told `unavailable` without asking, then
-//! one call tries. So an outage costs each lane one time-out at its start, and then one lane one time-out a second. What a call
-//! had been allowed to write and could not be written is lost and counted (`aurora_guest_state_lost_total`): its events go
-//! to the spool, and keeping additions for hours to bring them in behind newer ones would make every window wrong.
+//! After the first time-out nobody asks any more: everybody is told `unavailable` at once, until a thread that tries once a
+//! second has had an answer. So an outage costs each lane one time-out at its start, and nothing after that. What a call had
+//! been allowed to write and could not be written is lost and counted (`aurora_guest_state_lost_total`): its events go to the
+//! spool, and keeping additions for hours to bring them in behind newer ones would make every window wrong.
 
 mod value;
 mod draft;

@@ -8,7 +8,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::select_ok;
@@ -54,20 +54,31 @@ impl Cluster {
         Ok(connection)
     }
 
-    /// The same for a thread that may wait. It begins where the owner was found last, else with each configured node in turn.
+    /// The same for a thread that may wait. It begins where the owner was found last, and goes on with one configured node
+    /// after the other while there is time.
     pub fn connect_blocking(&self, timeout: Duration) -> RedisResult<Connection> {
         let known = self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut last = None;
+        let (mut last, begun) = (None, Instant::now());
         for node in known.into_iter().chain(self.seeds.iter().cloned()) {
             match self.follow_blocking(node, timeout) {
-                Ok(connection) => return Ok(connection),
+                Ok((owner, connection)) => {
+                    *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
+                    return Ok(connection);
+                }
                 Err(error) => last = Some(error),
+            }
+            if begun.elapsed() >= timeout {
+                break;
             }
         }
         Err(last.unwrap_or_else(|| (ErrorKind::Client, "the cluster has no nodes").into()))
     }
 
-    fn follow_blocking(&self, mut node: ConnectionInfo, timeout: Duration) -> RedisResult<Connection> {
+    fn follow_blocking(
+        &self,
+        mut node: ConnectionInfo,
+        timeout: Duration,
+    ) -> RedisResult<(ConnectionInfo, Connection)> {
         for _ in 0..HOPS {
             let mut connection = Client::open(node.clone())?.get_connection_with_timeout(timeout)?;
             connection.set_read_timeout(Some(timeout))?;
@@ -77,7 +88,7 @@ impl Cluster {
                     node = moved(&node, &error)?
                 }
                 Some(error) if tells_nothing(&error) => return Err(error),
-                _ => return Ok(connection),
+                _ => return Ok((node, connection)),
             }
         }
         Err((ErrorKind::Client, "the nodes of the cluster point to each other").into())

@@ -4,10 +4,11 @@
 use std::{
     fmt,
     sync::{
-        LazyLock, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
 
 use redis::{Connection, RedisError, RedisResult, Script};
@@ -21,95 +22,135 @@ use crate::{
 
 static CHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("state.lua")));
 
-/// How long nobody asks after Redis has not answered.
+/// One answer, so that a Redis that is frozen costs one time-out; of a pipeline each command would.
+static LOOK: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua flags=no-writes
+local time = redis.call('TIME')
+return { time[1], time[2], redis.call('HLEN', KEYS[1]), redis.call('HMGET', KEYS[1], '', unpack(ARGV)) }",
+    )
+});
+
+/// How often it is tried whether Redis answers again, and how long it then may take. By a thread of its own: no lane waits for
+/// that.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The tables of all guests of a site. Shared by the lanes.
-pub struct StateShelf {
+#[derive(Clone)]
+pub struct StateShelf(Arc<Tables>);
+
+struct Tables {
     redis: Pool,
     names: Config,
     /// Connections that nobody uses at the moment: as many as there were lanes at once.
     idle: Mutex<Vec<Connection>>,
-    circuit: Circuit,
+    /// Redis has not answered, and nobody asks until it does.
+    is_away: AtomicBool,
 }
 
 impl StateShelf {
     /// In the Redis of `redis`, under the names of `config`. Nothing is connected yet.
     #[must_use]
     pub fn new(redis: Pool, config: &Config) -> Self {
-        Self { redis, names: config.clone(), idle: Mutex::default(), circuit: Circuit::default() }
+        let (names, idle) = (config.clone(), Mutex::default());
+        Self(Arc::new(Tables { redis, names, idle, is_away: AtomicBool::new(false) }))
     }
 
     /// The key of the table of `slot`, and the key of when its entries end.
     #[must_use]
     pub fn keys(&self, slot: &SlotName) -> (String, String) {
-        (self.names.state_key(&format!("guest:{slot}")), self.names.state_key(&format!("guest-ends:{slot}")))
+        let names = &self.0.names;
+        (names.state_key(&format!("guest:{slot}")), names.state_key(&format!("guest-ends:{slot}")))
     }
 
     /// Has `ask` ask Redis, unless it is away. `again`: it may be asked twice, so a connection that has died while it lay
     /// idle, as over a restart of Redis, costs nothing.
     fn ask<T>(&self, wait: Duration, again: bool, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, Away> {
-        if !self.circuit.may_ask() {
+        if self.is_away() {
             return Err(Away);
         }
-        let asked = match self.idle().pop() {
-            None => self.ask_anew(wait, &ask),
-            Some(mut connection) => match self.ask_on(&mut connection, wait, &ask) {
-                Ok(answer) => {
-                    self.idle().push(connection);
-                    Ok(answer)
-                }
-                Err(error) => {
+        // Not in the match itself, which would hold the lock to its end.
+        let idle = self.0.idle().pop();
+        let asked = match idle {
+            None => self.0.ask_anew(wait, &ask),
+            Some(connection) => match self.0.ask_on(connection, wait, &ask) {
+                Err(error) if again && !error.is_timeout() => {
                     // What befell this one befell the others.
-                    self.idle().clear();
-                    if again && !error.is_timeout() { self.ask_anew(wait, &ask) } else { Err(error) }
+                    self.0.idle().clear();
+                    self.0.ask_anew(wait, &ask)
                 }
+                asked => asked,
             },
         };
-        match asked {
-            Ok(answer) => {
-                self.circuit.close();
-                Ok(answer)
-            }
-            Err(error) => {
-                self.circuit.open(&error);
-                Err(Away)
-            }
-        }
+        asked.map_err(|error| {
+            self.0.lost(&error);
+            Away
+        })
     }
+}
 
+impl Tables {
     fn ask_anew<T>(&self, wait: Duration, ask: &impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
-        let mut connection = self.redis.blocking(wait)?;
-        let answer = self.ask_on(&mut connection, wait, ask)?;
-        self.idle().push(connection);
-        Ok(answer)
+        self.ask_on(self.redis.blocking(wait)?, wait, ask)
     }
 
     fn ask_on<T>(
         &self,
-        connection: &mut Connection,
+        mut connection: Connection,
         wait: Duration,
         ask: &impl Fn(&mut Connection) -> RedisResult<T>,
     ) -> RedisResult<T> {
         connection.set_read_timeout(Some(wait))?;
         connection.set_write_timeout(Some(wait))?;
-        ask(connection)
+        let answer = ask(&mut connection)?;
+        self.idle().push(connection);
+        Ok(answer)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    /// Has nobody ask any more until Redis answers.
+    fn lost(self: &Arc<Self>, error: &RedisError) {
+        self.idle().clear();
+        if self.is_away.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(error = %Chain(error), "guests are without what they remember");
+        let tables = Arc::downgrade(self);
+        let try_again = move || {
+            loop {
+                thread::sleep(PAUSE);
+                match tables.upgrade() {
+                    Some(tables) if !tables.is_back() => {}
+                    _ => return,
+                }
+            }
+        };
+        if thread::Builder::new().name("state".to_owned()).spawn(try_again).is_err() {
+            // Then each call has to find out by itself.
+            self.is_away.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn is_back(&self) -> bool {
+        let ping = |connection: &mut Connection| redis::cmd("PING").query::<redis::Value>(connection);
+        let is_back = self.ask_anew(PAUSE, &ping).is_ok();
+        if is_back {
+            self.is_away.store(false, Ordering::Relaxed);
+            tracing::info!("guests remember again");
+        }
+        is_back
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shelf for StateShelf {
     fn read(&self, slot: &SlotName, keys: &[&str], wait: Duration) -> Result<Found, Away> {
-        type Answer = ((u64, u64), Vec<Option<Vec<u8>>>, u64);
+        type Answer = (u64, u64, u64, Vec<Option<Vec<u8>>>);
         let (table, _) = self.keys(slot);
-        let ((seconds, micros), mut values, count): Answer = self.ask(wait, true, |connection| {
-            let mut pipeline = redis::pipe();
-            pipeline.cmd("TIME").cmd("HMGET").arg(&table).arg("").arg(keys).cmd("HLEN").arg(&table);
-            pipeline.query(connection)
-        })?;
+        let (seconds, micros, count, mut values): Answer =
+            self.ask(wait, true, |connection| LOOK.key(&table).arg(keys).invoke(connection))?;
         let now = seconds * 1000 + micros / 1000;
         let bytes = values.first().cloned().flatten().and_then(|text| str::from_utf8(&text).ok()?.parse().ok());
         let values = values.drain(1..).map(|value| Value::read(&value?, now));
@@ -147,13 +188,13 @@ impl Shelf for StateShelf {
     }
 
     fn is_away(&self) -> bool {
-        self.circuit.is_open()
+        self.0.is_away.load(Ordering::Relaxed)
     }
 }
 
 impl fmt::Debug for StateShelf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StateShelf").field("circuit", &self.circuit).finish_non_exhaustive()
+        f.debug_struct("StateShelf").field("is_away", &self.is_away()).finish_non_exhaustive()
     }
 }
 
@@ -176,69 +217,9 @@ fn packed(steps: &[(Option<Mark>, i64)]) -> Vec<u8> {
     packed
 }
 
-/// Whether Redis is asked. Once it has not answered, one question in each [`PAUSE`] finds out if it does again.
-#[derive(Debug)]
-struct Circuit {
-    since: Instant,
-    is_open: AtomicBool,
-    /// When the next question may be put, milliseconds from `since`.
-    next: AtomicU64,
-}
-
-impl Default for Circuit {
-    fn default() -> Self {
-        Self { since: Instant::now(), is_open: AtomicBool::new(false), next: AtomicU64::new(0) }
-    }
-}
-
-impl Circuit {
-    fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Relaxed) && self.now() < self.next.load(Ordering::Relaxed)
-    }
-
-    fn may_ask(&self) -> bool {
-        if !self.is_open.load(Ordering::Relaxed) {
-            return true;
-        }
-        let (now, next) = (self.now(), self.next.load(Ordering::Relaxed));
-        let after = now + millis(PAUSE);
-        now >= next && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
-    fn open(&self, error: &RedisError) {
-        self.next.store(self.now() + millis(PAUSE), Ordering::Relaxed);
-        if !self.is_open.swap(true, Ordering::Relaxed) {
-            tracing::warn!(error = %Chain(error), "guests are without what they remember");
-        }
-    }
-
-    fn close(&self) {
-        if self.is_open.load(Ordering::Relaxed) && self.is_open.swap(false, Ordering::Relaxed) {
-            tracing::info!("guests remember again");
-        }
-    }
-
-    fn now(&self) -> u64 {
-        millis(self.since.elapsed())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn once_it_does_not_answer_one_question_at_a_time_is_put() {
-        let circuit = Circuit::default();
-        assert!(circuit.may_ask() && circuit.may_ask());
-        circuit.open(&RedisError::from((redis::ErrorKind::Io, "no answer")));
-        assert!(circuit.is_open() && !circuit.may_ask());
-        circuit.next.store(0, Ordering::Relaxed);
-        assert!(!circuit.is_open() && circuit.may_ask(), "its pause is over");
-        assert!(!circuit.may_ask(), "somebody asks already");
-        circuit.close();
-        assert!(circuit.may_ask());
-    }
 
     #[test]
     fn keys_carry_the_hash_tag_and_no_two_places_share_them() {
