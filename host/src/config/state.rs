@@ -27,7 +27,7 @@ impl Default for StateLimits {
             keys: 100_000,
             bytes: ByteSize::mib(16),
             ttl: Duration::from_secs(86_400),
-            timeout: Duration::from_millis(100),
+            timeout: Duration::from_millis(250),
         }
     }
 }

@@ -8,10 +8,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use redis::{Connection, RedisError, RedisResult, Script};
+use redis::{Connection, ErrorKind, RedisError, RedisResult, Script};
 
 use super::{Config, Pool};
 use crate::{
@@ -35,6 +35,9 @@ return { time[1], time[2], redis.call('HLEN', KEYS[1]), redis.call('HMGET', KEYS
 /// that.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What Redis refuses is said once in this time.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// The tables of all guests of a site. Shared by the lanes.
 #[derive(Clone)]
 pub struct StateShelf(Arc<Tables>);
@@ -46,6 +49,8 @@ struct Tables {
     idle: Mutex<Vec<Connection>>,
     /// Redis has not answered, and nobody asks until it does.
     is_away: AtomicBool,
+    /// When it was last said in the log that Redis refuses.
+    told: Mutex<Option<Instant>>,
 }
 
 impl StateShelf {
@@ -53,7 +58,7 @@ impl StateShelf {
     #[must_use]
     pub fn new(redis: Pool, config: &Config) -> Self {
         let (names, idle) = (config.clone(), Mutex::default());
-        Self(Arc::new(Tables { redis, names, idle, is_away: AtomicBool::new(false) }))
+        Self(Arc::new(Tables { redis, names, idle, is_away: AtomicBool::new(false), told: Mutex::default() }))
     }
 
     /// The key of the table of `slot`, and the key of when its entries end.
@@ -83,7 +88,10 @@ impl StateShelf {
             },
         };
         asked.map_err(|error| {
-            self.0.lost(&error);
+            match error.kind() {
+                ErrorKind::Server(_) | ErrorKind::Extension => self.0.refused(&error),
+                _ => self.0.lost(&error),
+            }
             Away
         })
     }
@@ -105,6 +113,15 @@ impl Tables {
         let answer = ask(&mut connection)?;
         self.idle().push(connection);
         Ok(answer)
+    }
+
+    /// It answers, and says no: no right, no memory, a key that holds something else. That costs nobody time.
+    fn refused(&self, error: &RedisError) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() > MINUTE) {
+            *told = Some(Instant::now());
+            tracing::warn!(error = %Chain(error), "Redis refuses what guests remember");
+        }
     }
 
     /// Has nobody ask any more until Redis answers.
