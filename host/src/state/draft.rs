@@ -4,7 +4,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Away, Change, Found, KEY, KEYS_A_CALL, MOST, Mark, Shelf, Usage, VALUE, Value, value::HEAD};
+use super::{
+    Away, Change, Found, Increment, KEY, KEYS_A_CALL, MOST, Mark, Refusal, Shelf, Usage, VALUE, Value, value::HEAD,
+};
 use crate::{
     config::StateLimits,
     telemetry::{SlotName, StateMetrics},
@@ -49,42 +51,6 @@ struct Entry {
     value: Option<Option<Value>>,
     /// What is to be written: one of each sort at the most, an addition last.
     changes: Vec<Change>,
-}
-
-/// Why nothing of a question was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The table cannot be reached.
-    Unavailable,
-    /// There is no room for it.
-    OverQuota,
-    /// The question is wrong.
-    Invalid(String),
-}
-
-impl Refusal {
-    /// As in metrics.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::OverQuota => "over-quota",
-            Self::Invalid(_) => "invalid",
-        }
-    }
-}
-
-/// An addition to a counter, as a guest asks for it.
-#[derive(Clone, Debug)]
-pub struct Increment {
-    /// Which counter.
-    pub key: String,
-    /// How much.
-    pub by: i64,
-    /// Until when, if it is not there yet, seconds.
-    pub ttl: u32,
-    /// On whose account.
-    pub event: Option<u32>,
 }
 
 /// Most bytes of values in one answer.

@@ -42,14 +42,16 @@
 //! spool, and keeping additions for hours to bring them in behind newer ones would make every window wrong.
 
 mod value;
+mod question;
 mod draft;
 mod local;
 mod read_only;
 
 use std::{fmt, time::Duration};
 
-pub use draft::{Draft, Increment, Refusal, Table};
+pub use draft::{Draft, Table};
 pub use local::Local;
+pub use question::{Increment, Refusal};
 pub use read_only::ReadOnly;
 pub use value::{Mark, Value};
 

@@ -33,9 +33,9 @@ local function forget(key)
   call('ZREM', ends, key)
 end
 
-local function write(key, kind, ending, rest, is_same_end)
+-- `before`: how many bytes are there now.
+local function write(key, kind, ending, rest, before, is_same_end)
   local stored = kind .. struct.pack('>I8', ending) .. rest
-  local before = call('HSTRLEN', entries, key)
   local is_new = before == 0
   local more = #stored - before + (is_new and #key or 0)
   if (is_new and keys >= most_keys) or (more > 0 and bytes + more > most_bytes) then
@@ -59,11 +59,12 @@ local function is_known(marks, mark)
 end
 
 local function add(key, ms, steps)
-  local stored = call('HGET', entries, key)
-  local ending = stored and struct.unpack('>I8', stored, 2) or 0
-  local is_there = ending > now
+  local stored = call('HGET', entries, key) or ''
+  local kind, ending = sub(stored, 1, 1), #stored >= 9 and struct.unpack('>I8', stored, 2) or 0
+  -- What is none of ours is not there: nothing may fail here half-way.
+  local is_there = ending > now and (kind == 'b' or kind == 'c' and #stored >= 17)
   local count, marks = 0, ''
-  if is_there and sub(stored, 1, 1) == 'c' then
+  if is_there and kind == 'c' then
     count, marks = struct.unpack('>i8', stored, 10), sub(stored, 18)
   elseif is_there then
     local text = sub(stored, 10)
@@ -88,7 +89,7 @@ local function add(key, ms, steps)
   if #marks > 16 * most_marks then
     marks = sub(marks, -16 * most_marks)
   end
-  write(key, 'c', ending, struct.pack('>i8', count) .. marks, is_there)
+  write(key, 'c', ending, struct.pack('>i8', count) .. marks, #stored, is_there)
 end
 
 if keys == 0 then
@@ -107,7 +108,7 @@ while at <= #ARGV do
     forget(key)
     at = at + 2
   elseif change == 'p' then
-    write(key, 'b', now + tonumber(ARGV[at + 2]), ARGV[at + 3], false)
+    write(key, 'b', now + tonumber(ARGV[at + 2]), ARGV[at + 3], call('HSTRLEN', entries, key), false)
     at = at + 4
   else
     add(key, tonumber(ARGV[at + 2]), ARGV[at + 3])
