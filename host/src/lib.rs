@@ -14,6 +14,7 @@
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`supply`] | where guests come from, files and registries, and whether their signatures are believed |
 //! | [`sandbox`] | the only place that knows wasmtime |
+//! | [`state`] | what guests remember from call to call |
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
@@ -33,6 +34,7 @@ pub mod pipeline;
 pub mod spool;
 pub mod supply;
 pub mod sandbox;
+pub mod state;
 pub mod trial;
 pub mod swap;
 pub mod admin;

@@ -7,3 +7,4 @@ mod rules;
 mod swap;
 mod rehearsal;
 pub(crate) mod trust;
+mod state;

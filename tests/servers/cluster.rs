@@ -9,6 +9,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use aurora::{
+    broker::redis_streams::{self, Pool, StateShelf},
+    config::StateLimits,
+    state::{Change, Shelf as _},
+    telemetry::{SlotName, Stage},
+};
 use harness::{Cluster, Entry, Make, Plan, Site, read_stream, wait_until};
 
 use super::alert;
@@ -149,5 +155,32 @@ fn certificates(folder: &Path) -> Result<()> {
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output()?;
         ensure!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_guests_remember_is_found_wherever_the_slot_is() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = Make::Redis7.program()?.context("Debian's Redis is always there")?;
+    let cluster = Cluster::start(&program, folder.path(), "").await?;
+    let config = redis_streams::Config { url: cluster.url(), cluster: true, ..redis_streams::Config::default() };
+    let shelf = StateShelf::new(Pool::new(&config)?, &config);
+    let (slot, wait) = (SlotName::from(Stage::Normalize), Duration::from_secs(5));
+    let put = |value: &str| {
+        let put = Change::Put { value: value.into(), ttl: Duration::from_secs(60) };
+        shelf.write(&slot, &StateLimits::default(), &[("key", put)], wait).is_ok()
+    };
+    let get = || shelf.read(&slot, &["key"], wait).ok().and_then(|mut found| found.values.pop().flatten());
+    assert!(put("before"));
+    assert_eq!(get().map(|value| value.text()), Some(b"before".to_vec()));
+    let before = cluster.owner().await?;
+    cluster.move_slot((before + 1) % 3).await?;
+    wait_until("it is found at its new owner", harness::PATIENCE, async || {
+        let found = get().map(|value| value.text());
+        ensure!(found.as_deref() == Some(b"before"), "{found:?}");
+        Ok(())
+    })
+    .await?;
+    assert!(put("after"));
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! * [`RawEvents::iter`] walks the raw events of a batch, [`OriginEvents::iter`] the normalized ones.
 //! * [`Normalizing`] writes a normalizer's answer, [`Routing`] a router's, [`Deciding`] a federation policy's.
-//! * [`log`] and [`settings`] are the two things that a guest may ask of the host.
+//! * [`log`] and [`settings`] are what a guest may ask of the host; [`mod@state`], too, if its site lets it remember.
 //! * [`time`] reads an event's own time, [`Scope::of_address`] says whether an address means anything elsewhere.
 //!
 //! All of it also compiles natively, so a guest's logic runs under plain `cargo test` and in the host's benches.
@@ -17,6 +17,7 @@ mod routing;
 mod utf8;
 mod view;
 mod panics;
+pub mod state;
 pub mod time;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

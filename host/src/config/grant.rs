@@ -10,6 +10,8 @@ pub enum Grant {
     Log,
     /// The empty WASI: no files, no network, no environment; a clock and random numbers that are the same each time.
     Wasi,
+    /// A table of what it remembers, as large as `[guests.<stage>.state]` says.
+    State,
 }
 
 impl Grant {
@@ -19,6 +21,7 @@ impl Grant {
         match self {
             Self::Log => "log",
             Self::Wasi => "wasi",
+            Self::State => "state",
         }
     }
 }

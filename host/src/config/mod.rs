@@ -8,6 +8,7 @@ mod breaker;
 mod grant;
 mod probation;
 mod rule;
+mod state;
 mod supply;
 mod outline;
 mod wording;
@@ -30,6 +31,7 @@ pub use probation::Probation;
 pub use problem::{Place, Problem, Problems};
 pub use rule::Rule;
 pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};
+pub use state::StateLimits;
 pub use supply::{Compile, Registry};
 pub use urls::redacted_url;
 

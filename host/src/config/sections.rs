@@ -7,7 +7,8 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Breaker, Compile, Grants, Probation, Purpose, Registry, Rule, findings::Findings, quoted, rule, wording::closest,
+    Breaker, Compile, Grants, Probation, Purpose, Registry, Rule, StateLimits, findings::Findings, quoted, rule,
+    wording::closest,
 };
 use crate::{
     event::is_device_id,
@@ -189,6 +190,8 @@ pub struct Guest {
     pub breaker: Breaker,
     /// `[guests.<stage>.probation]`
     pub probation: Probation,
+    /// `[guests.<stage>.state]`
+    pub state: StateLimits,
     /// `[guests.<stage>.options]`: the guest's own settings.
     pub options: BTreeMap<String, toml::Value>,
     /// `[[guests.<stage>.rule]]`: other guests for some of the events. A rule has none.
@@ -220,6 +223,7 @@ impl Default for Guest {
             instance: Instance::Fresh,
             breaker: Breaker::default(),
             probation: Probation::default(),
+            state: StateLimits::default(),
             options: BTreeMap::new(),
             rules: Vec::new(),
         }
@@ -308,6 +312,7 @@ impl Guest {
         findings.range(&key("output"), self.output, outputs, ("\"1KiB\"", "\"1GiB\""));
         self.breaker.validate(section, findings);
         self.probation.validate(section, findings);
+        self.state.validate(section, findings);
         for (name, value) in &self.options {
             let key = format!("{section}.options.{}", quoted(name));
             if name.is_empty() {

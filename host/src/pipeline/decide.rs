@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration, time::Instant};
 use super::{
     dead_letter::{DeadLetter, Effect},
     decided::{Decided, Maker, Makers, Outcome},
+    identity::mark_of,
     seat::{Ruling, Seat},
     seats::{Group, Seats, order},
     stages::Stages,
@@ -18,6 +19,7 @@ use crate::{
         answer::{Decisions, Normalized, Routes, Verdict},
         events::Events,
     },
+    state::Mark,
     telemetry::{Metrics, Stage},
 };
 
@@ -73,8 +75,14 @@ impl Decider {
         for index in 0..decided.parts.len() {
             let part = &decided.parts[index];
             let (distinct, context) = distinct(part.origin.iter().map(|&i| &decided.deliveries[i as usize]));
-            let asked =
-                About { events: &part.events, contexts: &contexts(&distinct), distinct: &distinct, context: &context };
+            let mark = |event: usize| mark_of(&decided.deliveries[part.origin[event] as usize], part.position[event]);
+            let asked = About {
+                events: &part.events,
+                contexts: &contexts(&distinct),
+                distinct: &distinct,
+                context: &context,
+                mark: &mark,
+            };
             let (routes, routed_by, unrouted) = self.route(&asked);
             let (decisions, decided_by, kept) = self.federate(&asked);
             let part = &mut decided.parts[index];
@@ -124,6 +132,7 @@ impl Decider {
                 ends: &ends,
                 payload: &payload,
             };
+            caller.about(part.iter().map(|&i| mark_of(&decided.deliveries[i], 0)));
             let answer = caller.call(&input, deadline)?;
             checked(caller, Normalized::check(answer, part.len()))
         });
@@ -316,11 +325,18 @@ impl Decider {
     }
 }
 
-fn checked<W: World, T>(caller: &Caller<W>, answer: Result<T, String>) -> Result<T, Fault> {
-    answer.map_err(|what| {
-        caller.guest().count_garbage();
-        Fault::Garbage(what)
-    })
+/// An answer that holds counts, and so does what its guest wrote on the way to it.
+fn checked<W: World, T>(caller: &mut Caller<W>, answer: Result<T, String>) -> Result<T, Fault> {
+    match answer {
+        Ok(answer) => {
+            caller.keep();
+            Ok(answer)
+        }
+        Err(what) => {
+            caller.guest().count_garbage();
+            Err(Fault::Garbage(what))
+        }
+    }
 }
 
 /// The events of a part, as the stages behind normalize are asked about them.
@@ -330,6 +346,8 @@ struct About<'a> {
     distinct: &'a [&'a Arc<Context>],
     contexts: &'a [sandbox::Context<'a>],
     context: &'a [u32],
+    /// By what an event is known when it comes again.
+    mark: &'a dyn Fn(usize) -> Mark,
 }
 
 impl About<'_> {
@@ -352,6 +370,7 @@ impl About<'_> {
         seat.ask(events.len(), |caller, range, deadline| {
             let part = (range.len() < events.len()).then(|| events.slice(range.clone()));
             let part = part.as_ref().unwrap_or(events);
+            caller.about(range.clone().map(|index| (self.mark)(group.event(index))));
             let input = OriginEvents { contexts: self.contexts, context: &context[range], events: part.param() };
             let answer = caller.call(&input, deadline)?;
             checked(caller, check(answer, part))

@@ -1,7 +1,10 @@
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::event::{Context, Identity};
+use crate::{
+    event::{Context, Delivery, Identity},
+    state::Mark,
+};
 
 /// Digests of one delivery. The same whenever the source delivers it again; others for another delivery with the same
 /// bytes.
@@ -107,6 +110,14 @@ impl Fingerprint {
         }
         first(&hash.finalize())
     }
+}
+
+/// By what a guest's counters know the event at `position` of `delivery` again.
+pub(super) fn mark_of(delivery: &Delivery, position: u32) -> Mark {
+    let id = Fingerprint::of(&delivery.context, delivery.identity, &delivery.payload).event_id(position);
+    // A packet without DUP is new, whatever had its id before. One that a guest has put off comes from us.
+    let is_new = matches!(delivery.identity, Identity::Packet { dup: false, .. }) && delivery.attempts == 0;
+    Mark { id: first(id.as_bytes()), may_repeat: !is_new }
 }
 
 fn hex(digest: &[u8; 32]) -> String {

@@ -4,11 +4,12 @@
 #![allow(clippy::all, missing_docs, reason = "generated")]
 
 wasmtime::component::bindgen!({
-    path: ["../wit/event", "../wit/normalizer", "../wit/router", "../wit/federation"],
+    path: ["../wit/event", "../wit/normalizer", "../wit/router", "../wit/federation", "../wit/state"],
     inline: "
         package aurora:host@0.1.0;
         world stages {
             include aurora:event/guest@0.1.0;
+            include aurora:state/stateful@0.1.0;
             export aurora:normalizer/normalize@0.1.0;
             export aurora:router/route@0.1.0;
             export aurora:federation/federate@0.1.0;

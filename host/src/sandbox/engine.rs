@@ -13,7 +13,11 @@ use super::{
     compile::{CompileError, Compiler},
     guest::Digest,
 };
-use crate::{config::Guests, supply::Supply};
+use crate::{
+    config::Guests,
+    state::{Local, Shelf},
+    supply::Supply,
+};
 
 /// The engine that runs guests.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Sandbox {
     pub(super) supply: Arc<Supply>,
     /// Fuel of a call, where it is counted.
     pub(super) fuel: Option<u64>,
+    /// Where guests remember.
+    pub(super) shelf: Arc<dyn Shelf>,
 }
 
 /// The sandbox cannot be set up.
@@ -83,7 +89,7 @@ impl Sandbox {
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
         let compiler = Compiler::new(&config.compile, memory, fuel.is_some());
         let supply = Arc::new(Supply::new(config)?);
-        Ok(Self { engine, cache, compiler, supply, fuel })
+        Ok(Self { engine, cache, compiler, supply, fuel, shelf: Arc::new(Local::default()) })
     }
 
     /// The same, compiling in this process and without limits: for who made the guest himself, and is no `aurora`, as a
@@ -116,6 +122,12 @@ impl Sandbox {
             Some(cache) => cache.component(&self.engine, digest, compile),
             None => super::cache::loaded(&self.engine, compile),
         }
+    }
+
+    /// Its guests remember on `shelf`; without this, in memory, until the last of them is dropped.
+    #[must_use]
+    pub fn remembering(self, shelf: Arc<dyn Shelf>) -> Self {
+        Self { shelf, ..self }
     }
 }
 

@@ -21,7 +21,8 @@ use super::{
     world::World,
 };
 use crate::{
-    config::{self, Grants, Instance},
+    config::{self, Grant, Grants, Instance},
+    state::{Draft, Mark, ReadOnly, Table},
     supply::{Distrusted, FetchError, Fetched, Verdict},
     telemetry::GuestMetrics,
 };
@@ -64,6 +65,8 @@ pub struct Guest<W: World> {
     metrics: GuestMetrics,
     voice: Voice,
     verdict: Verdict,
+    /// What it remembers, if it imports that.
+    pub(super) table: Option<Table>,
     /// The component, until it is kept as a good one.
     wasm: Mutex<Option<Vec<u8>>>,
 }
@@ -219,6 +222,12 @@ impl<W: World> Guest<W> {
             metrics: metrics.clone(),
             voice: Voice::Live,
             verdict,
+            table: inspection.needs().hold(Grant::State).then(|| Table {
+                shelf: Arc::clone(&sandbox.shelf),
+                slot: metrics.slot().clone(),
+                limits: config.state.clone(),
+                metrics: metrics.state(),
+            }),
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;
@@ -264,6 +273,12 @@ impl<W: World> Guest<W> {
             metrics: metrics.clone(),
             verdict: self.verdict.clone(),
             voice,
+            // It reads what the one that decides remembers, and leaves it as it is.
+            table: self.table.as_ref().map(|table| Table {
+                shelf: Arc::new(ReadOnly(Arc::clone(&table.shelf))),
+                metrics: metrics.state(),
+                ..table.clone()
+            }),
             wasm: Mutex::new(None),
         }
     }
@@ -338,6 +353,7 @@ impl<W: World> Guest<W> {
             hearing: Hearing::default(),
             now: 0,
             wasi: None,
+            draft: None,
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
@@ -364,13 +380,33 @@ pub struct Caller<W: World> {
     guest: Arc<Guest<W>>,
     /// The instance that lives on, where the site wants that.
     reused: Option<(Store<State>, W::Exports)>,
+    /// Of the events of the next call.
+    marks: Vec<Mark>,
+    /// What the last call would write.
+    draft: Option<Draft>,
 }
 
 impl<W: World> Caller<W> {
     /// Calls `guest`.
     #[must_use]
     pub fn new(guest: Arc<Guest<W>>) -> Self {
-        Self { guest, reused: None }
+        Self { guest, reused: None, marks: Vec::new(), draft: None }
+    }
+
+    /// The next call is about events with these `marks`, if its guest remembers anything.
+    pub fn about(&mut self, marks: impl Iterator<Item = Mark>) {
+        self.marks.clear();
+        if self.guest.table.is_some() {
+            self.marks.extend(marks);
+        }
+    }
+
+    /// Writes what the last call would remember. To be called once its answer has passed its checks: of a call after which it
+    /// is not, nothing is written.
+    pub fn keep(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            draft.keep();
+        }
     }
 
     /// The guest.
@@ -384,6 +420,8 @@ impl<W: World> Caller<W> {
     /// # Errors
     /// [`Fault`] says what the guest did wrong.
     pub fn call(&mut self, input: W::Input<'_>, deadline: Duration) -> Result<W::Answer, Fault> {
+        let draft = self.guest.table.as_ref().map(|table| Draft::new(table, std::mem::take(&mut self.marks)));
+        self.draft = None;
         let (guest, begun) = (&self.guest, Instant::now());
         guest.metrics.calls.inc();
         let fault = |error: wasmtime::Error| Fault::of(&error, deadline.as_millis(), guest.limits.output);
@@ -399,6 +437,7 @@ impl<W: World> Caller<W> {
             state.budget = deadline;
             state.hearing.last_words.clear();
             state.set_time(W::time(input));
+            state.draft = draft;
             let mut answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(Failure::InvalidSettings(text))) => {
@@ -409,6 +448,7 @@ impl<W: World> Caller<W> {
             };
             let state = store.data_mut();
             state.flush();
+            self.draft = state.draft.take();
             if let Err(fault) = &mut answer {
                 fault.add_last_words(state.hearing.take_last_words());
             }

@@ -9,12 +9,16 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::aurora::event::{log, settings},
+    bindings::aurora::{
+        event::{log, settings},
+        state::state,
+    },
     trial::Hearing,
     wasi::{self, Wasi},
 };
 use crate::{
     config::{Grant, Grants},
+    state::Draft,
     telemetry::Stage,
 };
 
@@ -56,6 +60,8 @@ pub struct State {
     pub(super) now: i64,
     /// What it has of WASI, once it has asked for it.
     pub(super) wasi: Option<Box<Wasi>>,
+    /// What it reads and writes of what it remembers, in a call of a guest that does.
+    pub(super) draft: Option<Draft>,
 }
 
 /// A guest wanted more memory than it may have. Travels through wasmtime as the reason of a trap.
@@ -81,6 +87,7 @@ impl State {
             match grant {
                 Grant::Log => log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
                 Grant::Wasi => wasi::add_to(&mut linker)?,
+                Grant::State => state::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
             }
         }
         Ok(linker)

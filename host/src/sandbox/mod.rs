@@ -14,6 +14,7 @@ mod vault;
 mod grant;
 mod import;
 mod wasi;
+mod state;
 mod world;
 mod guest;
 mod inspect;

@@ -2,7 +2,7 @@
 //! their own, for counting fuel costs a guest a tenth of its speed.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,7 +20,10 @@ use super::{
     guest::cpu_time,
     import::{Settings, State, printable},
 };
-use crate::config::Guests;
+use crate::{
+    config::Guests,
+    state::{Draft, Local, Mark, Table, Value},
+};
 
 /// A call of a guest, and what it cost.
 #[derive(Debug)]
@@ -89,9 +92,16 @@ impl Sandbox {
 }
 
 impl<W: World> Guest<W> {
-    /// Calls it once in a fresh instance, with `settings` instead of its own.
+    /// Calls it once about so many `events` in a fresh instance, with `settings` instead of its own, and with `state` as what it
+    /// remembers. What it writes there is gone.
     #[must_use]
-    pub fn attempt(&self, settings: &Arc<Settings>, input: W::Input<'_>) -> Call<W::Answer> {
+    pub fn attempt(
+        &self,
+        settings: &Arc<Settings>,
+        state: &BTreeMap<String, Vec<u8>>,
+        events: usize,
+        input: W::Input<'_>,
+    ) -> Call<W::Answer> {
         let mut call = Call {
             answer: Err(Fault::Garbage(String::new())),
             functions: Vec::new(),
@@ -116,6 +126,7 @@ impl<W: World> Guest<W> {
         };
         store.data_mut().hearing.lines = Some(Vec::new());
         store.data_mut().set_time(W::time(input));
+        store.data_mut().draft = self.table.as_ref().map(|table| draft(table, state, events));
         let done = W::call(&exports, &mut store, input);
         call.took = begun.elapsed();
         call.cpu = cpu_time().saturating_sub(spent_before);
@@ -140,6 +151,16 @@ impl<W: World> Guest<W> {
         call.log = state.hearing.lines.take().unwrap_or_default();
         call
     }
+}
+
+/// Over a table of its own in which no time passes, so that the same call gives the same answer.
+fn draft(table: &Table, state: &BTreeMap<String, Vec<u8>>, events: usize) -> Draft {
+    let shelf = Local::at_rest();
+    for (key, value) in state {
+        shelf.set(&table.slot, key, Value::Bytes(value.clone()));
+    }
+    let marks = (0..events as u64).map(|event| Mark { id: event.to_be_bytes(), may_repeat: false });
+    Draft::new(&Table { shelf: Arc::new(shelf), ..table.clone() }, marks.collect())
 }
 
 fn spent(store: &Store<State>) -> u64 {

@@ -24,7 +24,7 @@ use crate::{
     broker::{
         jetstream::{self, Dial},
         mqtt,
-        redis_streams::{Letters, Pool, Session},
+        redis_streams::{Letters, Pool, Session, StateShelf},
     },
     config::{self, Config},
     event::Stop,
@@ -134,7 +134,9 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     };
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
-    let sandbox = Sandbox::new(&config.guests, lanes)?;
+    let redis = Pool::new(redis_config)?;
+    let shelf = StateShelf::new(redis.clone(), redis_config);
+    let sandbox = Sandbox::new(&config.guests, lanes)?.remembering(Arc::new(shelf));
     let target = Target::new(config);
     let spool = match &config.spool {
         Some(spool_config) => Some((spool::open(spool_config, &metrics).await?, spool_config.after)),
@@ -164,7 +166,6 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let _ = guests.swap.set(swap);
     readiness.set(Part::Guests, PartState::Ready);
 
-    let redis = Pool::new(redis_config)?;
     let mut others = JoinSet::new();
     let good_stop = CancellationToken::new();
     others.spawn(named("good guests", sandbox.keep_good(good, good_stop.clone())));

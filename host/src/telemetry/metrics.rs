@@ -7,7 +7,11 @@ use prometheus::{
     histogram_opts,
 };
 
-use super::{SlotName, age::Age};
+use super::{
+    SlotName,
+    age::Age,
+    state_metrics::{StateMetrics, StateVectors},
+};
 use crate::spool;
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
@@ -122,6 +126,7 @@ pub struct GuestMetrics {
     pub breaker_opened: IntCounter,
     /// Events that the last good guest decided in its place.
     pub last_good_events: IntCounter,
+    state: StateVectors,
 }
 
 impl GuestMetrics {
@@ -129,6 +134,12 @@ impl GuestMetrics {
     #[must_use]
     pub fn slot(&self) -> &SlotName {
         &self.slot
+    }
+
+    /// What is counted of what it remembers. For a guest that does: its series are there from here on.
+    #[must_use]
+    pub fn state(&self) -> StateMetrics {
+        self.state.of(&self.slot)
     }
 
     /// Failed calls for `reason`, one of a closed set: trap, deadline, memory, output, garbage, failure.
@@ -156,6 +167,7 @@ struct GuestVectors {
     breaker: IntGaugeVec,
     opened: IntCounterVec,
     last_good: IntCounterVec,
+    state: StateVectors,
 }
 
 /// What one broker connection shows.
@@ -332,6 +344,7 @@ impl Metrics {
                 "Events that the last good guest decided in place of the present one",
                 of_guest,
             ),
+            state: StateVectors::new(&registry),
         };
 
         let connected = gauges("aurora_broker_connected", "1 while connected", &["broker"]);
@@ -439,6 +452,7 @@ impl Metrics {
             breaker_state: all.breaker.with_label_values(label),
             breaker_opened: all.opened.with_label_values(label),
             last_good_events: all.last_good.with_label_values(label),
+            state: all.state.clone(),
             slot,
         }
     }
@@ -458,7 +472,10 @@ impl Default for Metrics {
 
 /// Registers a collector. It can only fail on a name that is malformed or used twice, which is a fault of this file
 /// and shows in any test that makes a [`Metrics`].
-fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
     let collector = made.expect("a metric of this file is malformed");
     registry.register(Box::new(collector.clone())).expect("a metric of this file is registered twice");
     collector

@@ -1,6 +1,7 @@
 //! What the daemon says of itself: metrics, and logs through `tracing`.
 
 mod metrics;
+mod state_metrics;
 mod slot_name;
 mod age;
 mod chain;
@@ -10,3 +11,4 @@ pub use age::Age;
 pub use chain::Chain;
 pub use metrics::{Broker, BrokerMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics};
 pub use slot_name::SlotName;
+pub use state_metrics::StateMetrics;

@@ -52,6 +52,8 @@ pub struct About {
     pub received_ms: i64,
     /// The guest's settings.
     pub options: BTreeMap<String, toml::Value>,
+    /// What the guest remembers, key and value: a text as it is, anything else as JSON.
+    pub state: BTreeMap<String, toml::Value>,
     /// Streams that a router may name, beside the stock ones.
     pub streams: Vec<String>,
     /// Subjects that a policy may name, wildcards allowed, beside the stock ones.
@@ -135,6 +137,7 @@ impl Default for About {
             source_ip: None,
             received_ms: RECEIVED_MS,
             options: BTreeMap::new(),
+            state: BTreeMap::new(),
             streams: Vec::new(),
             subjects: Vec::new(),
         }
@@ -217,10 +220,18 @@ impl Case {
     /// What surrounds the guest in this case.
     ///
     /// # Errors
-    /// One of the settings has no form in JSON.
+    /// One of the settings, or of what it remembers, has no form in JSON.
     pub fn surroundings(&self) -> Result<Surroundings, CaseError> {
         let settings = settings(&self.about.options, &self.folder.join("case.toml"))?;
-        Ok(Surroundings::new(Arc::new(settings), &self.about.streams, &self.about.subjects))
+        let around = Surroundings::new(Arc::new(settings), &self.about.streams, &self.about.subjects);
+        let bytes = |(key, value): (&String, &toml::Value)| match value {
+            toml::Value::String(text) => Ok((key.clone(), text.clone().into_bytes())),
+            value => match serde_json::to_vec(value) {
+                Ok(json) => Ok((key.clone(), json)),
+                Err(_) => Err(CaseError::Option { path: self.folder.join("case.toml"), key: key.clone() }),
+            },
+        };
+        Ok(Surroundings { state: Arc::new(self.about.state.iter().map(bytes).collect::<Result<_, _>>()?), ..around })
     }
 
     /// The input as a guest of `stage` gets it: raw events, or for a router and a policy normalized ones, as JSON.

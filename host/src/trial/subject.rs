@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ pub enum Subject {
 pub struct Surroundings {
     /// Key to JSON text.
     pub settings: Arc<Settings>,
+    /// What it remembers at the start of each call. What a call writes is gone after it.
+    pub state: Arc<BTreeMap<String, Vec<u8>>>,
     /// Streams that a router may name.
     pub streams: Vec<String>,
     /// Subjects that a policy may name.
@@ -99,6 +101,7 @@ impl Surroundings {
         let stock = redis.routable().map(|(name, _)| name.clone());
         Self {
             settings,
+            state: Arc::default(),
             streams: stock.chain(streams.iter().cloned()).collect(),
             subjects: nats.subjects.iter().chain(subjects).cloned().collect(),
         }
@@ -199,22 +202,35 @@ impl Subject {
                     ends: &ends,
                     payload: &payload,
                 };
-                finish(guest.attempt(&around.settings, &input), events.len(), look, |answer| {
-                    outcome::normalized(&Normalized::check(answer, events.len())?)
-                })
+                finish(
+                    guest.attempt(&around.settings, &around.state, events.len(), &input),
+                    events.len(),
+                    look,
+                    |answer| outcome::normalized(&Normalized::check(answer, events.len())?),
+                )
             }
             (Self::Route(guest), Batch::Normalized(_)) => with_events(batch, |events, input| {
-                finish(guest.attempt(&around.settings, input), events.len(), look, |answer| {
-                    let routes = Routes::check(answer, events.len(), &around.streams)?;
-                    Ok(outcome::routes(&routes, &around.streams))
-                })
+                finish(
+                    guest.attempt(&around.settings, &around.state, events.len(), input),
+                    events.len(),
+                    look,
+                    |answer| {
+                        let routes = Routes::check(answer, events.len(), &around.streams)?;
+                        Ok(outcome::routes(&routes, &around.streams))
+                    },
+                )
             }),
             (Self::Federate(guest), Batch::Normalized(_)) => with_events(batch, |events, input| {
-                finish(guest.attempt(&around.settings, input), events.len(), look, |answer| {
-                    let subjects = Subjects::new(&around.subjects);
-                    let decisions = Decisions::check(answer, events, |subject| subjects.allow(subject))?;
-                    Ok(outcome::decisions(&decisions, events))
-                })
+                finish(
+                    guest.attempt(&around.settings, &around.state, events.len(), input),
+                    events.len(),
+                    look,
+                    |answer| {
+                        let subjects = Subjects::new(&around.subjects);
+                        let decisions = Decisions::check(answer, events, |subject| subjects.allow(subject))?;
+                        Ok(outcome::decisions(&decisions, events))
+                    },
+                )
             }),
             _ => nothing(Err(Fault::Garbage("these events are not what the guest's stage takes".to_owned()))),
         }

@@ -32,6 +32,8 @@ pub struct Case {
     pub received_ms: i64,
     /// The guest's settings.
     pub options: BTreeMap<String, toml::Value>,
+    /// What the guest remembers, key and value: a text as it is, anything else as JSON.
+    pub state: BTreeMap<String, toml::Value>,
     /// Streams that a router may name, beside the stock ones.
     pub streams: Vec<String>,
     /// Subjects that a policy may name, wildcards allowed, beside the stock ones.
@@ -67,6 +69,7 @@ impl Default for Case {
             source_ip: None,
             received_ms: RECEIVED_MS,
             options: BTreeMap::new(),
+            state: BTreeMap::new(),
             streams: Vec::new(),
             subjects: Vec::new(),
         }
@@ -131,5 +134,18 @@ impl Case {
     pub fn settings(&self) -> BTreeMap<String, String> {
         let json = |value: &toml::Value| serde_json::to_string(value).expect("an option that JSON can hold");
         self.options.iter().map(|(key, value)| (key.clone(), json(value))).collect()
+    }
+
+    /// What the guest remembers, as it reads it.
+    ///
+    /// # Panics
+    /// If one of the values has no form in JSON.
+    #[must_use]
+    pub fn state(&self) -> BTreeMap<String, Vec<u8>> {
+        let bytes = |value: &toml::Value| match value {
+            toml::Value::String(text) => text.clone().into_bytes(),
+            value => serde_json::to_vec(value).expect("a value that JSON can hold"),
+        };
+        self.state.iter().map(|(key, value)| (key.clone(), bytes(value))).collect()
     }
 }

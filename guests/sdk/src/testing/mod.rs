@@ -14,6 +14,7 @@ mod cases;
 mod event;
 mod options;
 mod outcome;
+pub(crate) mod state;
 
 pub use case::{Case, Framing};
 pub use cases::Cases;
@@ -21,3 +22,4 @@ pub use event::{Event, origin_events};
 pub(crate) use options::option;
 pub use options::with_options;
 pub use outcome::{decisions_json, events_json, normalized_json, routes_json};
+pub use state::{another_batch, state_now, with_state, without_state};

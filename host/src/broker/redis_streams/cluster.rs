@@ -6,11 +6,14 @@
 //! (MOVED). Every new connection asks, so after a failover, or when the slot has been given to another node, it is
 //! enough to drop the connection that got the error.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures_util::future::select_ok;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
+    Client, Connection, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
     aio::MultiplexedConnection,
 };
 
@@ -49,6 +52,46 @@ impl Cluster {
         let (owner, connection) = found?;
         *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
         Ok(connection)
+    }
+
+    /// The same for a thread that may wait. It begins where the owner was found last, and goes on with one configured node
+    /// after the other while there is time.
+    pub fn connect_blocking(&self, timeout: Duration) -> RedisResult<Connection> {
+        let known = self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut last, begun) = (None, Instant::now());
+        for node in known.into_iter().chain(self.seeds.iter().cloned()) {
+            match self.follow_blocking(node, timeout) {
+                Ok((owner, connection)) => {
+                    *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = Some(owner);
+                    return Ok(connection);
+                }
+                Err(error) => last = Some(error),
+            }
+            if begun.elapsed() >= timeout {
+                break;
+            }
+        }
+        Err(last.unwrap_or_else(|| (ErrorKind::Client, "the cluster has no nodes").into()))
+    }
+
+    fn follow_blocking(
+        &self,
+        mut node: ConnectionInfo,
+        timeout: Duration,
+    ) -> RedisResult<(ConnectionInfo, Connection)> {
+        for _ in 0..HOPS {
+            let mut connection = Client::open(node.clone())?.get_connection_with_timeout(timeout)?;
+            connection.set_read_timeout(Some(timeout))?;
+            let asked = redis::cmd("XLEN").arg(&self.key).query::<redis::Value>(&mut connection);
+            match asked.err() {
+                Some(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+                    node = moved(&node, &error)?
+                }
+                Some(error) if tells_nothing(&error) => return Err(error),
+                _ => return Ok((node, connection)),
+            }
+        }
+        Err((ErrorKind::Client, "the nodes of the cluster point to each other").into())
     }
 
     /// Asks all configured nodes at once: one that is dead and silent must not keep us from the others.

@@ -99,6 +99,18 @@ impl Pool {
         open.connect(timeout).await
     }
 
+    /// A connection of one's own for a thread that may wait for answers. Connecting takes about `timeout` at the most; how
+    /// long an answer may take is for the caller to set.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached in time.
+    pub fn blocking(&self, timeout: Duration) -> redis::RedisResult<redis::Connection> {
+        match &self.0.manager().server {
+            Server::One(client) => client.get_connection_with_timeout(timeout),
+            Server::Cluster(cluster) => cluster.connect_blocking(timeout),
+        }
+    }
+
     /// Gives up a connection that met an error: it may be dead, have answers under way that nobody waits for, or lead to
     /// a node that our keys have left. What happened to it has most likely happened to those that lie idle, so they go
     /// too, and the next attempt does not have to find that out one by one.

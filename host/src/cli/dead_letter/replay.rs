@@ -2,6 +2,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, ensure};
@@ -14,10 +15,12 @@ use super::{
     trial,
 };
 use crate::{
+    broker::redis_streams::{Pool, StateShelf},
     config::Config,
     event::EntryId,
     pipeline::{Fate, Letter, Replay, Stages},
     sandbox::Sandbox,
+    state::ReadOnly,
     supervise,
     telemetry::Metrics,
 };
@@ -111,7 +114,10 @@ fn guests(config: &mut Config, with: &[(String, PathBuf)]) -> anyhow::Result<Sta
     if config.guests.cache.is_none() {
         config.guests.cache = user_cache();
     }
-    let sandbox = Sandbox::new(&config.guests, 1)?;
+    // What happened long ago must not count as now: guests read what they remember, and leave it as it is.
+    let redis = config.redis.as_ref().context("no [redis] is configured")?;
+    let shelf = ReadOnly(Arc::new(StateShelf::new(Pool::new(redis)?, redis)));
+    let sandbox = Sandbox::new(&config.guests, 1)?.remembering(Arc::new(shelf));
     let mut stages = Stages::load(config, &sandbox, &Metrics::new(), None).map_err(supervise::all)?;
     // As in the daemon: nothing leaves without [nats].
     if config.nats.is_none() {

@@ -14,7 +14,7 @@ use crate::broker::{
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
 /// key of what the host remembers. The ACL rule in deploy/README.md says the same.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 39] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
     "EVAL return 1 STATE",
     "SCRIPT LOAD return",
@@ -38,6 +38,11 @@ const COMMANDS: [&str; 34] = [
     "HSET STATE field value",
     "HSETNX STATE field value",
     "HDEL STATE field",
+    "HLEN STATE",
+    "HSTRLEN STATE field",
+    "ZADD STATE 1 member",
+    "ZRANGE STATE 0 0",
+    "ZREM STATE member",
     "RPUSH STATE mark",
     "LPOP STATE",
     "LINDEX STATE 0",
