@@ -234,8 +234,9 @@ mod tests {
         ("xlen", "XLEN"),
     ];
 
-    /// Methods of connections and pipelines that send what they are given.
-    const PLAIN: [&str; 5] = ["add_command", "atomic", "cmd", "exec_async", "query_async"];
+    /// Methods of connections and pipelines that send what they are given, or nothing.
+    const PLAIN: [&str; 7] =
+        ["add_command", "atomic", "cmd", "exec_async", "query_async", "set_read_timeout", "set_write_timeout"];
 
     /// Commands in `text`, of Rust or of Lua.
     fn sent(text: &str) -> BTreeSet<String> {

@@ -50,6 +50,9 @@ struct Made {
     component: Vec<u8>,
 }
 
+/// How a guest of one language is built.
+type Make = fn(&Path, &Manifest) -> anyhow::Result<Vec<u8>>;
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // It compiles what it has built, to see that it loads; whoever tests or runs it next need not.
     let sandbox = Sandbox::new(&Guests { cache: user_cache(), ..Guests::default() }, 1)?;
@@ -89,8 +92,7 @@ fn make(guest: &Path) -> anyhow::Result<Made> {
     if guest.join("Cargo.toml").is_file() {
         return rust::make(guest);
     }
-    let languages: [(_, fn(&Path, &Manifest) -> anyhow::Result<Vec<u8>>); 3] =
-        [("guest.js", js::make), ("guest.py", python::make), ("guest.c", c::make)];
+    let languages: [(&str, Make); 3] = [("guest.js", js::make), ("guest.py", python::make), ("guest.c", c::make)];
     let found: Vec<_> = languages.iter().filter(|(source, _)| guest.join(source).is_file()).collect();
     let [(_, make)] = found[..] else {
         bail!(
