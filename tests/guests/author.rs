@@ -51,7 +51,7 @@ fn guest(stage: &str, name: &str) -> Result<(TempDir, PathBuf)> {
 #[test]
 fn a_new_normalizer_builds_and_passes_its_tests_at_once_without_a_network() -> Result<()> {
     let (_folder, guest) = guest("normalize", "acme")?;
-    aurora(&guest, &["guest", "test", "."])?.is(0, &["ok    alarm", "ok    malformed", "ok    hostile", "0 failed"]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(0, &["ok    alarm", "ok    malformed", "ok    hostile", "0 failed"]);
     let natively = said(Command::new("cargo").args(["test", "--quiet"]).current_dir(&guest))?;
     natively.is(0, &["1 passed"]);
     aurora(&guest, &["guest", "inspect", "."])?.is(
@@ -70,7 +70,7 @@ fn a_new_normalizer_builds_and_passes_its_tests_at_once_without_a_network() -> R
 fn a_new_router_and_a_new_policy_build_and_pass_their_tests_at_once() -> Result<()> {
     for stage in ["route", "federate"] {
         let (_folder, guest) = guest(stage, &format!("my-{stage}"))?;
-        aurora(&guest, &["guest", "test", "."])?.is(0, &["ok    hostile", "0 failed"]);
+        aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(0, &["ok    hostile", "0 failed"]);
         aurora(&guest, &["guest", "inspect", "."])?.is(0, &["runs it"]);
     }
     Ok(())
@@ -103,11 +103,11 @@ fn a_guest_of_ones_own_runs_in_the_demo() -> Result<()> {
 fn a_panic_tells_its_place_and_the_same_one_is_told_once() -> Result<()> {
     let (_folder, guest) = guest("normalize", "panics")?;
     change(&guest, "return Err(format!(\"expected key=value, found {pair:?}\"));", "panic!(\"of mine: {pair}\");")?;
-    aurora(&guest, &["guest", "test", "."])?.is(2, &["src/lib.rs is newer than", "aurora guest build ."]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(2, &["src/lib.rs is newer than", "aurora guest build ."]);
     aurora(&guest, &["guest", "build", "."])?.is(0, &[]);
     let input = "level\nlevel msg=a\nlevel msg=b\n";
     fs::write(guest.join("cases/malformed/input"), input)?;
-    let told = aurora(&guest, &["guest", "test", "."])?;
+    let told = aurora(&guest, &["guest", "test", ".", "--seed", "1"])?;
     told.is(
         1,
         &["ok    alarm", "event 2: trap", "it said: panicked at src/lib.rs:", "of mine: level", "same fault as"],
@@ -123,9 +123,9 @@ fn hostile_input_and_recordings_come_with_the_guests_settings() -> Result<()> {
     let demand = ".ok_or_else(|| Failure::InvalidSettings(\"vendor is missing\".to_owned()))?;";
     change(&guest, ".unwrap_or_else(|| \"Acme\".to_owned());", demand)?;
     aurora(&guest, &["guest", "build", "."])?.is(0, &[]);
-    aurora(&guest, &["guest", "test", "."])?.is(1, &["ok    alarm", "FAIL  malformed", "vendor is missing"]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(1, &["ok    alarm", "FAIL  malformed", "vendor is missing"]);
     fs::remove_dir_all(guest.join("cases/malformed"))?;
-    aurora(&guest, &["guest", "test", "."])?.is(0, &["ok    alarm", "ok    hostile"]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(0, &["ok    alarm", "ok    hostile"]);
     fs::write(guest.join("events.jsonl"), "{\"received_ms\":1,\"payload\":\"level=alarm msg=x\"}\n")?;
     let recorded = ["guest", "test", ".", "--recorded", "events.jsonl"];
     aurora(&guest, &recorded)?.is(1, &["FAIL  events.jsonl", "vendor is missing"]);
@@ -281,7 +281,7 @@ fn what_cannot_be_tested_is_neither_passed_nor_failed() -> Result<()> {
     fs::write(folder.path().join("x.wasm"), "hello")?;
     aurora(folder.path(), &["guest", "test", "x.wasm"])?.is(2, &["x.wasm"]);
     aurora(folder.path(), &["guest", "test", "nowhere"])?.is(2, &["neither a folder nor a file"]);
-    aurora(folder.path(), &["guest", "test", "."])?.is(2, &["is not built", "aurora guest build ."]);
+    aurora(folder.path(), &["guest", "test", ".", "--seed", "1"])?.is(2, &["is not built", "aurora guest build ."]);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aurora::{
-    config::{self, Config},
+    config::{self, Config, Grant},
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, Decider, Outcome, Stages},
     sandbox::{Guest, Router, Sandbox},
@@ -75,6 +75,7 @@ fn stages(route: Option<(&Path, ByteSize)>) -> Result<Stages> {
     let mut config = Config::default();
     for guest in [&mut config.guests.normalize, &mut config.guests.route, &mut config.guests.federate] {
         guest.path = hostile_guest()?;
+        guest.grants = [Grant::Log].into_iter().collect();
     }
     if let Some((path, memory)) = route {
         (config.guests.route.path, config.guests.route.memory) = (path.to_owned(), memory);

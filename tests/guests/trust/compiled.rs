@@ -65,8 +65,11 @@ fn waiting(parent: &mut Command) -> Result<Child> {
 }
 
 /// Its command line, as child of `parent`.
-fn compile_guest(parent: &str) -> [String; 8] {
-    ["compile-guest", "1073741824", "60", "10", parent, "67108864", "false", "0"].map(str::to_owned)
+fn compile_guest(parent: &str) -> Vec<String> {
+    let bounds = ["--memory=1073741824", "--seconds=60", "--nice=10"];
+    let code = ["--guest-memory=67108864", "--counts-fuel=false", "--compatibility=0"];
+    let words = [&["compile-guest"], &bounds[..], &[&*format!("--parent={parent}")], &code].concat();
+    words.into_iter().map(str::to_owned).collect()
 }
 
 #[tokio::test]

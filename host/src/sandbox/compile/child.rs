@@ -17,19 +17,25 @@ use super::{super::engine::compiling, compatibility};
 #[derive(Clone, Debug, clap::Args)]
 pub struct CompileJob {
     /// Most address space, bytes.
+    #[arg(long)]
     pub(super) memory: u64,
     /// Most CPU time, seconds.
+    #[arg(long)]
     pub(super) seconds: u64,
     /// By how much less we count than others.
+    #[arg(long)]
     pub(super) nice: i32,
     /// Who started us.
+    #[arg(long)]
     pub(super) parent: i32,
     /// Most memory of a guest.
+    #[arg(long)]
     pub(super) guest_memory: usize,
     /// Whether the code counts fuel.
-    #[arg(action = clap::ArgAction::Set)]
+    #[arg(long, action = clap::ArgAction::Set)]
     pub(super) counts_fuel: bool,
     /// What the code has to fit.
+    #[arg(long)]
     pub(super) compatibility: u64,
 }
 
@@ -37,18 +43,19 @@ pub struct CompileJob {
 pub(super) const REFUSED: i32 = 1;
 
 impl CompileJob {
-    /// The command line, without the program.
+    /// The command line, without the program. Of options that no other program has: a test that forgets to compile in its
+    /// own process executes itself, and must end by that and not run its tests again.
     pub(super) fn arguments(&self) -> [String; 8] {
         let Self { memory, seconds, nice, parent, guest_memory, counts_fuel, compatibility } = self;
         [
             "compile-guest".to_owned(),
-            memory.to_string(),
-            seconds.to_string(),
-            nice.to_string(),
-            parent.to_string(),
-            guest_memory.to_string(),
-            counts_fuel.to_string(),
-            compatibility.to_string(),
+            format!("--memory={memory}"),
+            format!("--seconds={seconds}"),
+            format!("--nice={nice}"),
+            format!("--parent={parent}"),
+            format!("--guest-memory={guest_memory}"),
+            format!("--counts-fuel={counts_fuel}"),
+            format!("--compatibility={compatibility}"),
         ]
     }
 

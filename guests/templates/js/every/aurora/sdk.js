@@ -121,6 +121,13 @@ export function timeOf(value) {
   return there.getTime() + ((hour * 60 + minute - offset) * 60 + second) * 1000 + fraction;
 }
 
+/** Of a number of milliseconds, as the 64 bits that the host takes. */
+function whole(milliseconds) {
+  const [least, most] = [-(2n ** 63n), 2n ** 63n - 1n];
+  const exact = BigInt(Math.trunc(milliseconds));
+  return exact < least ? least : exact > most ? most : exact;
+}
+
 const CATEGORIES = ['cps', 'network', 'endpoint', 'identity', 'cloud'];
 const FIRST_ROOM = 4096;
 
@@ -183,7 +190,9 @@ class Answer {
     events.kind.push(event.kind ?? 'alert');
     events.severity.push(event.severity ?? 'medium');
     events.category.push(event.category ?? 'network');
-    events.timestampMs.push(BigInt(Math.trunc(event.timestampMs ?? raw.receivedMs)));
+    // A number cannot hold every time that the host may give, so that one is handed back as it came.
+    const at = event.timestampMs ?? undefined;
+    events.timestampMs.push(at === undefined ? raw.received : whole(at));
     events.fields.push(fields.length);
     events.observables.push(observables.length);
     events.techniques.push(techniques.length);
@@ -227,7 +236,8 @@ function normalize(read, input) {
   let begin = 0;
   input.ends.forEach((end, index) => {
     const payload = input.payload.subarray(begin, end);
-    const raw = { payload, receivedMs: Number(input.receivedMs[index]), context: input.contexts[input.context[index]] };
+    const received = input.receivedMs[index];
+    const raw = { payload, received, receivedMs: Number(received), context: input.contexts[input.context[index]] };
     begin = end;
     let verdict;
     try {
