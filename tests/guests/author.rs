@@ -51,7 +51,8 @@ fn guest(stage: &str, name: &str) -> Result<(TempDir, PathBuf)> {
 #[test]
 fn a_new_normalizer_builds_and_passes_its_tests_at_once_without_a_network() -> Result<()> {
     let (_folder, guest) = guest("normalize", "acme")?;
-    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(0, &["ok    alarm", "ok    malformed", "ok    hostile", "0 failed"]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?
+        .is(0, &["ok    alarm", "ok    malformed", "ok    hostile", "0 failed"]);
     let natively = said(Command::new("cargo").args(["test", "--quiet"]).current_dir(&guest))?;
     natively.is(0, &["1 passed"]);
     aurora(&guest, &["guest", "inspect", "."])?.is(
@@ -103,7 +104,8 @@ fn a_guest_of_ones_own_runs_in_the_demo() -> Result<()> {
 fn a_panic_tells_its_place_and_the_same_one_is_told_once() -> Result<()> {
     let (_folder, guest) = guest("normalize", "panics")?;
     change(&guest, "return Err(format!(\"expected key=value, found {pair:?}\"));", "panic!(\"of mine: {pair}\");")?;
-    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(2, &["src/lib.rs is newer than", "aurora guest build ."]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?
+        .is(2, &["src/lib.rs is newer than", "aurora guest build ."]);
     aurora(&guest, &["guest", "build", "."])?.is(0, &[]);
     let input = "level\nlevel msg=a\nlevel msg=b\n";
     fs::write(guest.join("cases/malformed/input"), input)?;
@@ -123,7 +125,8 @@ fn hostile_input_and_recordings_come_with_the_guests_settings() -> Result<()> {
     let demand = ".ok_or_else(|| Failure::InvalidSettings(\"vendor is missing\".to_owned()))?;";
     change(&guest, ".unwrap_or_else(|| \"Acme\".to_owned());", demand)?;
     aurora(&guest, &["guest", "build", "."])?.is(0, &[]);
-    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(1, &["ok    alarm", "FAIL  malformed", "vendor is missing"]);
+    aurora(&guest, &["guest", "test", ".", "--seed", "1"])?
+        .is(1, &["ok    alarm", "FAIL  malformed", "vendor is missing"]);
     fs::remove_dir_all(guest.join("cases/malformed"))?;
     aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(0, &["ok    alarm", "ok    hostile"]);
     fs::write(guest.join("events.jsonl"), "{\"received_ms\":1,\"payload\":\"level=alarm msg=x\"}\n")?;
