@@ -507,11 +507,10 @@ async fn what_a_look_and_an_addition_cost() -> Result<()> {
     };
     println!("µs an event, in batches of 256           time  CPU of the lane  CPU of Redis");
     for accounts in [1, 256, 10_000] {
-        for (name, host, word) in [
-            ("without state", &mut in_redis, "plain"),
-            ("in memory", &mut in_memory, "both"),
-            ("in Redis", &mut in_redis, "both"),
-        ] {
+        for (name, is_kept, word) in
+            [("without state", true, "plain"), ("in memory", false, "both"), ("in Redis", true, "both")]
+        {
+            let host = if is_kept { &mut in_redis } else { &mut in_memory };
             let mut numbers = Numbers(7);
             let mut run = |batches: u32| {
                 for _ in 0..batches {
