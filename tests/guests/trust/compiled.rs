@@ -68,7 +68,8 @@ fn waiting(parent: &mut Command) -> Result<Child> {
 fn compile_guest(parent: &str) -> Vec<String> {
     let bounds = ["--memory=1073741824", "--seconds=60", "--nice=10"];
     let code = ["--guest-memory=67108864", "--counts-fuel=false", "--compatibility=0"];
-    let words = [&["compile-guest"], &bounds[..], &[&*format!("--parent={parent}")], &code].concat();
+    let parent = format!("--parent={parent}");
+    let words = [&["compile-guest", &*parent][..], &bounds, &code].concat();
     words.into_iter().map(str::to_owned).collect()
 }
 
