@@ -19,7 +19,7 @@ use aurora::{
     event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, Decider, Outcome, Stages},
     sandbox::{Guest, Router, Sandbox},
-    telemetry::{Metrics, Stage},
+    telemetry::{Chain, Metrics, Stage},
 };
 use bytesize::ByteSize;
 use cpu_time::ThreadTime;
@@ -214,7 +214,7 @@ fn short(how: &str) -> String {
 fn answers(path: &Path) -> Result<()> {
     // 4 GiB of memory that it was granted, all of it one list of 2^29 - 2^20 empty names: 13 GB, were they believed.
     let four = (ByteSize::gib(4), streams(1 << 23, (1 << 29) - (1 << 20)), "output");
-    let lie = (ByteSize::mib(64), streams(0, u32::MAX), "trap");
+    let lie = (ByteSize::mib(64), streams(0, u32::MAX), "out of bounds of memory");
     for (what, (memory, call, word)) in [("returns 4 GiB", four), ("returns a list beyond its memory", lie)] {
         let pages = if memory > ByteSize::gib(1) { 65_536 } else { 16 };
         fs::write(path, router(pages, "", &call)?)?;
@@ -246,7 +246,7 @@ fn loads(stages: &Stages, folder: &Path) -> Result<()> {
     for (what, wasm, word) in [
         ("imports the unknown", unknown, "wasi:sockets/tcp@0.2.0"),
         ("starts slowly", slow, "does not start"),
-        ("begins with 4 GiB of memory", vast, "does not start"),
+        ("begins with 4 GiB of memory", vast, "exceeds the limit"),
     ] {
         let config = config::Guest { path: folder.join("loaded.wasm"), ..config::Guest::default() };
         fs::write(&config.path, wasm)?;
@@ -257,7 +257,7 @@ fn loads(stages: &Stages, folder: &Path) -> Result<()> {
         let loaded = Guest::<Router>::load(&sandbox, &config, &Metrics::new().guest(Stage::Route));
         let contained = before.elapsed();
         let Err(error) = loaded else { bail!("{what}: it was loaded") };
-        let how = error.to_string();
+        let how = Chain(&error).to_string();
         ensure!(how.contains(word), "{what}: no {word:?} in {how}");
         ensure!(contained < Duration::from_secs(3), "{what}: refused after {contained:?}");
         row(what, contained, None, beside.end()?, &format!("refused: {word}"));

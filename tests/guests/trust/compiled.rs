@@ -69,7 +69,7 @@ fn compile_guest(parent: &str) -> Vec<String> {
     let bounds = ["--memory=1073741824", "--seconds=60", "--nice=10"];
     let code = ["--guest-memory=67108864", "--counts-fuel=false", "--compatibility=0"];
     let parent = format!("--parent={parent}");
-    let words = [&["compile-guest"], &bounds[..], &[&*parent], &code].concat();
+    let words = [&["compile-guest", &*parent][..], &bounds, &code].concat();
     words.into_iter().map(str::to_owned).collect()
 }
 
