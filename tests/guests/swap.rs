@@ -111,6 +111,8 @@ async fn each_trigger_puts_another_guest_into_its_place() -> Result<()> {
         })
         .await?;
     assert_eq!(stand.site.digest("route").await?, by_file, "SIGHUP changed its settings alone");
+    let before = stand.site.slot("route").await?["before"]["digest"].clone();
+    assert_eq!(before, stock.as_str(), "a roll-back would bring back the same guest with its old settings");
     stand.flows().await?;
 
     let other = stand.other("by command")?;
@@ -118,6 +120,8 @@ async fn each_trigger_puts_another_guest_into_its_place() -> Result<()> {
     let by_command = stand.changes_from(&by_file).await?;
     stand.flows().await?;
 
+    let idle = stand.site.guest(&["promote", "route"]).await?;
+    assert!(!idle.success && idle.err.contains("no rehearsal"), "{}", idle.err);
     let back = stand.site.guest(&["rollback", "route"]).await?;
     assert!(back.success, "{}", back.err);
     assert_eq!(stand.site.digest("route").await?, by_file);
@@ -172,6 +176,8 @@ async fn what_is_refused_leaves_the_old_guest_and_says_why() -> Result<()> {
     assert_eq!(audit.iter().filter(|entry| entry.text("action") == "guest-refused").count(), 5);
     stand.flows().await?;
 
+    let idle = stand.site.guest(&["promote", "route"]).await?;
+    assert!(!idle.success && idle.err.contains("no rehearsal"), "{}", idle.err);
     let back = stand.site.guest(&["rollback", "route"]).await?;
     assert!(!back.success && back.err.contains("no guest before"), "{}", back.err);
     Ok(())
@@ -202,6 +208,8 @@ async fn what_was_installed_runs_again_until_the_file_changes() -> Result<()> {
     let slot = stand.site.slot("route").await?;
     assert!(slot["why"].as_str().is_some_and(|why| why.contains("the admin API")), "{slot}");
     stand.flows().await?;
+    let idle = stand.site.guest(&["promote", "route"]).await?;
+    assert!(!idle.success && idle.err.contains("no rehearsal"), "{}", idle.err);
     let back = stand.site.guest(&["rollback", "route"]).await?;
     assert!(back.success && back.out.contains(&stock), "{back:?}");
     let again = stand.site.guest(&["rollback", "route"]).await?;

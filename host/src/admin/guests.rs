@@ -3,7 +3,7 @@
 //! | route | |
 //! |---|---|
 //! | `GET /v1/guests` | every slot: what runs, why, what ran before |
-//! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal |
+//! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal; its examples, which show events, with the token alone |
 //! | `GET /v1/guests/<slot>/history` | what befell it, newest first |
 //! | `POST /v1/guests/<slot>` | install a guest: the component as body, or JSON `{"path": …}` or `{"oci": "registry/repository@sha256:…"}` |
 //! | `POST /v1/guests/<slot>/rollback` | take the guest before |
@@ -38,7 +38,7 @@ use serde_json::json;
 use crate::{
     ingest::{Shown, Token},
     supply::MOST,
-    swap::{By, Plan, Refused, Source, Swap, Wish},
+    swap::{By, Plan, Refused, Source, Swap, View, Wish},
     telemetry::Chain,
 };
 
@@ -142,18 +142,30 @@ impl Handle {
             Shown::None => Err(Denied::NoToken),
         }
     }
+
+    /// Leaves of a view what its reader may see. What a rehearsal keeps of events is for who has the token.
+    fn show(&self, view: &mut View, headers: &HeaderMap) {
+        let is_known = self.token.as_ref().is_some_and(|token| matches!(token.shown(headers), Shown::Right));
+        if let Some(report) = view.rehearsal.as_mut().filter(|_| !is_known) {
+            report.examples.clear();
+        }
+    }
 }
 
-async fn list(State(handle): State<Handle>) -> Result<Response, Denied> {
+async fn list(State(handle): State<Handle>, headers: HeaderMap) -> Result<Response, Denied> {
     #[derive(Serialize)]
     struct All<T> {
         guests: T,
     }
-    Ok(Json(All { guests: handle.swap()?.views().await? }).into_response())
+    let mut views = handle.swap()?.views().await?;
+    views.iter_mut().for_each(|view| handle.show(view, &headers));
+    Ok(Json(All { guests: views }).into_response())
 }
 
-async fn one(State(handle): State<Handle>, Path(slot): Path<String>) -> Result<Response, Denied> {
-    Ok(Json(handle.swap()?.view(&slot).await?).into_response())
+async fn one(State(handle): State<Handle>, Path(slot): Path<String>, headers: HeaderMap) -> Result<Response, Denied> {
+    let mut view = handle.swap()?.view(&slot).await?;
+    handle.show(&mut view, &headers);
+    Ok(Json(view).into_response())
 }
 
 async fn history(State(handle): State<Handle>, Path(slot): Path<String>) -> Result<Response, Denied> {

@@ -38,6 +38,8 @@ pub(super) struct Fitted<W: World> {
     pub wasm: Vec<u8>,
     pub installed: Installed,
     pub config: config::Guest,
+    /// Whether there were cases of its own, which it has passed.
+    pub tried: bool,
 }
 
 /// What came of a wish.
@@ -92,8 +94,9 @@ impl<W: World> Bench<W> {
         };
         let guest = Guest::<W>::load_kept(&self.sandbox, &self.config, kept, &shown, &self.metrics)?;
         let own = || fetched.beside.as_deref().and_then(cases::beside);
-        if let Some(folder) = wish.cases.clone().or_else(own) {
-            cases::run(&fetched.wasm, &folder).map_err(|said| Refused::Cases(cases::on_one_line(&said)))?;
+        let cases = wish.cases.clone().or_else(own);
+        if let Some(folder) = &cases {
+            cases::run(&fetched.wasm, folder).map_err(|said| Refused::Cases(cases::on_one_line(&said)))?;
         }
         let installed = Installed {
             digest: digest.to_string(),
@@ -102,7 +105,8 @@ impl<W: World> Bench<W> {
             by: wish.by,
             at: chrono::Utc::now().to_rfc3339(),
         };
-        let fitted = Fitted { guest: Arc::new(guest), wasm: fetched.wasm, installed, config: self.config };
+        let tried = cases.is_some();
+        let fitted = Fitted { guest: Arc::new(guest), wasm: fetched.wasm, installed, config: self.config, tried };
         Ok(Fit::Ready(Box::new(fitted)))
     }
 

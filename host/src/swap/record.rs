@@ -92,7 +92,8 @@ impl Record {
         let kept = || {
             for (digest, wasm) in contents {
                 let name = content(digest);
-                if !vault.has(&name) {
+                // Read, and not only looked for: what is damaged is written anew.
+                if vault.read(&name).is_none() {
                     vault.write(&name, wasm)?;
                 }
             }

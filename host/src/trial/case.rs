@@ -93,7 +93,7 @@ pub enum CaseError {
         source: Box<toml::de::Error>,
     },
     /// Its `expected.json`.
-    #[error("{} is not JSON; --update writes it anew", path.display())]
+    #[error("{} is not JSON; delete it, and --update writes it anew", path.display())]
     Expected {
         /// Which file.
         path: PathBuf,
@@ -164,7 +164,8 @@ impl About {
     }
 }
 
-/// The folders that are cases: `folder` itself, or those below it at any depth, in order.
+/// The folders that are cases: `folder` itself, or those below it at any depth, in order. One at the end that holds
+/// files is meant as a case, whatever they are called: it is told what it lacks, and not passed over.
 ///
 /// # Errors
 /// A folder cannot be read.
@@ -173,12 +174,18 @@ pub fn cases_below(folder: &Path) -> Result<Vec<PathBuf>, CaseError> {
         return Ok(vec![folder.to_owned()]);
     }
     let read = |source| CaseError::Read { path: folder.to_owned(), source };
-    let mut below = Vec::new();
+    let (mut below, mut holds_files) = (Vec::new(), false);
     for entry in fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
+        let entry = entry.map_err(read)?;
+        let (path, name) = (entry.path(), entry.file_name());
         if path.is_dir() {
             below.push(path);
+        } else if name != "budget.toml" && !name.to_string_lossy().starts_with('.') {
+            holds_files = true;
         }
+    }
+    if below.is_empty() && holds_files {
+        return Ok(vec![folder.to_owned()]);
     }
     below.sort();
     below.iter().try_fold(Vec::new(), |mut all, folder| {

@@ -230,6 +230,15 @@ impl Site {
         Ok(Scrape(daemon.get("/metrics").await.map_err(anyhow::Error::msg)?.body))
     }
 
+    /// What is at `path` of the admin listener, for anybody.
+    ///
+    /// # Errors
+    /// The daemon does not answer.
+    pub async fn look(&self, path: &str) -> Result<String> {
+        let daemon = self.daemon.as_ref().context("the daemon was not started")?;
+        Ok(daemon.get(path).await.map_err(anyhow::Error::msg)?.body)
+    }
+
     /// What `/readyz` says.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{
         record::{Installed, Named, Record, Rejected},
         wish::{By, Done, Source, Wish},
     },
-    Place,
+    Place, same,
 };
 use crate::{
     pipeline::{ProbationFate, Staged, Terms},
@@ -45,25 +45,37 @@ impl<W: Staged> Place<W> {
 
     /// Puts a guest into its place.
     pub(super) async fn install(&mut self, fitted: Fitted<W>) -> Done {
-        let Fitted { guest, wasm, installed, config } = fitted;
+        let Fitted { guest, wasm, installed, config, tried } = fitted;
         if self.rehearsal.as_ref().is_some_and(|rehearsing| rehearsing.candidate.is_some()) {
             let _ended = self.end_rehearsal().await;
         }
         self.hear_all().await;
         let by = installed.by;
         let before = std::mem::replace(&mut self.record.present, installed.clone());
-        // Twice the same guest with other settings: the first one's bytes are the second one's.
-        self.record.before = Some(before.clone());
+        // The same guest with other settings or limits is no other guest: a roll-back, or its probation, must not bring
+        // back what its site has just taken from it.
+        let is_other = before.digest != installed.digest;
+        if is_other {
+            self.record.before = Some(before.clone());
+        }
         self.record.refused = None;
+        let is_changed = !same(&self.config, &config);
         self.config = config;
         self.save(vec![(installed.digest.clone(), wasm)]).await;
-        let terms = Terms { budget: self.config.probation.clone(), told: self.fates.0.clone() };
-        self.before = Some(self.slot.swap(guest, Some(terms)));
+        let terms = is_other.then(|| Terms { budget: self.config.probation.clone(), told: self.fates.0.clone() });
+        let left = self.slot.swap(guest, terms);
+        if is_changed && self.shared.vault.is_some() {
+            // It is made anew of its bytes, by what holds now.
+            self.before = None;
+        } else if is_other {
+            self.before = Some(left);
+        }
         let reason = format!("{}, in place of {} {}", installed.origin, before.name, before.digest);
         self.note("installed", &installed, by, reason);
         let unkept = if self.kept { "" } else { "; a restart will not know of it" };
         let probation = if self.slot.is_on_probation() { ", on probation" } else { "" };
-        let done = format!("{installed} runs in place of {before}{probation}{unkept}");
+        let untried = if tried || !is_other { "" } else { "; no cases lay beside it, so none was run" };
+        let done = format!("{installed} runs in place of {before}{probation}{unkept}{untried}");
         self.done(done, &installed.digest)
     }
 

@@ -103,12 +103,16 @@ impl<W: Staged> Place<W> {
             }
             Order::Look => self.look(),
             Order::RollBack(answer) => {
-                self.supersede("a roll-back was asked for meanwhile");
+                if self.record.before.is_some() {
+                    self.supersede("a roll-back was asked for meanwhile");
+                }
                 let done = self.roll_back().await;
                 let _ = answer.send(done);
             }
             Order::Promote(answer) => {
-                self.supersede("a promotion was asked for meanwhile");
+                if self.rehearsal.as_ref().is_some_and(|rehearsing| rehearsing.candidate.is_some()) {
+                    self.supersede("a promotion was asked for meanwhile");
+                }
                 let done = self.promote(By::Admin).await;
                 let _ = answer.send(done);
             }
@@ -196,7 +200,8 @@ impl<W: Staged> Place<W> {
         let Some(Fitting { wish, answer, superseded, .. }) = self.fitting.take() else { return };
         // Even of a file that was refused: after a restart it is the guest that runs now that goes on.
         let known = self.record.clone();
-        if let Some(named) = &configured {
+        // One that was overtaken has decided nothing: whoever looks next finds the file as new as it is.
+        if let Some(named) = configured.as_ref().filter(|_| !superseded) {
             self.record.configured = named.clone();
         }
         if !superseded {

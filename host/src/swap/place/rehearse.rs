@@ -73,7 +73,7 @@ impl<W: Staged> Place<W> {
 fn summary(report: &Report) -> String {
     let slower = report.slower.map(|times| format!(", {times:.2} times the time")).unwrap_or_default();
     format!(
-        "{} events compared, {} missed, {} came out otherwise, {} faults{slower}",
-        report.events, report.missed, report.different, report.candidate.faults
+        "{} events compared, {} of them for this guest, {} missed, {} came out otherwise, {} faults{slower}",
+        report.events, report.asked, report.missed, report.different, report.candidate.faults
     )
 }

@@ -221,7 +221,7 @@ impl<W: Staged> Stage<W> {
                 Some(Some(None)) => break "the lanes have ended",
                 Some(Some(Some(batch))) => self.compare(batch),
             }
-            if matches!(self.until, Until::Events(events) if lock(&self.report).events >= events) {
+            if matches!(self.until, Until::Events(events) if lock(&self.report).asked >= events) {
                 break "it has seen its events";
             }
         };

@@ -28,6 +28,8 @@ pub struct Report {
     pub slower: Option<f64>,
     /// Raw events that both decided.
     pub events: u64,
+    /// Events among them that were the slot's own, so that the candidate was asked about them.
+    pub asked: u64,
     /// Raw events that passed meanwhile and were not looked at, for the rehearsal was behind.
     pub missed: u64,
     /// Of those that both decided: how many came out otherwise.
@@ -104,6 +106,7 @@ impl Report {
         for (side, pace) in [(&mut self.present, present), (&mut self.candidate, candidate)] {
             (side.faults, side.ns_an_event) = (pace.faults(), ns(pace.an_event()));
         }
+        self.asked = candidate.events();
         let known = present.events() > 0 && candidate.events() > 0 && !present.an_event().is_zero();
         self.slower = known.then(|| candidate.an_event().div_duration_f64(present.an_event()));
     }

@@ -37,8 +37,8 @@ impl Rule {
     /// # Errors
     /// What is too much, or that there is nothing to go by.
     pub(crate) fn judge(&self, report: &Report) -> Result<(), String> {
-        if report.events == 0 {
-            return Err("no event was seen".to_owned());
+        if report.asked == 0 {
+            return Err("the guest was asked about no event".to_owned());
         }
         let mut much = Vec::new();
         if report.candidate.faults > self.faults {
@@ -79,9 +79,9 @@ mod tests {
     #[test]
     fn nothing_is_promoted_that_saw_no_event() {
         let rule: Rule = "".parse().expect("a rule");
-        let mut report = Report::default();
-        assert_eq!(rule.judge(&report), Err("no event was seen".to_owned()));
-        report.events = 10;
+        let mut report = Report { events: 10, ..Report::default() };
+        assert_eq!(rule.judge(&report), Err("the guest was asked about no event".to_owned()));
+        report.asked = 10;
         assert_eq!(rule.judge(&report), Ok(()));
         (report.different, report.slower) = (1, Some(2.5));
         let much = rule.judge(&report).expect_err("too much");

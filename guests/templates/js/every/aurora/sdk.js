@@ -128,7 +128,20 @@ function whole(milliseconds) {
   return exact < least ? least : exact > most ? most : exact;
 }
 
+const SEVERITIES = ['info', 'low', 'medium', 'high', 'critical'];
 const CATEGORIES = ['cps', 'network', 'endpoint', 'identity', 'cloud'];
+const KINDS = ['alert', 'status', 'telemetry', 'attestation'];
+const SCOPES = ['public', 'reserved', 'allow-listed'];
+const TYPES = [
+  'ip', 'domain', 'url', 'email', 'hash-md5', 'hash-sha1', 'hash-sha256', 'cve', 'file-path', 'registry-key', 'mutex',
+  'user-agent',
+];
+
+/** `value` if it is one of `known`; without this a wrong word would be a trap that tells nothing. */
+function oneOf(what, known, value) {
+  if (!known.includes(value)) throw new TypeError(`no ${what} ${value}; there are ${known.join(', ')}`);
+  return value;
+}
 const FIRST_ROOM = 4096;
 
 /** A normalizer's answer, column by column. */
@@ -166,9 +179,6 @@ class Answer {
 
   event(event, raw) {
     const { events } = this;
-    if (event.category !== undefined && !CATEGORIES.includes(event.category)) {
-      throw new TypeError(`no category ${event.category}; there are ${CATEGORIES.join(', ')}`);
-    }
     const fields = Object.entries(event.fields ?? {});
     const observables = event.observables ?? [];
     const techniques = event.techniques ?? [];
@@ -177,8 +187,8 @@ class Answer {
       this.piece(value);
     }
     for (const { type, scope, value } of observables) {
-      events.observableType.push(type);
-      events.observableScope.push(scope);
+      events.observableType.push(oneOf('type of an observable', TYPES, type));
+      events.observableScope.push(oneOf('scope', SCOPES, scope));
       this.piece(value);
     }
     techniques.forEach((technique) => this.piece(technique));
@@ -187,9 +197,9 @@ class Answer {
     this.piece(event.dedupKey);
     this.piece(event.title);
     this.piece(event.description);
-    events.kind.push(event.kind ?? 'alert');
-    events.severity.push(event.severity ?? 'medium');
-    events.category.push(event.category ?? 'network');
+    events.kind.push(oneOf('kind', KINDS, event.kind ?? 'alert'));
+    events.severity.push(oneOf('severity', SEVERITIES, event.severity ?? 'medium'));
+    events.category.push(oneOf('category', CATEGORIES, event.category ?? 'network'));
     // A number cannot hold every time that the host may give, so that one is handed back as it came.
     const at = event.timestampMs ?? undefined;
     events.timestampMs.push(at === undefined ? raw.received : whole(at));
@@ -248,6 +258,7 @@ function normalize(read, input) {
       return;
     }
     if (typeof verdict !== 'object' || verdict === null) throw new TypeError('the reader of an event gave no verdict');
+    if (typeof verdict.then === 'function') throw new TypeError('the reader of an event must not be async');
     if (verdict.drop !== undefined) {
       answer.verdict('dropped', 0, verdict.drop);
     } else if (verdict.retryAfterMs !== undefined) {

@@ -233,8 +233,11 @@ def normalizer(begin):
                 raise Err(types.Failure_InvalidSettings(str(error))) from None
             except Exception as error:
                 # Else a fault tells nothing. This is what the guest imports `aurora:event/log` for.
-                frames = traceback.format_exc(limit=-2).splitlines()[1:]
-                log("error", " / ".join(line.strip() for line in frames))
+                # Without source lines: there are no files to read them from.
+                said = [f"{type(error).__name__}: {error}"]
+                for frame, line in traceback.walk_tb(error.__traceback__):
+                    said.append(f"{frame.f_code.co_qualname} {frame.f_code.co_filename}:{line}")
+                log("error", " / ".join(said[:1] + said[:0:-1][:3]))
                 raise Err(types.Failure_Other(f"{type(error).__name__}: {error}")) from None
 
     return Normalize

@@ -35,6 +35,8 @@ pub(super) fn make(package: &Path) -> anyhow::Result<Made> {
 
 /// The core module that cargo makes of the package.
 fn compile(package: &Path) -> anyhow::Result<PathBuf> {
+    // Cargo reads what a package sets in `.cargo/config.toml` only from within its folder.
+    let package = fs::canonicalize(package).with_context(|| format!("cannot find {}", package.display()))?;
     let manifest = package.join("Cargo.toml");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -42,6 +44,7 @@ fn compile(package: &Path) -> anyhow::Result<PathBuf> {
         .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(&manifest)
         .args(PROFILE.iter().flat_map(|setting| ["--config", setting]))
+        .current_dir(&package)
         .stderr(Stdio::inherit());
     let output = cargo.output().context("cannot run cargo; install Rust and see that cargo is on the PATH")?;
     if !output.status.success() {

@@ -130,6 +130,7 @@ fn test(args: &Args, guest: &Path) -> anyhow::Result<Report> {
         checks.hostile(&tried, args.hostile, args.seed)?;
     }
     report.close();
+    anyhow::ensure!(report.asked(), "{} was asked nothing: give it cases, or --hostile", built.wasm.display());
     Ok(report)
 }
 

@@ -54,9 +54,11 @@ impl Report {
         let failed = self.lines.iter().filter(|line| !line.wrong.is_empty()).count();
         let (passed, took) = (self.lines.len() - failed, self.begun.elapsed());
         say!("  {passed} passed, {failed} failed, in {:.1} s", took.as_secs_f64());
-        if self.lines.is_empty() {
-            say!("  nothing was asked: give it cases, or --hostile");
-        }
+    }
+
+    /// Whether there was anything to pass.
+    pub(super) fn asked(&self) -> bool {
+        !self.lines.is_empty()
     }
 }
 
