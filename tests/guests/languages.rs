@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Runs `aurora` in `folder`, and gives what it printed; an error if it does not end with `code`.
 fn aurora(folder: &Path, arguments: &[&str], code: i32) -> Result<String> {
     let mut command = Command::new(binary()?);
-    command.args(arguments).current_dir(folder).env("CARGO_NET_OFFLINE", "true");
+    command.args(arguments).current_dir(folder).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
     let Output { status, stdout, stderr } = command.output().context("cannot run aurora")?;
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     ensure!(status.code() == Some(code), "{arguments:?} ended with {status}:\n{text}");
