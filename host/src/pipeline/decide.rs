@@ -14,6 +14,7 @@ use super::{
 use crate::{
     broker::jetstream::Subjects,
     event::{Context, Delivery},
+    federation::Ceiling,
     sandbox::{
         self, Caller, Category, Fault, Federation, Normalizer, OriginEvents, RawEvents, Router, World,
         answer::{Decisions, Normalized, Routes, Verdict},
@@ -35,6 +36,7 @@ pub struct Decider {
     federate: Option<Seats<Federation>>,
     streams: Arc<[String]>,
     subjects: Arc<Subjects>,
+    ceiling: Arc<Ceiling>,
     retries: u32,
     metrics: Metrics,
 }
@@ -52,6 +54,7 @@ impl Decider {
             federate: stages.federate.as_ref().map(Seats::new),
             streams: Arc::clone(&stages.streams),
             subjects: Arc::clone(&stages.subjects),
+            ceiling: Arc::clone(&stages.ceiling),
             retries,
             metrics,
         }
@@ -255,6 +258,7 @@ impl Decider {
                 makers.reorder(&order);
             }
         }
+        self.ceiling.narrow(&mut decisions, events, |event| about.context_of(event), &self.metrics);
         let shared = (0..decisions.len()).filter(|&event| decisions.share(event).is_some()).count();
         self.end(Stage::Federate, clock, shared);
         (decisions, makers, undecided)
@@ -351,6 +355,10 @@ struct About<'a> {
 }
 
 impl About<'_> {
+    fn context_of(&self, event: usize) -> &Context {
+        self.distinct[self.context[event] as usize]
+    }
+
     fn contexts_of_events(&self) -> impl Iterator<Item = &Arc<Context>> {
         self.context.iter().map(|&context| self.distinct[context as usize])
     }

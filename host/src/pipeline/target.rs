@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use super::dedup;
+use super::{dedup, leaving::Leaving};
 use crate::{
     broker::{
         mqtt,
@@ -30,11 +30,13 @@ pub struct Target {
     pub raw: Option<Raw>,
     /// Which events are one.
     pub dedup: dedup::Config,
+    /// What other sites get of an event.
+    pub leaving: Leaving,
     /// Name of this site.
     pub site: String,
 }
 
-/// The stream of raw events, whose entries are acknowledged by the commit itself.
+/// A stream that is read through a group, whose entries are acknowledged by the commit itself.
 #[derive(Clone, Debug)]
 pub struct Raw {
     /// The stream.
@@ -101,6 +103,7 @@ impl Target {
                 group: raw.group.clone(),
                 remove: raw.remove,
             }),
+            leaving: Leaving::new(config),
             dedup: match redis.step {
                 Step::Atomic => config.dedup.clone(),
                 // Nobody would look a key up, so none is made: it is there to be measured.

@@ -12,7 +12,7 @@ use super::{
     age::Age,
     state_metrics::{StateMetrics, StateVectors},
 };
-use crate::spool;
+use crate::{federation::Cut, spool};
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -265,6 +265,7 @@ pub struct Metrics {
     /// Entries that were deleted from the raw stream before anybody had stored them.
     pub raw_deleted: IntCounter,
     ingest_answers: IntCounterVec,
+    federation_cut: IntCounterVec,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: GuestVectors,
     brokers: [BrokerMetrics; Broker::ALL.len()],
@@ -418,6 +419,11 @@ impl Metrics {
                 "aurora_raw_deleted_total",
                 "Entries that were deleted from the raw stream before anybody had stored them",
             ),
+            federation_cut: counters(
+                "aurora_federation_cut_total",
+                "What policies would have shared and the ceiling cut: events, observables, fields, texts",
+                &["cause"],
+            ),
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,
@@ -429,6 +435,12 @@ impl Metrics {
     /// Counts an answer of HTTP ingest. The label is bounded, because ingest itself chooses among a dozen statuses.
     pub fn ingest_answer(&self, status: u16) {
         self.ingest_answers.with_label_values(&[status.to_string().as_str()]).inc();
+    }
+
+    /// Counts what the ceiling cut for one of its causes.
+    #[must_use]
+    pub fn federation_cut(&self, cut: Cut) -> IntCounter {
+        self.federation_cut.with_label_values(&[cut.as_str()])
     }
 
     /// Those of a stage.
