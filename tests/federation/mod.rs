@@ -6,6 +6,7 @@
 
 mod ceiling;
 mod sets;
+mod offers;
 
 use anyhow::{Context as _, Result};
 use harness::{PipeLine, hostile_guest, pipe};

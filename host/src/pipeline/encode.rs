@@ -14,6 +14,7 @@ use super::{
 use crate::{
     broker::redis_streams::{Commit, Guard, Normalized, Producer, Sealed},
     event::{Context, Delivery, Duty, EntryId, Identity, Settlement},
+    federation::Offer,
 };
 
 /// A batch, encoded and not yet stored.
@@ -134,7 +135,9 @@ impl<'a> Batch<'a> {
         self.begin(delivery, &fingerprint);
         let mut count = 0;
         for event in decided.events_of(index, fingerprint) {
-            self.add_event(position, &event, self.target.dedup.key(&event));
+            // Two equal entries of a stream are two.
+            let key = if Offer::of(event.context).is_some() { None } else { self.target.dedup.key(&event) };
+            self.add_event(position, &event, key);
             count += 1;
         }
         count
@@ -163,6 +166,10 @@ impl<'a> Batch<'a> {
                 self.commit.delivery(Guard::Request { key: &key, line, digest });
             }
             Identity::Entry(id) => self.begin_entry(self.target.raw.as_ref(), id),
+            Identity::Offer(offer, id) => {
+                let from = self.target.offers.iter().find(|(known, _)| *known == offer);
+                self.begin_entry(from.map(|(_, raw)| raw), id);
+            }
             Identity::Letter(id) => self.begin_letter(id),
             Identity::Once(_) => self.commit.delivery(Guard::None),
         }
