@@ -6,6 +6,7 @@
 //! | [`isolation`] | a guest cannot hurt its host, its neighbours, or the site's secrets |
 //! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
 //! | [`faults`] | nothing is lost or doubled, whatever breaks; `make soak` is the long form |
+//! | [`federation`] | nothing leaves the site that should not, and what should leaves once |
 //! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
 //! | [`guests`] | guests that sites ship: from `aurora guest new` to chosen by rule, exchanged while events flow |
 
@@ -13,5 +14,6 @@ mod contract;
 mod isolation;
 pub(crate) mod delivery;
 mod faults;
+mod federation;
 mod servers;
 mod guests;

@@ -257,7 +257,7 @@ fn stages_natively(raw: &RawEvents) {
     let context = vec![0; normalized.events.kind.len()];
     let input = OriginEvents { contexts: raw.contexts.clone(), context, events: normalized.events };
     black_box(route_core::route(&input, &route_core::Options::default()));
-    black_box(federate_core::federate(&input));
+    black_box(federate_core::federate(&input, &federate_core::Options::default()));
 }
 
 /// CPU time of this thread that `work` takes, ns.

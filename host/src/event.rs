@@ -6,6 +6,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::federation::Offer;
+
 /// Where raw events come from. Shared by all events that came the same way, so that a batch names it once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Context {
@@ -104,6 +106,8 @@ pub enum Identity {
     },
     /// An entry of the Redis stream of raw events.
     Entry(EntryId),
+    /// An entry of a stream that is offered to other sites.
+    Offer(Offer, EntryId),
     /// A dead letter that is replayed: its entry.
     Letter(EntryId),
     /// It is never delivered again; the number tells it from others.

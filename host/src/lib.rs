@@ -10,6 +10,7 @@
 //! | `ledger` | what becomes of deliveries, as their source's task hears it |
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
 //! | [`raw`] | events out of a Redis stream |
+//! | [`federation`] | the ceiling of what may leave the site, and the streams that are offered to others |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`supply`] | where guests come from, files and registries, and whether their signatures are believed |
@@ -30,6 +31,7 @@ mod ledger;
 pub mod broker;
 pub mod ingest;
 pub mod raw;
+pub mod federation;
 pub mod pipeline;
 pub mod spool;
 pub mod supply;

@@ -32,7 +32,7 @@ fn whatever_the_policy_does_the_event_stays() -> Result<()> {
 #[test]
 fn a_private_address_never_leaves() -> Result<()> {
     let shared = among_others("federate reserved")?.share(0).to_string();
-    assert!(shared.contains("bad.example.net") && !shared.contains("10.1.2.3"), "{shared}");
+    assert!(shared.contains("bad.evil-site.net") && !shared.contains("10.1.2.3"), "{shared}");
     Ok(())
 }
 
@@ -40,6 +40,6 @@ fn a_private_address_never_leaves() -> Result<()> {
 fn the_observables_that_the_policy_chose_and_no_others_are_shared() -> Result<()> {
     let piped = hostile(&["share this"])?;
     let observables = &piped.lines[0].share(0)["observables"];
-    assert_eq!(*observables, serde_json::json!([{"type": "domain", "value": "bad.example.net"}]));
+    assert_eq!(*observables, serde_json::json!([{"type": "domain", "value": "bad.evil-site.net"}]));
     Ok(())
 }

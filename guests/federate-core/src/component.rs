@@ -17,7 +17,7 @@ struct Component;
 
 impl Guest for Component {
     fn federate(input: OriginEvents) -> Result<Decisions, Failure> {
-        let done = crate::federate(&input);
+        let done = crate::federate(&input, &crate::Options::read()?);
         Ok(Decisions {
             reasons: done.reasons,
             reason: done.reason,

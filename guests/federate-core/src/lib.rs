@@ -1,17 +1,56 @@
 //! The stock federation policy: what is high or critical leaves the site with its public observables, attestation
-//! results too, and nothing else does.
+//! results too, and of the streams that the site offers to others what its options say. Nothing else does.
 
-use aurora_guest::{Category, Deciding, Decisions, EventView, Kind, OriginEvents, Scope, Severity, Share, Tlp};
+use aurora_guest::{
+    Category, Deciding, Decisions, EventView, Failure, Kind, OriginEvents, Scope, Severity, Share, Tlp, settings,
+};
 
 #[cfg(target_family = "wasm")]
 mod component;
 
+/// What of the streams that a site offers to others is shared, from `[guests.federate.options]`. All of it, unless they
+/// say otherwise: `federation.share` has said already what is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `share_agent_results`: what agents found.
+    pub share_agent_results: bool,
+    /// `share_audit`: the audit trail.
+    pub share_audit: bool,
+    /// `share_soar`: what was done about events.
+    pub share_soar: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { share_agent_results: true, share_audit: true, share_soar: true }
+    }
+}
+
+impl Options {
+    /// Those of the site.
+    ///
+    /// # Errors
+    /// If one is set to something else than `true` or `false`.
+    pub fn read() -> Result<Self, Failure> {
+        let flag = |key| Ok(settings::flag(key)?.unwrap_or(true));
+        Ok(Self {
+            share_agent_results: flag("share_agent_results")?,
+            share_audit: flag("share_audit")?,
+            share_soar: flag("share_soar")?,
+        })
+    }
+}
+
 /// Decides for every event of a batch whether it leaves the site.
 #[must_use]
-pub fn federate(input: &OriginEvents) -> Decisions {
+pub fn federate(input: &OriginEvents, options: &Options) -> Decisions {
     let mut deciding = Deciding::new();
     let (mut observables, mut subject) = (Vec::new(), String::new());
     for event in input.iter() {
+        if event.context.source.starts_with("aurora:") {
+            offered(&event, options, &mut deciding, &mut subject);
+            continue;
+        }
         match event.kind() {
             Kind::Status => deciding.keep("status stays at the site"),
             Kind::Telemetry => deciding.keep("telemetry stays at the site"),
@@ -43,6 +82,38 @@ pub fn federate(input: &OriginEvents) -> Decisions {
         }
     }
     deciding.finish()
+}
+
+/// Decides on an entry of a stream of the site. Only the host gives an event such a source.
+fn offered(event: &EventView<'_>, options: &Options, deciding: &mut Deciding, subject: &mut String) {
+    subject.clear();
+    let (is_wanted, what) = match event.context.source.as_str() {
+        "aurora:agent:results" => {
+            subject.push_str("AURORA.agent_results");
+            (options.share_agent_results, "agent results")
+        }
+        "aurora:audit" => {
+            subject.push_str("AURORA.audit");
+            (options.share_audit, "the audit trail")
+        }
+        "aurora:soar:actions" => {
+            let action = event.field("action").unwrap_or_default();
+            if !is_plain(action) {
+                return deciding.keep("a SOAR action whose name is no token of a subject cannot be addressed");
+            }
+            subject.push_str("aurora.soar.");
+            subject.push_str(action);
+            (options.share_soar, "SOAR actions")
+        }
+        other => return deciding.keep(&format!("{other} is no stream that this policy knows")),
+    };
+    match is_wanted {
+        true => {
+            let share = Share { subject, tlp: Tlp::Amber, observables: &[], remove: &[] };
+            deciding.share(share, &format!("the site shares {what}"));
+        }
+        false => deciding.keep(&format!("the site's options keep {what}")),
+    }
 }
 
 fn is_plain(device: &str) -> bool {

@@ -76,6 +76,14 @@ pub mod settings {
         typed(key, "a string")
     }
 
+    /// The value of `key` as `true` or `false`, or nothing where it is not set.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidSettings`](crate::Failure) if it is set to something else.
+    pub fn flag(key: &str) -> Result<Option<bool>, crate::Failure> {
+        typed(key, "true or false")
+    }
+
     /// The value of `key` as a list of strings, empty where it is not set.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use super::{demo::own::Own, entry::entry, stock};
 use crate::{
     config::{self, Config, Purpose},
     event::{Context, Delivery, Duty, Identity, is_device_id},
-    pipeline::{Decided, Decider, Outcome, Stages},
+    pipeline::{Decided, Decider, Leaving, Outcome, Stages},
     sandbox::{Sandbox, needs},
     supervise,
     telemetry::Metrics,
@@ -25,7 +25,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Configuration; of it only the guests, streams and subjects are used.
+    /// Configuration; of it only the guests, streams and subjects are used, and what may leave the site.
     #[arg(long)]
     config: Option<PathBuf>,
     /// Folder with normalize-core.wasm, route-core.wasm and federate-core.wasm, for stages that the configuration does
@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Whether each line is an event, or the whole input is one.
     #[arg(long, value_enum, default_value_t = Framing::Line)]
     framing: Framing,
+    /// Also print every message that would leave the site, as other sites would get it
+    #[arg(long)]
+    messages: bool,
     /// Also write each event with what became of it, for `aurora guest test --recorded`.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -74,6 +77,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stages = Stages::load(&config, &sandbox, &metrics, None).map_err(supervise::all)?;
     let mut decider = Decider::new(&stages, config.lanes.retries, metrics);
     let context = Arc::new(context(&args));
+    let leaving = args.messages.then(|| Leaving::new(&config));
     let mut input = io::stdin().lock();
     let mut output = BufWriter::new(io::stdout().lock());
     let mut record = args.record.as_deref().map(create).transpose()?;
@@ -92,8 +96,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             record.flush().context("cannot write the recording")?;
         }
         for index in 0..decided.deliveries.len() {
-            let written =
-                serde_json::to_writer(&mut output, &line_of(&decided, index, &stages)).map_err(io::Error::from);
+            let written = serde_json::to_writer(&mut output, &line_of(&decided, index, &stages, leaving.as_ref()))
+                .map_err(io::Error::from);
             match written.and_then(|()| output.write_all(b"\n")) {
                 // Whoever reads has seen enough, as `head` does.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
@@ -213,7 +217,7 @@ struct Line<'a> {
     events: Events<'a>,
 }
 
-fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages) -> Line<'a> {
+fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages, leaving: Option<&'a Leaving>) -> Line<'a> {
     let (outcome, reason) = match &decided.outcomes[index] {
         Outcome::Accepted { .. } => ("accepted", ""),
         Outcome::Dropped(reason) => ("dropped", reason.as_str()),
@@ -223,13 +227,14 @@ fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages) -> Line<'
         Identity::Once(line) => line,
         _ => 0,
     };
-    Line { line, outcome, reason, events: Events { decided, index, stages } }
+    Line { line, outcome, reason, events: Events { decided, index, stages, leaving } }
 }
 
 struct Events<'a> {
     decided: &'a Decided,
     index: usize,
     stages: &'a Stages,
+    leaving: Option<&'a Leaving>,
 }
 
 impl Serialize for Events<'_> {
@@ -237,7 +242,11 @@ impl Serialize for Events<'_> {
         let mut list = serializer.serialize_seq(None)?;
         let fingerprint = self.decided.fingerprint(self.index);
         for event in self.decided.events_of(self.index, fingerprint) {
-            list.serialize_element(&entry(&event, self.stages).map_err(serde::ser::Error::custom)?)?;
+            let entry = entry(&event, self.stages).and_then(|entry| match self.leaving {
+                Some(leaving) => entry.with_messages(&event, leaving),
+                None => Ok(entry),
+            });
+            list.serialize_element(&entry.map_err(serde::ser::Error::custom)?)?;
         }
         list.end()
     }

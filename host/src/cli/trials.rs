@@ -24,6 +24,12 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         if let (Some(raw), Some(redis)) = (&config.raw, &config.redis) {
             trials.push(Trial::broker("raw", raw::probe(raw, redis).await));
         }
+        if let Some(redis) = &config.redis {
+            for &offer in &config.federation.share {
+                let stream = config.federation.streams.of(config.federation.stream_of(offer, redis));
+                trials.push(Trial::broker(format!("share {}", offer.as_str()), raw::probe(&stream, redis).await));
+            }
+        }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));
         }

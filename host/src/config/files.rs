@@ -29,6 +29,7 @@ pub(super) enum Use {
     TrustedKey,
     Cache,
     Spool,
+    List,
 }
 
 /// Every path of a configuration, with its key.
@@ -61,6 +62,14 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
         add("nats.cert", Use::Certificate, nats.cert.as_mut());
         add("nats.key", Use::PrivateKey, nats.key.as_mut());
     }
+    for (index, list) in config.federation.ceiling.never.lists.iter_mut().enumerate() {
+        all.push((list_key(index).into(), Use::List, list));
+    }
+    let mut add = |key: &'static str, of, path| {
+        if let Some(path) = path {
+            all.push((Cow::Borrowed(key), of, path));
+        }
+    };
     let guests = &mut config.guests;
     add("guests.cache", Use::Cache, guests.cache.as_mut());
     add("guests.registry.password_file", Use::Secret, guests.registry.password_file.as_mut());
@@ -87,13 +96,24 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
 pub(super) fn check(config: &mut Config, findings: &mut Findings) {
     let replaceable = replaceable(config, findings.purpose());
     for (key, of, path) in paths(config) {
-        if findings.purpose() == Purpose::Pipe && !matches!(of, Use::Component | Use::Cache | Use::TrustedKey)
+        if findings.purpose() == Purpose::Pipe
+            && !matches!(of, Use::Component | Use::Cache | Use::TrustedKey | Use::List)
             || replaceable.iter().any(|known| *known == key)
         {
             continue;
         }
         if let Err((what, remedy)) = check_one(of, path) {
             findings.problem(key, what, remedy);
+        }
+    }
+    // Those that are no files were told of above.
+    for (index, what) in config.federation.ceiling.never.read() {
+        if !findings.has(&list_key(index)) {
+            findings.problem(
+                list_key(index),
+                what,
+                "name a warning list of MISP, or a file with one observable a line",
+            );
         }
     }
     if findings.purpose() == Purpose::Run {
@@ -130,6 +150,10 @@ fn replaceable(config: &Config, purpose: Purpose) -> Vec<String> {
 
 const KEY: &str = "name the public key that `aurora guest keygen` or `openssl pkey -pubout` wrote";
 
+fn list_key(index: usize) -> String {
+    format!("federation.ceiling.never.lists[{index}]")
+}
+
 type Refusal = (String, String);
 
 fn refuse<T>(path: &Path, what: &str, remedy: &str) -> Result<T, Refusal> {
@@ -147,6 +171,7 @@ fn check_one(of: Use, path: &Path) -> Result<(), Refusal> {
         Use::TrustedKey => {
             PublicKey::read(path).map(|_| ()).map_err(|error| (Chain(&error).to_string(), KEY.to_owned()))
         }
+        Use::List => open(path).map(drop),
         Use::Secret if read(path)?.trim_ascii().is_empty() => {
             refuse(path, "holds no secret", "write it on the first line")
         }

@@ -39,6 +39,11 @@ impl Findings {
         }
     }
 
+    /// Whether a problem of `key` is noted.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.found.iter().any(|found| found.key == key)
+    }
+
     /// Whether `key`, or what it belongs to, was written but did not fit.
     pub(crate) fn is_misfit(&self, key: &str) -> bool {
         std::iter::successors(Some(key), |key| outline::parent(key)).any(|key| self.misfits.contains(key))

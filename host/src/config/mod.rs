@@ -40,6 +40,7 @@ use outline::Outline;
 
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
+    federation,
     pipeline::dedup,
     raw, spool,
 };
@@ -70,6 +71,8 @@ pub struct Config {
     pub spool: Option<spool::Config>,
     /// Where shared events go.
     pub nats: Option<jetstream::Config>,
+    /// What of them may leave at the most.
+    pub federation: federation::Config,
     /// Health and metrics.
     pub admin: Admin,
     /// How we end.
@@ -190,6 +193,7 @@ impl Config {
                 ("raw", self.raw.is_some(), "which acknowledges no entries"),
                 // A record of the spool is the command of the atomic step, so there would be nothing in it.
                 ("spool", self.spool.is_some(), "whose batches cannot be kept on disk"),
+                ("federation.share", !self.federation.share.is_empty(), "which acknowledges no entries"),
             ];
             for (section, _, why) in needs.into_iter().filter(|(_, is_set, _)| *is_set) {
                 let what = format!("is set, but `redis.step` is \"plain\", {why}");
@@ -202,6 +206,7 @@ impl Config {
         if let Some(nats) = &self.nats {
             nats.validate(findings);
         }
+        self.federation.validate(self.nats.as_ref(), self.redis.as_ref(), self.raw.as_ref(), findings);
         self.admin.validate(findings);
         self.shutdown.validate(findings);
         if findings.purpose() == Purpose::Run {

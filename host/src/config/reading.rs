@@ -101,6 +101,7 @@ fn cut_listed_sections(root: &mut DeTable<'_>, outline: &Outline, misfits: &mut 
     let is_section = |node: &&Node| match node.steps.as_slice() {
         [Step::Key(section)] => takes_table(&[section]),
         [Step::Key(section), Step::Key(key)] => takes_table(&[section, key]),
+        [Step::Key(section), Step::Key(key), Step::Key(below)] => takes_table(&[section, key, below]),
         [.., Step::Element(_)] => node.key.starts_with("mqtt.subscriptions["),
         _ => false,
     };

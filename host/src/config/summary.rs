@@ -63,6 +63,13 @@ impl fmt::Display for Config {
                     nats.stream,
                     nats.subjects.len()
                 )?;
+                let federation = &self.federation;
+                let (least, most) = (federation.ceiling.min_severity.as_str(), federation.ceiling.max_tlp.as_str());
+                let sets: Vec<_> = federation.sets.iter().map(|set| set.as_str()).collect();
+                write!(f, "\nfederation subjects of {}; alerts from {least} on, up to TLP:{most}", sets.join(" and "))?;
+                for offer in &federation.share {
+                    write!(f, ", {}", offer.as_str())?;
+                }
             }
             None => write!(f, "\nnats       none: nothing leaves the site")?,
         }

@@ -189,6 +189,53 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[nats]\nurl = 'nats://a'\nmax_bytes = 5", "nats.max_bytes: is out of range"),
         ("[nats]\nurl = 'nats://a'\nduplicate_window = '1ms'", "nats.duplicate_window: is out of range"),
         ("[nats]\nurl = 'nats://a'\nack_timeout = '0s'", "nats.ack_timeout: is out of range"),
+        ("[federation]\nsets = []", "aurora.toml:18: federation.sets: is empty; name \"aurora\", \"AURORA\", or both"),
+        ("[federation]\nsets = ['aurora', 'aurora']", "federation.sets: names a set twice"),
+        ("[federation]\nsets = ['Aurora']", "federation.sets[0]: unknown value \"Aurora\"; choose one of \"aurora\", "),
+        (
+            "[nats]\nurl = 'nats://a'\nsubjects = ['aurora.>']\n[federation]\nsets = ['AURORA']",
+            "aurora.toml:21: federation.sets: has \"AURORA\", but nothing may be shared to AURORA.alerts; add it to nats",
+        ),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation]\nsets = ['AURORA']\nceiling.subjects = ['AURORA.alerts']",
+            "federation.sets: has \"AURORA\", but nothing may be shared to AURORA.ioc_sharing",
+        ),
+        ("[federation]\nshare = ['audit']", "federation.share: is set, but without [nats] nothing leaves"),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation]\nshare = ['audit', 'audit']",
+            "federation.share: names a stream twice",
+        ),
+        ("[federation]\nshare = ['alerts']", "federation.share[0]: unknown value \"alerts\"; choose one of"),
+        ("[federation.streams]\nsoar = 'aurora:alerts'", "federation.streams.soar: is a stream that has another use"),
+        ("[federation.streams]\nsoar = 'aurora:agent:results'", "federation.streams.soar: is the same stream as"),
+        ("[federation.streams]\ngroup = 'a b'", "federation.streams.group: \"a b\" is no stream name"),
+        ("[federation.streams]\nstale = '1ms'", "federation.streams.stale: is out of range"),
+        ("[federation.streams]\nmax_deliveries = 1", "federation.streams.max_deliveries: is out of range"),
+        ("[federation.streams]\nmax_in_flight = 0", "federation.streams.max_in_flight: is out of range"),
+        ("[federation.streams]\nmax_payload = 0", "federation.streams.max_payload: is out of range"),
+        (
+            "[federation.ceiling]\nmin_severity = 'hihg'",
+            "federation.ceiling.min_severity: unknown value \"hihg\"; choose",
+        ),
+        (
+            "[federation.ceiling]\nmax_tlp = 'white'",
+            "federation.ceiling.max_tlp: unknown value \"white\"; choose one of",
+        ),
+        ("[federation.ceiling]\nkinds = ['alarm']", "federation.ceiling.kinds[0]: unknown value \"alarm\"; choose one"),
+        ("[federation.ceiling]\nsubjects = []", "federation.ceiling.subjects: is empty"),
+        ("[federation.ceiling]\nsubjects = ['a..b']", "federation.ceiling.subjects[0]: \"a..b\" is no subject"),
+        ("[federation.ceiling.never]\nnetworks = ['10.0.0.0/33']", "never.networks[0]: \"10.0.0.0/33\" is no network"),
+        ("[federation.ceiling.never]\ndomains = ['a b']", "never.domains[0]: \"a b\" is no name of a host"),
+        ("[federation.ceiling.never]\nfields = ['']", "federation.ceiling.never.fields[0]: is empty"),
+        (
+            "[federation.ceiling.never]\nlists = ['secret', 'gone']",
+            "aurora.toml:18: federation.ceiling.never.lists[1]: gone does not exist; ",
+        ),
+        (
+            "[federation.ceiling.never]\nlists = ['empty']",
+            "federation.ceiling.never.lists[0]: empty has no entry; name a warning list of MISP",
+        ),
+        ("[[federation.ceiling.never]]\nmask = true", "federation.ceiling.never: is a list, expected a table; write"),
         ("[ingest]", "aurora.toml:17: ingest.token_file: is missing: without a token anybody could send events"),
         ("[ingest]\ntoken = 'a'\ntoken_file = 'secret'", "aurora.toml:18: ingest.token: is set beside"),
         ("[ingest]\ntoken = 'a b'", "ingest.token: is empty, or holds spaces"),
@@ -305,6 +352,10 @@ fn the_plain_step_goes_with_nothing_that_needs_the_atomic_one() {
         (
             "[spool]\npath = 'spool'",
             "spool: is set, but `redis.step` is \"plain\", whose batches cannot be kept on disk",
+        ),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation]\nshare = ['audit']",
+            "federation.share: is set, but `redis.step` is \"plain\", which acknowledges no entries",
         ),
     ] {
         let load = |step| Site::new().load(&format!("{SOUND}{section}"), &[("AURORA_REDIS__STEP", step)], Purpose::Run);
@@ -674,6 +725,10 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "redis",
         "spool",
         "nats",
+        "federation",
+        "federation.streams",
+        "federation.ceiling",
+        "federation.ceiling.never",
         "admin",
         "shutdown",
     ];

@@ -63,6 +63,7 @@ impl Stages {
             federate: self.federate.as_ref().map(|slots| apart(slots, metrics)),
             streams: Arc::clone(&self.streams),
             subjects: Arc::clone(&self.subjects),
+            ceiling: Arc::clone(&self.ceiling),
         }
     }
 

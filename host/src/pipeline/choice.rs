@@ -102,7 +102,7 @@ fn globs_overlap(a: &str, b: &str) -> bool {
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters. Never looks at a byte more often than
 /// there are stars.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // The last star, and how much of the text it has taken.
     let mut star = None;

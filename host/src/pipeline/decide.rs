@@ -14,6 +14,7 @@ use super::{
 use crate::{
     broker::jetstream::Subjects,
     event::{Context, Delivery},
+    federation::{Ceiling, Offer},
     sandbox::{
         self, Caller, Category, Fault, Federation, Normalizer, OriginEvents, RawEvents, Router, World,
         answer::{Decisions, Normalized, Routes, Verdict},
@@ -35,6 +36,7 @@ pub struct Decider {
     federate: Option<Seats<Federation>>,
     streams: Arc<[String]>,
     subjects: Arc<Subjects>,
+    ceiling: Arc<Ceiling>,
     retries: u32,
     metrics: Metrics,
 }
@@ -52,6 +54,7 @@ impl Decider {
             federate: stages.federate.as_ref().map(Seats::new),
             streams: Arc::clone(&stages.streams),
             subjects: Arc::clone(&stages.subjects),
+            ceiling: Arc::clone(&stages.ceiling),
             retries,
             metrics,
         }
@@ -83,7 +86,8 @@ impl Decider {
                 context: &context,
                 mark: &mark,
             };
-            let (routes, routed_by, unrouted) = self.route(&asked);
+            let (routes, routed_by, unrouted) =
+                if part.is_offered { nowhere(asked.events.len()) } else { self.route(&asked) };
             let (decisions, decided_by, kept) = self.federate(&asked);
             let part = &mut decided.parts[index];
             (part.routes, part.routed_by, part.decisions, part.decided_by) = (routes, routed_by, decisions, decided_by);
@@ -94,10 +98,13 @@ impl Decider {
     }
 
     fn normalize(&mut self, decided: &mut Decided) {
-        let mut fit = Vec::with_capacity(decided.deliveries.len());
+        let (mut fit, mut offered) = (Vec::with_capacity(decided.deliveries.len()), Vec::new());
         for index in 0..decided.deliveries.len() {
             match decided.deliveries[index].unfit.take() {
-                None => fit.push(index),
+                None => match Offer::of(&decided.deliveries[index].context) {
+                    None => fit.push(index),
+                    Some(offer) => offered.push((index, offer)),
+                },
                 Some(reason) => self.reject(decided, Stage::Source, index, None, reason),
             }
         }
@@ -107,6 +114,38 @@ impl Decider {
         }
         let sent = decided.parts.iter().map(|part| part.events.len()).sum();
         self.end(Stage::Normalize, clock, sent);
+        self.offer(decided, &offered);
+    }
+
+    /// Makes events of entries of streams that are offered to other sites.
+    fn offer(&self, decided: &mut Decided, offered: &[(usize, Offer)]) {
+        let (mut drafts, mut origin) = (Vec::with_capacity(offered.len()), Vec::with_capacity(offered.len()));
+        for &(index, offer) in offered {
+            let delivery = &decided.deliveries[index];
+            match offer.event(&delivery.payload, delivery.received_ms) {
+                Ok(draft) => {
+                    drafts.push(draft);
+                    origin.push(index as u32);
+                }
+                Err(reason) => self.reject(decided, Stage::Source, index, None, reason),
+            }
+        }
+        if drafts.is_empty() {
+            return;
+        }
+        match Events::of(&drafts) {
+            Ok(events) => {
+                let part = decided.place_offered(events, origin.clone());
+                for (event, index) in origin.into_iter().enumerate() {
+                    decided.outcomes[index as usize] = Outcome::Accepted { part, events: event..event + 1 };
+                }
+            }
+            Err(reason) => {
+                for index in origin {
+                    self.reject(decided, Stage::Source, index as usize, None, reason.clone());
+                }
+            }
+        }
     }
 
     /// Asks the seat at `seat` about the deliveries `fit`.
@@ -255,6 +294,7 @@ impl Decider {
                 makers.reorder(&order);
             }
         }
+        self.ceiling.narrow(&mut decisions, events, |event| about.context_of(event), &self.metrics);
         let shared = (0..decisions.len()).filter(|&event| decisions.share(event).is_some()).count();
         self.end(Stage::Federate, clock, shared);
         (decisions, makers, undecided)
@@ -351,6 +391,10 @@ struct About<'a> {
 }
 
 impl About<'_> {
+    fn context_of(&self, event: usize) -> &Context {
+        self.distinct[self.context[event] as usize]
+    }
+
     fn contexts_of_events(&self) -> impl Iterator<Item = &Arc<Context>> {
         self.context.iter().map(|&context| self.distinct[context as usize])
     }
@@ -376,6 +420,13 @@ impl About<'_> {
             checked(caller, check(answer, part))
         })
     }
+}
+
+/// The routes of entries that are in their streams already.
+fn nowhere(events: usize) -> (Routes, Makers, Vec<Undecided>) {
+    let mut routes = Routes::default();
+    (0..events).for_each(|_| routes.push(&[], "it is in its stream already".to_owned()));
+    (routes, Makers::default(), Vec::new())
 }
 
 /// The distinct contexts of some deliveries, and for each delivery which of them is its own. Events of one device come

@@ -63,6 +63,24 @@ pub(super) struct Part {
     pub routed_by: Makers,
     pub decisions: Decisions,
     pub decided_by: Makers,
+    /// Whether they are entries of streams of this site, which are only to be shared.
+    pub is_offered: bool,
+}
+
+impl Part {
+    fn of(events: Events) -> Self {
+        Self {
+            events,
+            normalized_by: Makers::default(),
+            origin: Vec::new(),
+            position: Vec::new(),
+            routes: Routes::default(),
+            routed_by: Makers::default(),
+            decisions: Decisions::default(),
+            decided_by: Makers::default(),
+            is_offered: false,
+        }
+    }
 }
 
 /// The guest that decided something.
@@ -167,23 +185,14 @@ const TOGETHER: usize = 1 << 20;
 impl Decided {
     /// Takes in events of `maker`. Returns their part, and the position of the first in it.
     pub(super) fn place(&mut self, events: Events, maker: &Maker) -> (usize, usize) {
-        let first = match self.parts.last_mut() {
+        let first = match self.parts.last_mut().filter(|last| !last.is_offered) {
             Some(last) if last.events.text_len() + events.text_len() <= TOGETHER => {
                 let first = last.events.len();
                 last.events.append(&events, 0..events.len());
                 first
             }
             _ => {
-                self.parts.push(Part {
-                    events,
-                    normalized_by: Makers::default(),
-                    origin: Vec::new(),
-                    position: Vec::new(),
-                    routes: Routes::default(),
-                    routed_by: Makers::default(),
-                    decisions: Decisions::default(),
-                    decided_by: Makers::default(),
-                });
+                self.parts.push(Part::of(events));
                 0
             }
         };
@@ -191,6 +200,13 @@ impl Decided {
         let part = &mut self.parts[index];
         part.normalized_by.add(part.events.len(), Some(maker));
         (index, first)
+    }
+
+    /// Takes in events that the host made of entries of streams, those of the deliveries `origin`. Returns their part.
+    pub(super) fn place_offered(&mut self, events: Events, origin: Vec<u32>) -> usize {
+        let position = vec![0; origin.len()];
+        self.parts.push(Part { is_offered: true, origin, position, ..Part::of(events) });
+        self.parts.len() - 1
     }
 
     /// Digests of the delivery at `index`.

@@ -35,7 +35,8 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    fn is(self, kind: Kind) -> bool {
+    /// Whether it is this one.
+    pub(crate) fn is(self, kind: Kind) -> bool {
         match self {
             Self::Alert => kind == Kind::Alert,
             Self::Status => kind == Kind::Status,

@@ -8,12 +8,13 @@ use super::{
     decided::{Decided, DecidedEvent, Outcome},
     identity::Fingerprint,
     provenance::{Provenances, Texts},
-    record::{alert_json, attestation_json, event_json, ioc_json},
-    target::Target,
+    record::event_json,
+    target::{Raw, Target},
 };
 use crate::{
-    broker::redis_streams::{Commit, Guard, Message, Normalized, Producer, Sealed},
+    broker::redis_streams::{Commit, Guard, Normalized, Producer, Sealed},
     event::{Context, Delivery, Duty, EntryId, Identity, Settlement},
+    federation::Offer,
 };
 
 /// A batch, encoded and not yet stored.
@@ -134,7 +135,9 @@ impl<'a> Batch<'a> {
         self.begin(delivery, &fingerprint);
         let mut count = 0;
         for event in decided.events_of(index, fingerprint) {
-            self.add_event(position, &event, self.target.dedup.key(&event));
+            // Two equal entries of a stream are two.
+            let key = if Offer::of(event.context).is_some() { None } else { self.target.dedup.key(&event) };
+            self.add_event(position, &event, key);
             count += 1;
         }
         count
@@ -162,15 +165,23 @@ impl<'a> Batch<'a> {
                 let digest = fingerprint.mark(&delivery.context);
                 self.commit.delivery(Guard::Request { key: &key, line, digest });
             }
-            Identity::Entry(id) => match &self.target.raw {
-                Some(raw) => {
-                    let (group, id) = (raw.group.as_str(), id.to_string());
-                    self.commit.delivery(Guard::Entry { stream: raw.stream, group, id: &id, remove: raw.remove });
-                }
-                None => self.commit.delivery(Guard::None),
-            },
+            Identity::Entry(id) => self.begin_entry(self.target.raw.as_ref(), id),
+            Identity::Offer(offer, id) => {
+                let from = self.target.offers.iter().find(|(known, _)| *known == offer);
+                self.begin_entry(from.map(|(_, raw)| raw), id);
+            }
             Identity::Letter(id) => self.begin_letter(id),
             Identity::Once(_) => self.commit.delivery(Guard::None),
+        }
+    }
+
+    fn begin_entry(&mut self, from: Option<&Raw>, id: EntryId) {
+        match from {
+            Some(raw) => {
+                let (group, id) = (raw.group.as_str(), id.to_string());
+                self.commit.delivery(Guard::Entry { stream: raw.stream, group, id: &id, remove: raw.remove });
+            }
+            None => self.commit.delivery(Guard::None),
         }
     }
 
@@ -203,23 +214,10 @@ impl<'a> Batch<'a> {
     }
 
     fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>, provenance: &Texts) {
-        let (Some(outbox), Some(share)) = (self.target.outbox, event.share) else { return };
-        let (id, site) = (event.id.to_string(), &self.target.site);
-        let (kind, data) = if event.event.kind().is_attestation() {
-            ("attestation", attestation_json(event, site))
-        } else {
-            ("alert", alert_json(event, site))
-        };
-        let provenance = &*provenance.leaving;
-        self.commit.outbox(outbox, &Message { subject: &share.subject, id: &id, kind, data: &data, provenance });
-        self.entries.push(Entry::Shared(index));
-        for &observable in &share.observables {
-            let data = ioc_json(event, observable as usize, site, share.tlp);
-            let (kind, ..) = event.event.observable(observable as usize);
-            let subject = format!("aurora.intel.ioc.{}", kind.as_str());
-            let id = format!("{id}:ioc:{observable}");
-            self.commit.outbox(outbox, &Message { subject: &subject, id: &id, kind: "ioc", data: &data, provenance });
+        let (Some(outbox), target) = (self.target.outbox, self.target) else { return };
+        target.leaving.each(event, &provenance.leaving, |message| {
+            self.commit.outbox(outbox, message);
             self.entries.push(Entry::Shared(index));
-        }
+        });
     }
 }

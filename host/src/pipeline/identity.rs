@@ -37,6 +37,12 @@ impl Fingerprint {
                 hash.update(id.ms.to_le_bytes());
                 hash.update(id.sequence.to_le_bytes());
             }
+            // Which stream, the source says.
+            Identity::Offer(_, id) => {
+                hash.update([5]);
+                hash.update(id.ms.to_le_bytes());
+                hash.update(id.sequence.to_le_bytes());
+            }
             Identity::Once(number) => {
                 hash.update([4]);
                 hash.update(number.to_le_bytes());

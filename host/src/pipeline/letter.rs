@@ -39,7 +39,7 @@ pub struct Letter {
     pub raw: String,
     /// Of a message for other sites: its id in the outbox.
     pub message_id: String,
-    /// Of a message for other sites: `alert`, `ioc` or `attestation`.
+    /// Of a message for other sites: `alert`, `ioc`, `attestation` and so on, as in the outbox.
     pub message_kind: String,
     /// Of a message for other sites: what made it, as it is sent with it.
     pub provenance: String,

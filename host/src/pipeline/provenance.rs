@@ -5,14 +5,15 @@
 //! one that a site has run, and three whole digests would be a fifth of a usual event, in each entry. Whoever has to be
 //! sure of the bytes has the whole digest in the audit stream (`guest-load`).
 //!
-//! What leaves says neither why the router chose a stream of this site, nor the digest of the raw bytes: who has all of
-//! an event but a field that was removed could try values until the digest fits.
+//! What leaves says neither why the router chose a stream of this site, nor what the ceiling cut, nor the digest of the
+//! raw bytes: who has all of an event but a field that was removed could try values until the digest fits.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::decided::{DecidedEvent, Maker};
+use crate::sandbox::answer::Piece;
 
 /// Hexadecimal digits of a digest that are kept.
 pub(crate) const DIGITS: usize = 16;
@@ -40,6 +41,10 @@ struct Known {
     share_reason: String,
     /// Subject that it is shared to, if it is.
     subject: Option<String>,
+    /// What was cut of it.
+    cut: Vec<String>,
+    /// The reason as it leaves.
+    leaving: String,
     texts: Texts,
 }
 
@@ -54,6 +59,8 @@ struct Record<'a> {
     keep: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ceiling: &'a [String],
 }
 
 impl Provenances {
@@ -61,8 +68,12 @@ impl Provenances {
     pub(super) fn of(&mut self, event: &DecidedEvent<'_>) -> Texts {
         let makers = [event.normalized_by, event.routed_by, event.federated_by];
         let subject = event.share.map(|share| share.subject.as_str());
+        let cut = event.share.map_or(&[][..], |share| share.cut.as_slice());
+        let left = event.share.map_or("", |share| share.text(Piece::Reason, event.share_reason));
         let known = self.0.iter().find(|known| {
             known.subject.as_deref() == subject
+                && known.cut == cut
+                && known.leaving == left
                 && makers.iter().zip(&known.makers).all(|(maker, known)| *maker == known.as_ref())
                 && known.share_reason == event.share_reason
                 && known.route_reason == event.route_reason
@@ -73,8 +84,10 @@ impl Provenances {
         let guests: Vec<String> = makers.iter().flatten().map(|maker| maker.short()).collect();
         let (share, keep) =
             if subject.is_some() { (Some(event.share_reason), None) } else { (None, Some(event.share_reason)) };
-        let stored = Record { guests: &guests, route: Some(event.route_reason), share, keep, subject };
-        let leaving = Record { guests: &guests, route: None, share, keep: None, subject: None };
+        let route = Some(event.route_reason);
+        let stored = Record { guests: &guests, route, share, keep, subject, ceiling: cut };
+        let share = share.map(|_| left);
+        let leaving = Record { guests: &guests, route: None, share, keep: None, subject: None, ceiling: &[] };
         let texts = Texts { stored: json(&stored), leaving: json(&leaving) };
         if self.0.len() < REMEMBERED {
             self.0.push(Known {
@@ -82,6 +95,8 @@ impl Provenances {
                 route_reason: event.route_reason.to_owned(),
                 share_reason: event.share_reason.to_owned(),
                 subject: subject.map(str::to_owned),
+                cut: cut.to_vec(),
+                leaving: left.to_owned(),
                 texts: texts.clone(),
             });
         }
@@ -118,9 +133,10 @@ mod tests {
     #[test]
     fn what_leaves_says_nothing_of_this_sites_streams() {
         let guests = ["route@00".to_owned()];
-        let stored = Record { guests: &guests, route: Some("to \"x\"\n"), share: Some("s"), keep: None, subject: None };
-        assert_eq!(&*json(&stored), r#"{"guests":["route@00"],"route":"to \"x\"\n","share":"s"}"#);
-        let leaving = Record { route: None, ..stored };
+        let (route, share, cut) = (Some("to \"x\"\n"), Some("s"), ["c".to_owned()]);
+        let stored = Record { guests: &guests, route, share, keep: None, subject: None, ceiling: &cut };
+        assert_eq!(&*json(&stored), r#"{"guests":["route@00"],"route":"to \"x\"\n","share":"s","ceiling":["c"]}"#);
+        let leaving = Record { route: None, ceiling: &[], ..stored };
         assert_eq!(&*json(&leaving), r#"{"guests":["route@00"],"share":"s"}"#);
     }
 }

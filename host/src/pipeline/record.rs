@@ -7,24 +7,25 @@ use serde::{
 use uuid::Uuid;
 
 use super::decided::DecidedEvent;
-use crate::sandbox::{Tlp, events::EventRef};
+use crate::sandbox::{
+    Tlp,
+    answer::{Piece, Share},
+    events::EventRef,
+};
 
 /// A NormalizedEvent as consumers read it.
 #[must_use]
 pub fn event_json(event: &DecidedEvent<'_>) -> Vec<u8> {
-    json(&Record { event, remove: &[], observables: None, leaving: None }, 512 + 2 * event.payload.len())
+    json(&Record { event, leaving: None }, 512 + 2 * event.payload.len())
 }
 
-/// The copy of an event that leaves the site: without the removed fields, with the chosen observables only, and with
-/// the site and the marking.
+/// The copy of an event that leaves the site: without the removed fields, with the chosen observables only, with what
+/// never leaves blotted out, and with the site and the marking.
 #[must_use]
 pub fn alert_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
-    let (remove, observables, tlp) = match event.share {
-        Some(share) => (share.remove.as_slice(), share.observables.as_slice(), share.tlp),
-        None => (&[][..], &[][..], Tlp::Red),
-    };
-    let record = Record { event, remove, observables: Some(observables), leaving: Some((site, tlp)) };
-    json(&record, 512 + 2 * event.payload.len())
+    let closed = Share::default();
+    let leaving = Leaves { site, share: event.share.unwrap_or(&closed) };
+    json(&Record { event, leaving: Some(leaving) }, 512 + 2 * event.payload.len())
 }
 
 /// A shared observable: `type value source timestamp` as the seed has them, and where it comes from.
@@ -48,10 +49,15 @@ pub fn ioc_json(event: &DecidedEvent<'_>, observable: usize, site: &str, tlp: Tl
 /// An attestation result: `device_id status timestamp` as the seed has them, with the verdict behind it.
 #[must_use]
 pub fn attestation_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
-    let field = |key: &str| event.event.fields().find(|(k, _)| *k == key).map_or("", |(_, value)| value);
+    let closed = Share::default();
+    let share = event.share.unwrap_or(&closed);
+    let field = |wanted: &str| {
+        let found = event.event.fields().enumerate().find(|(_, (key, _))| *key == wanted);
+        found.map_or("", |(position, (_, value))| share.text(Piece::Field(position), value))
+    };
     json(
         &Attestation {
-            device_id: event.device_id(),
+            device_id: event.device_id().map(|device| share.text(Piece::Device, device)),
             status: field("attestation.status"),
             valid: field("attestation.valid") == "true",
             reason: field("attestation.reason"),
@@ -93,44 +99,52 @@ struct Attestation<'a> {
 
 struct Record<'a> {
     event: &'a DecidedEvent<'a>,
-    remove: &'a [String],
-    observables: Option<&'a [u32]>,
-    leaving: Option<(&'a str, Tlp)>,
+    /// In which form it leaves; none: it stays.
+    leaving: Option<Leaves<'a>>,
+}
+
+#[derive(Clone, Copy)]
+struct Leaves<'a> {
+    site: &'a str,
+    share: &'a Share,
 }
 
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let event = self.event.event;
+        let (event, share) = (self.event.event, self.leaving.map(|leaving| leaving.share));
+        let text = |piece, own| share.map_or(own, |share: &'_ Share| share.text(piece, own));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &Hyphenated(self.event.id))?;
-        map.serialize_entry("source", self.event.source())?;
+        map.serialize_entry("source", text(Piece::Source, self.event.source()))?;
         map.serialize_entry("severity", event.severity().as_str())?;
         map.serialize_entry("category", event.category().as_str())?;
-        map.serialize_entry("title", event.title())?;
-        map.serialize_entry("description", event.description())?;
-        map.serialize_entry("fields", &Fields(event, self.remove))?;
-        map.serialize_entry("iocs", &Iocs(event, self.observables))?;
+        map.serialize_entry("title", text(Piece::Title, event.title()))?;
+        map.serialize_entry("description", text(Piece::Description, event.description()))?;
+        map.serialize_entry("fields", &Fields(event, share))?;
+        map.serialize_entry("iocs", &Iocs(event, share))?;
         map.serialize_entry("mitre_techniques", &Techniques(event))?;
         map.serialize_entry("timestamp_ms", &event.timestamp_ms())?;
-        map.serialize_entry("device_id", &self.event.device_id())?;
-        if let Some((site, tlp)) = self.leaving {
+        map.serialize_entry("device_id", &self.event.device_id().map(|device| text(Piece::Device, device)))?;
+        if let Some(Leaves { site, share }) = self.leaving {
             map.serialize_entry("site", site)?;
-            map.serialize_entry("tlp", tlp.as_str())?;
+            map.serialize_entry("tlp", share.tlp.as_str())?;
         }
         map.end()
     }
 }
 
-struct Fields<'a>(EventRef<'a>, &'a [String]);
+struct Fields<'a>(EventRef<'a>, Option<&'a Share>);
 
 impl Serialize for Fields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let kept = self.0.fields().filter(|(key, _)| !self.1.iter().any(|removed| removed == key));
-        serializer.collect_map(kept)
+        let Self(event, Some(share)) = self else { return serializer.collect_map(self.0.fields()) };
+        let fields = event.fields().enumerate();
+        let kept = fields.filter(|(_, (key, _))| !share.remove.iter().any(|removed| removed == key));
+        serializer.collect_map(kept.map(|(position, (key, value))| (key, share.text(Piece::Field(position), value))))
     }
 }
 
-struct Iocs<'a>(EventRef<'a>, Option<&'a [u32]>);
+struct Iocs<'a>(EventRef<'a>, Option<&'a Share>);
 
 #[derive(Serialize)]
 struct TypeAndValue<'a> {
@@ -142,7 +156,7 @@ impl Serialize for Iocs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for (position, (kind, _, value)) in self.0.observables().enumerate() {
-            if self.1.is_none_or(|chosen| chosen.contains(&(position as u32))) {
+            if self.1.is_none_or(|share| share.observables.contains(&(position as u32))) {
                 list.serialize_element(&TypeAndValue { r#type: kind.as_str(), value })?;
             }
         }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     broker::jetstream::Subjects,
     config::{self, Config, Rule},
+    federation::Ceiling,
     sandbox::{Digest, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
     swap,
     telemetry::{Chain, GuestMetrics, Metrics, SlotName},
@@ -26,6 +27,8 @@ pub struct Stages {
     pub streams: Arc<[String]>,
     /// The subjects that a policy may name.
     pub subjects: Arc<Subjects>,
+    /// What no policy can go beyond.
+    pub ceiling: Arc<Ceiling>,
 }
 
 /// A slot of whichever stage.
@@ -90,6 +93,7 @@ impl Stages {
                 federate: Some(federate),
                 streams: redis.routable().map(|(name, _)| name.clone()).collect(),
                 subjects: Arc::new(Subjects::new(&nats.subjects)),
+                ceiling: Arc::new(Ceiling::new(config)),
             }),
             (normalize, route, federate) => {
                 Err([normalize.err(), route.err(), federate.err()].into_iter().flatten().flatten().collect())

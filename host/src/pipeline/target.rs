@@ -4,13 +4,14 @@ use std::{
     time::Duration,
 };
 
-use super::dedup;
+use super::{dedup, leaving::Leaving};
 use crate::{
     broker::{
         mqtt,
         redis_streams::{Layout, Memory, Step, Stream},
     },
     config::Config,
+    federation::Offer,
 };
 
 /// Where a batch is stored, by position in the layout of its commits.
@@ -28,13 +29,17 @@ pub struct Target {
     pub outbox: Option<Stream>,
     /// Where entries of the stream of raw events come from; none where there is no such source.
     pub raw: Option<Raw>,
+    /// Where entries of streams that are offered to other sites come from.
+    pub offers: Vec<(Offer, Raw)>,
     /// Which events are one.
     pub dedup: dedup::Config,
+    /// What other sites get of an event.
+    pub leaving: Leaving,
     /// Name of this site.
     pub site: String,
 }
 
-/// The stream of raw events, whose entries are acknowledged by the commit itself.
+/// A stream that is read through a group, whose entries are acknowledged by the commit itself.
 #[derive(Clone, Debug)]
 pub struct Raw {
     /// The stream.
@@ -89,6 +94,14 @@ impl Target {
         names.push((redis.outbox.clone(), 0));
         // Never trimmed by us: only what is stored goes.
         names.extend(config.raw.as_ref().map(|raw| (raw.stream.clone(), 0)));
+        // Nor what somebody else writes; the audit trail is there already.
+        let federation = &config.federation;
+        let offered = || federation.share.iter().map(|&offer| (offer, federation.stream_of(offer, &redis)));
+        for (_, name) in offered() {
+            if !names.iter().any(|(known, _)| known == name) {
+                names.push((name.to_owned(), 0));
+            }
+        }
         let layout = Layout::new(&redis, session, names, memory);
         let stream = |name: &str| layout.stream(name).expect("it is among the names above");
         Self {
@@ -101,6 +114,13 @@ impl Target {
                 group: raw.group.clone(),
                 remove: raw.remove,
             }),
+            offers: offered()
+                .map(|(offer, name)| {
+                    let group = federation.streams.group.clone();
+                    (offer, Raw { stream: stream(name), group, remove: false })
+                })
+                .collect(),
+            leaving: Leaving::new(config),
             dedup: match redis.step {
                 Step::Atomic => config.dedup.clone(),
                 // Nobody would look a key up, so none is made: it is there to be measured.

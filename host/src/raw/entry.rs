@@ -11,6 +11,7 @@ use serde::Serializer as _;
 use crate::{
     broker::redis_streams::RawEntry,
     event::{Context, device_of, is_device_id, is_format, is_source},
+    federation::Offer,
 };
 
 /// What an entry says.
@@ -67,6 +68,31 @@ pub(super) fn read(entry: RawEntry, max_payload: usize, now_ms: i64) -> Read {
         source_ip,
     };
     let received_ms = timestamp_ms.and_then(|ms| ms.parse().ok()).unwrap_or(added_ms);
+    Read { context, received_ms, payload: payload.into(), unfit }
+}
+
+/// Reads an entry of a stream that is offered to other sites: all of its fields, as JSON.
+pub(super) fn read_offer(offer: Offer, entry: RawEntry, max_payload: usize, now_ms: i64) -> Read {
+    let received_ms = added(entry.id.ms, now_ms);
+    let (payload, is_cut) = whole(&entry.fields, max_payload);
+    let not_text = entry.fields.chunks(2).find(|pair| pair.iter().any(|text| str::from_utf8(text).is_err()));
+    let unfit = match not_text {
+        Some(pair) => {
+            let name = pair.first().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+            Some(format!("the field `{}` is not UTF-8", shown(&name)))
+        }
+        None if is_cut => Some(format!(
+            "an entry whose fields are longer than federation.streams.max_payload; only the first {} bytes are kept",
+            payload.len()
+        )),
+        None => None,
+    };
+    let context = Context {
+        source: offer.source().to_owned(),
+        format: "json".to_owned(),
+        channel: Some(offer.as_str().to_owned()),
+        ..Context::default()
+    };
     Read { context, received_ms, payload: payload.into(), unfit }
 }
 
@@ -267,6 +293,21 @@ mod tests {
         assert_eq!(read.unfit.as_deref(), Some("the entry has no field `payload`"));
         assert_eq!(read.payload, "[[\"data\",\"\u{fffd}x\"],[\"source\",\"zeek\"]]");
         assert_eq!(read.context.source, "zeek");
+    }
+
+    #[test]
+    fn an_offered_entry_is_kept_whole_or_unfit() {
+        let read = |fields: &[(&str, &[u8])], most| {
+            let fields = fields.iter().flat_map(|(name, value)| [name.as_bytes().to_vec(), value.to_vec()]).collect();
+            read_offer(Offer::Audit, RawEntry { id: EntryId { ms: ADDED, sequence: 0 }, fields }, most, NOW)
+        };
+        let sound = read(&[("agent", b"triage"), ("action", b"close")], 100);
+        assert_eq!((sound.payload, sound.unfit), (r#"[["agent","triage"],["action","close"]]"#.into(), None));
+        assert_eq!((sound.context.source.as_str(), sound.received_ms), ("aurora:audit", ADDED as i64));
+        let unfit = read(&[("agent", b"triage"), ("action", b"\xff")], 100).unfit.unwrap_or_default();
+        assert_eq!(unfit, "the field `action` is not UTF-8");
+        let unfit = read(&[("agent", &[b'x'; 101])], 100).unfit.unwrap_or_default();
+        assert!(unfit.ends_with("only the first 100 bytes are kept"), "{unfit}");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl<I: Intake> Source<I> {
         }
         self.take_over(stream).await?;
         let standing = stream.standing().await?;
-        self.metrics.raw_pending.set(standing.pending as i64);
+        self.gauges.pending.set(standing.pending as i64);
         let lag = match standing.lag {
             // Redis does not always know. What is not pending is not read yet, where nothing else stays.
             None if self.config.remove && standing.others.is_empty() => {
@@ -73,7 +73,7 @@ impl<I: Intake> Source<I> {
             lag => lag,
         };
         if let Some(lag) = lag {
-            self.metrics.raw_lag.set(lag as i64);
+            self.gauges.lag.set(lag as i64);
         }
         if self.config.remove && !standing.others.is_empty() && !std::mem::replace(&mut self.told_of_groups, true) {
             let others: Vec<_> = standing.others.iter().map(String::as_str).collect();
@@ -95,7 +95,7 @@ impl<I: Intake> Source<I> {
             }
         }
         if claimed > 0 {
-            tracing::info!(entries = claimed, "took over entries that nobody has settled for raw.stale");
+            tracing::info!(entries = claimed, "took over entries that nobody has settled for long");
             self.sweep = Some(None);
         }
         self.tell_deleted(deleted);
@@ -104,7 +104,7 @@ impl<I: Intake> Source<I> {
 
     fn tell_deleted(&self, entries: usize) {
         if entries > 0 {
-            self.metrics.raw_deleted.inc_by(entries as u64);
+            self.gauges.deleted.inc_by(entries as u64);
             tracing::error!(
                 entries,
                 stream = self.key,
@@ -137,7 +137,7 @@ impl<I: Intake> Source<I> {
         let ids: Vec<EntryId> = run.iter().map(|pending| pending.id).collect();
         let Taken { entries, deleted } = stream.take(&ids).await?;
         self.tell_deleted(deleted);
-        self.metrics.raw_redelivered.inc_by(entries.len() as u64);
+        self.gauges.redelivered.inc_by(entries.len() as u64);
         let counted = |entry: RawEntry| {
             let before = counts.get(&entry.id).copied().unwrap_or_default();
             (entry, before)

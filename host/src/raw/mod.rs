@@ -47,6 +47,7 @@
 //! |---|---|
 //! | `config` | `[raw]` |
 //! | `entry` | from fields to an event |
+//! | `sort` | what differs where entries are no raw events, but what other sites are offered |
 //! | `window` | which entries are in hand; no input or output |
 //! | `origins` | contexts, each with its lane |
 //! | `source` | the task: connects, reads, hands on |
@@ -55,6 +56,7 @@
 
 mod config;
 mod entry;
+mod sort;
 mod window;
 mod origins;
 mod source;
@@ -63,4 +65,5 @@ mod probe;
 
 pub use config::Config;
 pub use probe::probe;
+pub use sort::Sort;
 pub use source::{Reach, Source};

@@ -2,16 +2,16 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Config, entry, origins::Origins, window::Window};
+use super::{Config, Sort, origins::Origins, window::Window};
 use crate::{
-    admin::{Part, PartState, Readiness},
+    admin::Readiness,
     broker::{
         backoff,
         redis_streams::{Pool, RawEntry, RawStream},
     },
-    event::{Closed, Delivery, Duty, EntryId, Identity, Intake, Settle, Stop},
+    event::{Closed, Delivery, Duty, EntryId, Intake, Settle, Stop},
     ledger::{self, Ledger},
-    telemetry::{Chain, Metrics, Stage},
+    telemetry::{Chain, EntryMetrics, Metrics, Stage},
 };
 
 /// How Redis is reached.
@@ -27,13 +27,15 @@ pub struct Reach {
 
 /// The source. [`Source::run`] is the task; it owns the connection and knows which entries are in hand.
 pub struct Source<I> {
+    sort: Sort,
     pub(super) config: Config,
     /// The stream's key.
     pub(super) key: String,
     consumer: String,
     reach: Reach,
     intake: Arc<I>,
-    pub(super) metrics: Metrics,
+    metrics: Metrics,
+    pub(super) gauges: EntryMetrics,
     readiness: Readiness,
     stop: Stop,
     ledger: Arc<Ledger>,
@@ -66,17 +68,18 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("the stream of raw events cannot be read")]
+    #[error("the stream cannot be read")]
     Redis(#[from] redis::RedisError),
     #[error(transparent)]
     Closed(#[from] Closed),
 }
 
 impl<I: Intake> Source<I> {
-    /// A source that reads the stream at `key` as `consumer` and hands deliveries to `intake`.
-    #[expect(clippy::too_many_arguments, reason = "a list of what a source is made of, used once")]
+    /// A source that reads the stream at `key`, of this `sort`, as `consumer` and hands deliveries to `intake`.
+    #[expect(clippy::too_many_arguments, reason = "a list of what a source is made of, used for each sort once")]
     #[must_use]
     pub fn new(
+        sort: Sort,
         config: Config,
         key: String,
         consumer: String,
@@ -87,6 +90,8 @@ impl<I: Intake> Source<I> {
         stop: Stop,
     ) -> Self {
         Self {
+            sort,
+            gauges: sort.metrics(&metrics),
             config,
             key,
             consumer,
@@ -119,17 +124,17 @@ impl<I: Intake> Source<I> {
                 () = reading.cancelled() => break,
             };
             if let Error::Closed(error) = error {
-                tracing::warn!(error = %error, "raw ends");
+                tracing::warn!(error = %error, stream = self.key, "reading a stream ends");
                 break;
             }
             let said = Chain(&error).to_string();
-            self.readiness.set(Part::Raw, PartState::NotReady(said.clone()));
+            self.sort.tell(&self.readiness, Some(&said));
             if started.elapsed() > self.reach.reconnect_max {
                 waits = backoff(self.reach.reconnect_max);
                 told.clear();
             }
             if said != told {
-                tracing::warn!(error = said, stream = self.key, "raw events wait in their stream, will try again");
+                tracing::warn!(error = said, stream = self.key, "entries wait in their stream, will try again");
                 told = said;
             }
             let until = Instant::now() + waits.next().unwrap_or(self.reach.reconnect_max);
@@ -183,11 +188,11 @@ impl<I: Intake> Source<I> {
             (true, false) => tracing::info!(stream = stream_name, group, "made the consumer group"),
             (false, _) => {}
         }
-        tracing::info!(stream = stream_name, group, consumer = self.consumer, "raw events are read");
+        tracing::info!(stream = stream_name, group, consumer = self.consumer, "{} are read", self.sort.name());
         self.opened = true;
         // First what an earlier run left, and what an answer held that we did not get.
         (self.look_at, self.sweep) = (Instant::now(), Some(None));
-        self.readiness.set(Part::Raw, PartState::Ready);
+        self.sort.tell(&self.readiness, None);
         Ok(stream)
     }
 
@@ -204,7 +209,7 @@ impl<I: Intake> Source<I> {
                 }
             }
         }
-        self.metrics.raw_in_flight.set(self.window.in_flight() as i64);
+        self.gauges.in_flight.set(self.window.in_flight() as i64);
     }
 
     /// How many entries may be read now. Nobody knows how large they are, so each is taken for one of the largest.
@@ -267,12 +272,13 @@ impl<I: Intake> Source<I> {
         source.received.inc_by(entries.len() as u64);
         for (entry, before) in entries {
             let id = entry.id;
-            let mut read = entry::read(entry, as_usize(self.config.max_payload.as_u64()), now);
+            let mut read = self.sort.read(entry, as_usize(self.config.max_payload.as_u64()), now);
             let mut attempts = 0;
             if before >= self.config.max_deliveries {
                 attempts = u32::try_from(before).unwrap_or(u32::MAX);
                 let poison = format!(
-                    "delivered {before} times and never settled, so it may be what ends the host (raw.max_deliveries is {})",
+                    "delivered {before} times and never settled, so it may be what ends the host ({}max_deliveries is {})",
+                    self.sort.section(),
                     self.config.max_deliveries
                 );
                 // Also where it is cut, which has to be said.
@@ -289,13 +295,13 @@ impl<I: Intake> Source<I> {
                 context,
                 received_ms: read.received_ms,
                 payload: read.payload,
-                identity: Identity::Entry(id),
+                identity: self.sort.identity(id),
                 attempts,
                 unfit: read.unfit,
                 duty: Duty::new(Arc::clone(&settle), self.window.take(id, size)),
             });
         }
-        self.metrics.raw_in_flight.set(self.window.in_flight() as i64);
+        self.gauges.in_flight.set(self.window.in_flight() as i64);
         let mut failed = None;
         for (lane, chunk) in lanes.into_iter().enumerate().filter(|(_, chunk)| !chunk.is_empty()) {
             let events = chunk.len() as u64;
@@ -326,11 +332,11 @@ impl<I: Intake> Source<I> {
         match timeout(GOODBYE, given).await {
             Ok(Ok(given)) => given,
             Ok(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), left, "cannot give back raw events, they become stale");
+                tracing::warn!(error = %Chain(&error), left, "cannot give back entries, they become stale");
                 left
             }
             Err(_) => {
-                tracing::warn!(left, "Redis does not answer, raw events that are left become stale");
+                tracing::warn!(left, "Redis does not answer, entries that are left become stale");
                 left
             }
         }

@@ -194,6 +194,53 @@ pub struct Share {
     pub observables: Vec<u32>,
     /// Keys of fields to remove.
     pub remove: Vec<String>,
+    /// How many observables the policy chose beside these, whose scope is not public.
+    pub scoped_out: u32,
+    /// Texts that leave in another form than they have here.
+    pub masked: Vec<(Piece, String)>,
+    /// What the host cut of what the policy chose, for a person.
+    pub cut: Vec<String>,
+}
+
+/// A text of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Its title.
+    Title,
+    /// Its description.
+    Description,
+    /// Name of its origin.
+    Source,
+    /// The device that it concerns.
+    Device,
+    /// The value of the field at this position.
+    Field(usize),
+    /// Why the policy shares it.
+    Reason,
+}
+
+impl Share {
+    /// How the text that is `own` here leaves.
+    #[must_use]
+    pub fn text<'a>(&'a self, piece: Piece, own: &'a str) -> &'a str {
+        // Most often there is none.
+        self.masked.iter().find(|(masked, _)| *masked == piece).map_or(own, |(_, text)| text)
+    }
+}
+
+/// Nowhere, and as confidential as can be.
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            subject: String::new(),
+            tlp: Tlp::Red,
+            observables: Vec::new(),
+            remove: Vec::new(),
+            scoped_out: 0,
+            masked: Vec::new(),
+            cut: Vec::new(),
+        }
+    }
 }
 
 /// A federation policy's answer: for each event a reason, and how it is shared if it is.
@@ -243,14 +290,21 @@ impl Decisions {
             if let Some(position) = chosen.iter().find(|&&position| position as usize >= own) {
                 return Err(format!("observable {position} of an event that has {own}"));
             }
-            // The host's ceiling: what means nothing elsewhere, or is the site's own, is not the policy's to share.
+            // What means nothing elsewhere, or is the site's own, is not the policy's to share.
+            // Once each, or it would be sent as often.
+            chosen.sort_unstable();
+            chosen.dedup();
+            let all = chosen.len();
             chosen.retain(|&position| event.observable(position as usize).1 == Scope::Public);
+            let public = chosen.len();
             let keys = take(raw.removed[next], &mut remove, "remove")?;
             let share = Share {
                 subject: at("subject", &raw.subjects, raw.subject[next])?.clone(),
                 tlp: raw.tlp[next],
                 observables: chosen,
                 remove: keys.into_iter().map(|key| at("key", &raw.keys, key).cloned()).collect::<Result<_, _>>()?,
+                scoped_out: (all - public) as u32,
+                ..Share::default()
             };
             decided.push((Some(share), reason));
             next += 1;
@@ -264,6 +318,18 @@ impl Decisions {
     /// Appends one event that is kept for `reason`.
     pub fn push_kept(&mut self, reason: String) {
         self.events.push((None, reason));
+    }
+
+    /// Appends one event that is shared for `reason`.
+    #[cfg(test)]
+    pub(crate) fn push_shared(&mut self, share: Share, reason: String) {
+        self.events.push((Some(share), reason));
+    }
+
+    /// What is decided on the event at `index`, to be narrowed.
+    pub(crate) fn event_mut(&mut self, index: usize) -> (&mut Option<Share>, &mut String) {
+        let (share, reason) = &mut self.events[index];
+        (share, reason)
     }
 
     /// Appends the events of another answer.

@@ -28,6 +28,7 @@ use crate::{
     },
     config::{self, Config},
     event::Stop,
+    federation::Offer,
     ingest::Ingest,
     listen,
     pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
@@ -252,22 +253,40 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
             }
         });
     }
+    let reach = || raw::Reach {
+        redis: redis.clone(),
+        timeout: redis_config.timeout,
+        reconnect_max: redis_config.reconnect_max,
+    };
     if let (Some(raw_config), Some(raw)) = (&config.raw, &shared.raw) {
         let source = raw::Source::new(
+            raw::Sort::Raw,
             raw_config.clone(),
             shared.layout.key(raw.stream).to_owned(),
             raw_config.consumer(config),
-            raw::Reach {
-                redis: redis.clone(),
-                timeout: redis_config.timeout,
-                reconnect_max: redis_config.reconnect_max,
-            },
+            reach(),
             Arc::clone(&lanes),
             metrics.clone(),
             readiness.clone(),
             stop.clone(),
         );
         sources.spawn(async move { ("raw", source.run().await) });
+    }
+    for (offer, from) in &shared.offers {
+        let stream_config = config.federation.streams.of(shared.layout.name(from.stream));
+        let source = raw::Source::new(
+            raw::Sort::Offer(*offer),
+            stream_config.clone(),
+            shared.layout.key(from.stream).to_owned(),
+            stream_config.consumer(config),
+            reach(),
+            Arc::clone(&lanes),
+            metrics.clone(),
+            readiness.clone(),
+            stop.clone(),
+        );
+        let name = offer.source();
+        sources.spawn(async move { (name, source.run().await) });
     }
     let ingest_stop = CancellationToken::new();
     if let (Some(ingest_config), Some(socket)) = (&config.ingest, ingest_socket) {
@@ -355,9 +374,14 @@ impl Running {
         self.swap_stop.cancel();
         self.stop.reading.cancel();
         self.ingest_stop.cancel();
-        let (mqtt, raw) = (self.metrics.broker(Broker::Mqtt).in_flight.clone(), self.metrics.raw_in_flight.clone());
+        let offers = Offer::ALL.map(|offer| self.metrics.offered_entries(offer.as_str()).in_flight);
+        let of_sources: Vec<_> =
+            [self.metrics.broker(Broker::Mqtt).in_flight.clone(), self.metrics.raw_in_flight.clone()]
+                .into_iter()
+                .chain(offers)
+                .collect();
         let settled = async {
-            while mqtt.get() > 0 || raw.get() > 0 {
+            while of_sources.iter().any(|in_flight| in_flight.get() > 0) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -12,7 +12,7 @@ use super::{
     age::Age,
     state_metrics::{StateMetrics, StateVectors},
 };
-use crate::spool;
+use crate::{federation::Cut, spool};
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -226,6 +226,31 @@ impl SpoolMetrics {
     }
 }
 
+/// What one stream shows that is read through a group.
+#[derive(Clone, Debug)]
+pub struct EntryMetrics {
+    /// Entries taken and not yet stored.
+    pub in_flight: IntGauge,
+    /// Entries delivered to any host of the group and not yet stored.
+    pub pending: IntGauge,
+    /// Entries that no host of the group has read yet.
+    pub lag: IntGauge,
+    /// Entries delivered again.
+    pub redelivered: IntCounter,
+    /// Entries that were deleted before anybody had stored them.
+    pub deleted: IntCounter,
+}
+
+/// Of all streams that are offered to other sites.
+#[derive(Clone, Debug)]
+struct OfferVectors {
+    in_flight: IntGaugeVec,
+    pending: IntGaugeVec,
+    lag: IntGaugeVec,
+    redelivered: IntCounterVec,
+    deleted: IntCounterVec,
+}
+
 /// The daemon's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -265,6 +290,8 @@ pub struct Metrics {
     /// Entries that were deleted from the raw stream before anybody had stored them.
     pub raw_deleted: IntCounter,
     ingest_answers: IntCounterVec,
+    federation_cut: IntCounterVec,
+    offers: OfferVectors,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: GuestVectors,
     brokers: [BrokerMetrics; Broker::ALL.len()],
@@ -418,6 +445,38 @@ impl Metrics {
                 "aurora_raw_deleted_total",
                 "Entries that were deleted from the raw stream before anybody had stored them",
             ),
+            offers: OfferVectors {
+                in_flight: gauges(
+                    "aurora_federation_stream_in_flight",
+                    "Entries of a stream that is offered to other sites, taken and not yet in the outbox or kept",
+                    &["stream"],
+                ),
+                pending: gauges(
+                    "aurora_federation_stream_pending",
+                    "Entries delivered to any host of the group and not yet decided",
+                    &["stream"],
+                ),
+                lag: gauges(
+                    "aurora_federation_stream_lag",
+                    "Entries that no host of the group has read yet",
+                    &["stream"],
+                ),
+                redelivered: counters(
+                    "aurora_federation_stream_redelivered_total",
+                    "Entries delivered again",
+                    &["stream"],
+                ),
+                deleted: counters(
+                    "aurora_federation_stream_deleted_total",
+                    "Entries that were deleted before anybody had decided on them",
+                    &["stream"],
+                ),
+            },
+            federation_cut: counters(
+                "aurora_federation_cut_total",
+                "What policies would have shared and the ceiling cut: events, observables, fields, texts",
+                &["cause"],
+            ),
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,
@@ -429,6 +488,37 @@ impl Metrics {
     /// Counts an answer of HTTP ingest. The label is bounded, because ingest itself chooses among a dozen statuses.
     pub fn ingest_answer(&self, status: u16) {
         self.ingest_answers.with_label_values(&[status.to_string().as_str()]).inc();
+    }
+
+    /// Those of the stream of raw events.
+    #[must_use]
+    pub fn raw_entries(&self) -> EntryMetrics {
+        EntryMetrics {
+            in_flight: self.raw_in_flight.clone(),
+            pending: self.raw_pending.clone(),
+            lag: self.raw_lag.clone(),
+            redelivered: self.raw_redelivered.clone(),
+            deleted: self.raw_deleted.clone(),
+        }
+    }
+
+    /// Those of a stream that is offered to other sites.
+    #[must_use]
+    pub fn offered_entries(&self, stream: &'static str) -> EntryMetrics {
+        let label = &[stream];
+        EntryMetrics {
+            in_flight: self.offers.in_flight.with_label_values(label),
+            pending: self.offers.pending.with_label_values(label),
+            lag: self.offers.lag.with_label_values(label),
+            redelivered: self.offers.redelivered.with_label_values(label),
+            deleted: self.offers.deleted.with_label_values(label),
+        }
+    }
+
+    /// Counts what the ceiling cut for one of its causes.
+    #[must_use]
+    pub fn federation_cut(&self, cut: Cut) -> IntCounter {
+        self.federation_cut.with_label_values(&[cut.as_str()])
     }
 
     /// Those of a stage.

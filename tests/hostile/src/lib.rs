@@ -65,7 +65,7 @@ pub fn normalize(input: &RawEvents) -> Result<Normalized, Failure> {
 fn write(out: &mut Normalizing, line: &str, timestamp_ms: i64, description: &str) {
     let mut event = out.event();
     event.field("line", line);
-    event.observable(ObservableType::Domain, Scope::Public, "bad.example.net");
+    event.observable(ObservableType::Domain, Scope::Public, "bad.evil-site.net");
     event.observable(ObservableType::Ip, Scope::Reserved, "10.1.2.3");
     event.finish(&Summary {
         kind: Kind::Alert,
@@ -129,6 +129,12 @@ pub fn federate(input: &OriginEvents) -> Result<Decisions, Failure> {
             "red" => {
                 let share = Share { subject: "aurora.alerts.network", tlp: Tlp::Red, observables: &[], remove: &[] };
                 deciding.share(share, "told to");
+            }
+            // All that there is, to wherever the next word says.
+            "everything" => {
+                let subject = event.title().split(' ').nth(2).unwrap_or("aurora.alerts.network");
+                let all: Vec<u32> = (0..event.observables().len() as u32).collect();
+                deciding.share(Share { subject, tlp: Tlp::Clear, observables: &all, remove: &[] }, "wants it all");
             }
             "remove" => {
                 let share =

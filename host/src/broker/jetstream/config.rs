@@ -141,7 +141,7 @@ impl Config {
 }
 
 /// Whether `subject` is one that a stream can take, wildcards allowed. Those that begin with `$` are the server's own.
-fn is_subject(subject: &str) -> bool {
+pub(crate) fn is_subject(subject: &str) -> bool {
     let mut tokens = subject.split('.').peekable();
     while let Some(token) = tokens.next() {
         let rest = tokens.peek().is_some();

@@ -11,6 +11,7 @@ mod probe;
 mod subject;
 
 pub use config::Config;
+pub(crate) use config::is_subject;
 pub use connection::{Connection, ConnectionError, Dial};
 pub use held::{HeldError, Place};
 pub use probe::probe;

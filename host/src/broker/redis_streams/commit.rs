@@ -156,7 +156,8 @@ pub struct Message<'a> {
     pub subject: &'a str,
     /// What becomes `Nats-Msg-Id`.
     pub id: &'a str,
-    /// `alert`, `ioc` or `attestation`.
+    /// `alert`, `ioc` or `attestation`; `copy` of an alert in the second set of subjects; of an entry of a stream that is
+    /// offered, which: `agent_results`, `audit` or `soar`.
     pub kind: &'a str,
     /// The message.
     pub data: &'a [u8],

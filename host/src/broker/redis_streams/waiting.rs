@@ -13,7 +13,7 @@ pub struct Waiting {
     pub subject: String,
     /// Id of the event; of one of its observables, the event's with more behind a colon.
     pub id: String,
-    /// `alert`, `ioc` or `attestation`.
+    /// As in [`Message::kind`](super::Message::kind).
     pub kind: String,
     /// What made it, JSON; empty of one that an older version stored.
     pub provenance: String,

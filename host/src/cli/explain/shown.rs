@@ -71,6 +71,9 @@ fn of_event(event: &Traces) -> String {
         (None, Some(reason)) => row("kept", reason),
         (None, None) => {}
     }
+    for cut in &event.ceiling {
+        row("ceiling", cut);
+    }
     for message in &event.outbox {
         row(
             "outbox",
@@ -119,6 +122,17 @@ mod tests {
         let said = text(&traced, "");
         assert!(said.contains("no trace of event x") && said.contains("7 entries, back to 2026-01-01"), "{said}");
         assert!(looked_at(&place(false)).ends_with("raise --most"));
+    }
+
+    #[test]
+    fn says_what_the_ceiling_cut() {
+        let ceiling = vec!["2 observables kept: reserved".to_owned(), "masked in: title".to_owned()];
+        let traced = Traced { events: vec![Traces { ceiling, ..Traces::default() }], ..Traced::default() };
+        let said = text(&traced, "");
+        assert!(
+            said.contains("ceiling        2 observables kept: reserved\nceiling        masked in: title\n"),
+            "{said}"
+        );
     }
 
     #[test]

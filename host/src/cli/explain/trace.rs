@@ -63,6 +63,8 @@ pub(super) struct Traces {
     pub streams: Vec<Stored>,
     /// Where it was to be sent to, and why; none if it was kept.
     pub share: Option<Shared>,
+    /// What the ceiling cut of what was shared.
+    pub ceiling: Vec<String>,
     /// Why it was kept, if it was.
     pub keep_reason: Option<String>,
     /// How many of equal content were counted towards it instead of being stored.
@@ -150,6 +152,8 @@ struct Provenance {
     share: Option<String>,
     keep: Option<String>,
     subject: Option<String>,
+    #[serde(default)]
+    ceiling: Vec<String>,
 }
 
 impl Traced {
@@ -229,7 +233,7 @@ async fn read(fields: &Fields, names: &mut Names) -> Option<Traces> {
         text.filter(|text| !text.is_empty())
     };
     let provenance = fields.get("provenance").and_then(|json| serde_json::from_slice(json).ok());
-    let Provenance { guests, route, share, keep, subject } = provenance.unwrap_or_default();
+    let Provenance { guests, route, share, keep, subject, ceiling } = provenance.unwrap_or_default();
     let mut named = Vec::with_capacity(guests.len());
     for guest in &guests {
         named.push(names.of(guest).await);
@@ -248,6 +252,7 @@ async fn read(fields: &Fields, names: &mut Names) -> Option<Traces> {
         route_reason: route,
         share: share.map(|reason| Shared { subject, reason }),
         keep_reason: keep,
+        ceiling,
         ..Traces::default()
     })
 }

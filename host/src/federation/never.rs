@@ -1,0 +1,322 @@
+//! What never leaves: judged by what an observable is, whatever scope its guest gave it, and found in running text.
+
+use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc};
+
+use ipnet::IpNet;
+
+use super::{
+    host::{Host, host_of},
+    names::{self, Names, canonical},
+    networks::{Networks, RESERVED, meanings, octets},
+    warning_list::WarningList,
+    words::{MOST_GROUPS, is_telling, is_word, runs, stands_alone, trimmed, v6_in},
+};
+use crate::sandbox::ObservableType;
+
+/// What never leaves.
+#[derive(Debug, Default)]
+pub(super) struct Never {
+    /// Addresses and names that every site has for itself.
+    pub reserved: bool,
+    /// The site's own networks.
+    pub networks: Networks,
+    /// The site's own names.
+    pub domains: Names,
+    /// Lists.
+    pub lists: Vec<Arc<WarningList>>,
+}
+
+/// Why something never leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why<'a> {
+    /// It means nothing elsewhere.
+    Reserved,
+    /// It is in one of the site's networks.
+    Network,
+    /// It is one of the site's names, or below one.
+    Domain,
+    /// A list has it.
+    List(&'a str),
+    /// What it stands for cannot be told, so it cannot be said that it may leave.
+    Unreadable,
+}
+
+impl Never {
+    fn is_empty(&self) -> bool {
+        !self.reserved && self.networks.is_empty() && self.domains.is_empty() && self.lists.is_empty()
+    }
+
+    /// Why the observable `value` of this type never leaves, if so.
+    pub fn judge(&self, kind: ObservableType, value: &str) -> Option<Why<'_>> {
+        if self.is_empty() {
+            return None;
+        }
+        let Ok(host) = host_of(kind, value) else { return Some(Why::Unreadable) };
+        let of_host = match &host {
+            Some(Host::Address(address)) => self.address(*address),
+            Some(Host::Network(network)) => self.network(network),
+            // One label is a name that is looked up by the site's own rules.
+            Some(Host::Name(name)) if self.reserved && !name.contains('.') => Some(Why::Reserved),
+            Some(Host::Name(name)) => self.name(name),
+            None => None,
+        };
+        of_host.or_else(|| self.within(kind, value)).or_else(|| self.listed(kind, value, host.as_ref()))
+    }
+
+    /// An address or a name somewhere in the value: `http://elsewhere/?from=10.0.0.1`, `\\files.plant\share`.
+    fn within(&self, kind: ObservableType, value: &str) -> Option<Why<'_>> {
+        use ObservableType as T;
+        if !matches!(kind, T::Url | T::Email | T::FilePath | T::RegistryKey | T::Mutex | T::UserAgent) {
+            return None;
+        }
+        let mut first = None;
+        self.find(value, |_, why| first = first.or(Some(why)));
+        first
+    }
+
+    fn listed(&self, kind: ObservableType, value: &str, host: Option<&Host<'_>>) -> Option<Why<'_>> {
+        self.lists.iter().find(|list| list.has(kind, value, host)).map(|list| Why::List(list.name()))
+    }
+
+    fn address(&self, address: IpAddr) -> Option<Why<'_>> {
+        let any = |networks: &Networks| meanings(address).into_iter().any(|address| networks.contains(address));
+        if any(&self.networks) {
+            Some(Why::Network)
+        } else {
+            (self.reserved && any(&RESERVED)).then_some(Why::Reserved)
+        }
+    }
+
+    fn network(&self, network: &IpNet) -> Option<Why<'_>> {
+        if self.networks.overlap(network) {
+            Some(Why::Network)
+        } else {
+            (self.reserved && RESERVED.overlap(network)).then_some(Why::Reserved)
+        }
+    }
+
+    fn name(&self, name: &str) -> Option<Why<'_>> {
+        if self.domains.contains(name) {
+            Some(Why::Domain)
+        } else {
+            (self.reserved && names::is_reserved(name)).then_some(Why::Reserved)
+        }
+    }
+
+    /// Finds addresses and names in `text` that never leave. Not what only a list has: lists say which observables are
+    /// worthless to others, and a text may still speak of them.
+    pub fn find<'n>(&'n self, text: &str, mut found: impl FnMut(Range<usize>, Why<'n>)) {
+        if !self.reserved && self.networks.is_empty() && self.domains.is_empty() {
+            return;
+        }
+        let (bytes, words) = (text.as_bytes(), self.domains.have_words());
+        let mut at = 0;
+        while at < bytes.len() {
+            if !is_word(bytes[at]) {
+                at += 1;
+                continue;
+            }
+            let (start, mut telling) = (at, words);
+            while at < bytes.len() && is_word(bytes[at]) {
+                telling |= is_telling(bytes[at]);
+                at += 1;
+            }
+            if telling {
+                self.in_word(text, start..at, &mut found);
+            }
+        }
+    }
+
+    fn in_word<'n>(&'n self, text: &str, word: Range<usize>, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
+        let bytes = &text.as_bytes()[word.clone()];
+        if bytes.iter().filter(|byte| **byte == b':').count() > 1 {
+            for run in runs(text, word.clone(), |byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.') {
+                if let Some((range, address)) = v6_in(text, run)
+                    && let Some(why) = self.address(address.into())
+                {
+                    found(range, why);
+                }
+            }
+        }
+        for run in runs(text, word.clone(), |byte| byte.is_ascii_digit() || byte == b'.') {
+            if let Some((range, why)) = self.v4_in(text, run) {
+                found(range, why);
+            }
+        }
+        if self.reserved || !self.domains.is_empty() {
+            for piece in runs(text, word, |byte| byte != b':') {
+                self.name_in(text, piece, found);
+            }
+        }
+    }
+
+    /// The run as a whole, if an address stands in it: tcpdump writes the port behind one more dot.
+    fn v4_in(&self, text: &str, run: Range<usize>) -> Option<(Range<usize>, Why<'_>)> {
+        let run = trimmed(text, run, |byte| byte == b'.');
+        if !stands_alone(text, &run) {
+            return None;
+        }
+        let groups: Vec<&str> = text[run.clone()].split('.').take(MOST_GROUPS).collect();
+        let first = groups.first_chunk::<4>().and_then(|groups| octets(groups));
+        let last = groups.last_chunk::<4>().and_then(|groups| octets(groups));
+        let why = [first, last].into_iter().flatten().find_map(|address| self.address(address.into()))?;
+        Some((run, why))
+    }
+
+    fn name_in<'n>(&'n self, text: &str, piece: Range<usize>, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
+        let inner = text[piece.clone()].trim_start_matches(|c: char| !c.is_alphanumeric());
+        let start = piece.end - inner.len();
+        let whole = inner.trim_end_matches(|c: char| !c.is_alphanumeric());
+        // In front of the first `@` stands a person, not a host.
+        let names = whole.split('@').skip(usize::from(whole.contains('@')));
+        // A word alone is a name where the site says so; `test` and `home` are words.
+        let judged = |name: Cow<'_, str>| match name.contains('.') {
+            true => self.name(&name),
+            false => self.domains.contains(&name).then_some(Why::Domain),
+        };
+        if let Some(why) = names.filter_map(canonical).find_map(judged) {
+            found(start..start + whole.len(), why);
+        } else if !whole.is_ascii() {
+            // Quotation marks of other scripts stand beside a name and not in it.
+            for part in runs(text, piece, |byte| byte.is_ascii()) {
+                self.name_in(text, part, found);
+            }
+        }
+    }
+}
+
+impl Why<'_> {
+    /// In an event's provenance.
+    pub fn text(self) -> Cow<'static, str> {
+        match self {
+            Self::Reserved => "reserved".into(),
+            Self::Network => "own network".into(),
+            Self::Domain => "own domain".into(),
+            Self::List(name) => format!("list {name}").into(),
+            Self::Unreadable => "not readable".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ObservableType as T;
+
+    use super::*;
+    use crate::federation::networks::network;
+
+    fn never() -> Never {
+        Never {
+            reserved: true,
+            networks: Networks::new(["45.10.0.0/16", "2a00:77::/32"].iter().filter_map(|text| network(text))),
+            domains: Names::new(["plant.com", "bücher.de"].into_iter().filter_map(canonical)),
+            lists: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn judges_what_an_observable_names_however_it_is_written() {
+        let never = never();
+        for (kind, value, why) in [
+            (T::Ip, "10.1.2.3", Why::Reserved),
+            (T::Ip, "::ffff:192.168.0.1", Why::Reserved),
+            (T::Ip, "45.10.255.1", Why::Network),
+            (T::Ip, "2a00:77::5", Why::Network),
+            (T::Ip, "45.0.0.0/8", Why::Network),
+            (T::Ip, "evil.com", Why::Unreadable),
+            (T::Domain, "PLC7.Plant.COM.", Why::Domain),
+            (T::Domain, "shop.xn--bcher-kva.de", Why::Domain),
+            (T::Domain, "server1", Why::Reserved),
+            (T::Domain, "a.local", Why::Reserved),
+            (T::Domain, "192.168.1.1", Why::Reserved),
+            (T::Domain, "not a name", Why::Unreadable),
+            (T::Url, "https://hmi.plant.com:8443/x", Why::Domain),
+            (T::Url, "http://0x0a000001/", Why::Reserved),
+            (T::Url, "http://[fe80::1]/", Why::Reserved),
+            (T::Url, "10.0.0.1/admin", Why::Reserved),
+            (T::Url, "http://evil.com/?victim=10.0.0.7", Why::Reserved),
+            (T::Url, "http://evil.com/?mail=joe@plant.com", Why::Domain),
+            (T::Url, "http://user:pw@plant.com@evil.com/", Why::Domain),
+            (T::Url, "::", Why::Unreadable),
+            (T::Email, "joe@mail.plant.com", Why::Domain),
+            (T::Email, "joe@[10.0.0.1]", Why::Reserved),
+            (T::Email, "joe", Why::Unreadable),
+            (T::FilePath, r"\\files.plant.com\share\x.exe", Why::Domain),
+            (T::UserAgent, "agent/1 (10.9.8.7)", Why::Reserved),
+        ] {
+            assert_eq!(never.judge(kind, value), Some(why), "{value}");
+        }
+        for (kind, value) in [
+            (T::Ip, "8.8.8.8"),
+            (T::Ip, "46.0.0.0/8"),
+            (T::Domain, "evil.com"),
+            (T::Domain, "plant.com.evil.net"),
+            (T::Domain, "xyz.onion"),
+            (T::Url, "hxxp://evil.com/a"),
+            (T::Url, "evil.com/a"),
+            (T::Email, "joe@evil.com"),
+            (T::HashMd5, "d41d8cd98f00b204e9800998ecf8427e"),
+            (T::Cve, "CVE-2024-1"),
+            (T::FilePath, r"C:\Windows\evil.exe"),
+            (T::UserAgent, "Mozilla/5.0 Chrome/120.0.0.0"),
+        ] {
+            assert_eq!(never.judge(kind, value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_kept_nothing_is_judged() {
+        assert_eq!(Never::default().judge(T::Ip, "10.0.0.1"), None);
+        assert_eq!(Never::default().judge(T::Ip, "not an address"), None);
+    }
+
+    fn found(text: &str) -> Vec<&str> {
+        let (never, mut ranges) = (never(), Vec::new());
+        never.find(text, |range, _| ranges.push(range));
+        ranges.into_iter().map(|range| &text[range]).collect()
+    }
+
+    #[test]
+    fn finds_addresses_and_names_in_running_text() {
+        for (text, expected) in [
+            ("from 10.0.0.1, to 8.8.8.8.", &["10.0.0.1"][..]),
+            ("10.0.0.1:443 -> 010.000.000.002:80", &["10.0.0.1", "010.000.000.002"]),
+            ("IP 192.168.1.5.51234 > 8.8.8.8.53", &["192.168.1.5.51234"]),
+            ("10.0.0.1-10.0.0.9", &["10.0.0.1", "10.0.0.9"]),
+            ("src=10.0.0.1;dst=45.10.3.4/32", &["10.0.0.1", "45.10.3.4"]),
+            ("[fe80::1%eth0]:22 and ::ffff:10.0.0.1", &["fe80::1", "::ffff:10.0.0.1", "10.0.0.1"]),
+            ("src:fe80::2:", &["fe80::2"]),
+            ("at 2a00:77::1 and 2606:4700::1111", &["2a00:77::1"]),
+            ("login of joe@plant.com at PLC-7.plant.com.", &["joe@plant.com", "PLC-7.plant.com"]),
+            ("https://u:pw@hmi.plant.com:8443/a?b=x.local", &["pw@hmi.plant.com", "x.local"]),
+            ("“shop.bücher.de” „plant.com“", &["shop.bücher.de", "plant.com"]),
+            ("plant。com", &["plant。com"]),
+        ] {
+            assert_eq!(found(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn leaves_alone_what_only_looks_like_it() {
+        for text in [
+            "version v10.0.0.1 and 1.2.3",
+            "std::vector::iter at 10:20:30.123",
+            "aa:bb:cc:dd:ee:ff",
+            "plant.com.evil.net is not notplant.com",
+            "a plant, on the local network: test.",
+            "Chrome/120.0.0.0",
+            "9.9.9.9 and 2606:4700::1111",
+            "§ 10.0.0",
+        ] {
+            assert_eq!(found(text), [] as [&str; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_one_label_is_found_as_a_word() {
+        let never = Never { domains: Names::new(["plant7".into()]), ..Never::default() };
+        let mut ranges = Vec::new();
+        never.find("PLANT7\\joe on db.plant7 and plant70", |range, _| ranges.push(range));
+        assert_eq!(ranges, [0..6, 14..23]);
+    }
+}

@@ -1,0 +1,64 @@
+use super::config::{CAPITAL, Set};
+use crate::{config::Config, sandbox::ObservableType};
+
+/// Which messages of an event go out beside its own. Looked up once: a subject is held against a dozen patterns.
+#[derive(Clone, Debug)]
+pub struct Sendable {
+    /// By type: whether an observable goes to `aurora.intel.ioc.<type>`.
+    intel: [bool; ObservableType::ALL.len()],
+    /// Whether alerts go to `AURORA.alerts`.
+    pub(crate) alerts: bool,
+    /// Whether observables go to `AURORA.ioc_sharing`.
+    pub(crate) sharing: bool,
+}
+
+impl Sendable {
+    /// What the sets and the subjects of a configuration come to.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let (federation, nats) = (&config.federation, config.nats.clone().unwrap_or_default());
+        let subjects = federation.subjects(&nats);
+        let goes = |set, subject: &str| {
+            federation.sets.contains(&set) && subjects.iter().all(|subjects| subjects.allow(subject))
+        };
+        Self {
+            intel: ObservableType::ALL.map(|kind| goes(Set::Aurora, &format!("aurora.intel.ioc.{}", kind.as_str()))),
+            alerts: goes(Set::Capital, CAPITAL[0]),
+            sharing: goes(Set::Capital, CAPITAL[1]),
+        }
+    }
+
+    /// Whether an observable of this type goes to a subject of its own.
+    pub(crate) fn intel(&self, kind: ObservableType) -> bool {
+        self.intel[kind as usize]
+    }
+
+    /// Whether it goes anywhere by itself.
+    pub(super) fn anywhere(&self, kind: ObservableType) -> bool {
+        self.sharing || self.intel(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_the_place_of_its_number() {
+        for (place, kind) in ObservableType::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
+    }
+
+    #[test]
+    fn goes_where_its_set_is_wanted_and_its_subject_is_allowed() {
+        let mut config = Config::default();
+        let first = Sendable::new(&config);
+        assert!(first.intel(ObservableType::Ip) && !first.alerts && !first.sharing);
+        config.federation.sets.push(Set::Capital);
+        config.federation.ceiling.subjects = Some(vec!["AURORA.alerts".to_owned(), "aurora.intel.ioc.url".to_owned()]);
+        let narrow = Sendable::new(&config);
+        assert!(narrow.alerts && !narrow.sharing && narrow.intel(ObservableType::Url));
+        assert!(!narrow.anywhere(ObservableType::Ip));
+    }
+}
