@@ -11,6 +11,7 @@
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
 //! | [`raw`] | events out of a Redis stream |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
+//! | [`attestation`] | challenges to devices, and verdicts on their answers |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`supply`] | where guests come from, files and registries, and whether their signatures are believed |
 //! | [`sandbox`] | the only place that knows wasmtime |
@@ -31,6 +32,7 @@ pub mod broker;
 pub mod ingest;
 pub mod raw;
 pub mod pipeline;
+pub mod attestation;
 pub mod spool;
 pub mod supply;
 pub mod sandbox;

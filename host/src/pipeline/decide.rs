@@ -1,5 +1,5 @@
-//! The three stages, run on one batch by one thread. No I/O; no clock but the batch's own, and the breakers': `aurora
-//! pipe`, the benches and the lanes all decide here.
+//! The three stages, run on one batch by one thread. No I/O, but for the verdict on answers of devices where a site wants
+//! one; no clock but the batch's own, and the breakers': `aurora pipe`, the benches and the lanes all decide here.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -12,6 +12,7 @@ use super::{
     stages::Stages,
 };
 use crate::{
+    attestation::Attestor,
     broker::jetstream::Subjects,
     event::{Context, Delivery},
     sandbox::{
@@ -37,6 +38,8 @@ pub struct Decider {
     subjects: Arc<Subjects>,
     retries: u32,
     metrics: Metrics,
+    /// Whose verdict an answer to a challenge gets; none: it is judged by its form alone.
+    attestor: Option<Attestor>,
 }
 
 /// Events that no guest decided, the guest that was at fault or not called, and why.
@@ -54,7 +57,14 @@ impl Decider {
             subjects: Arc::clone(&stages.subjects),
             retries,
             metrics,
+            attestor: None,
         }
+    }
+
+    /// Answers to challenges get the verdict of `attestor`. It is the one thing here that reaches out, to Redis.
+    #[must_use]
+    pub fn attested_by(self, attestor: Option<Attestor>) -> Self {
+        Self { attestor, ..self }
     }
 
     /// Runs the stages on `deliveries`. Never fails: whatever cannot be decided is a dead letter of the answer.
@@ -139,6 +149,14 @@ impl Decider {
         for Ruling { range, guest, answer } in rulings {
             match answer {
                 Ok(normalized) => {
+                    let normalized = match &mut self.attestor {
+                        Some(attestor) if Attestor::concern(&normalized.events) => {
+                            let deliveries: Vec<_> =
+                                fit[range.clone()].iter().map(|&index| &decided.deliveries[index]).collect();
+                            attestor.pass(normalized, &deliveries)
+                        }
+                        _ => normalized,
+                    };
                     let maker = Maker { slot: slot.clone(), digest: guest };
                     self.take(decided, &fit[range], &maker, normalized);
                 }
@@ -181,6 +199,10 @@ impl Decider {
                         let wait = Duration::from_millis(u64::from(milliseconds));
                         decided.outcomes[index] = Outcome::RetryAfter { wait, reason };
                     }
+                }
+                Verdict::PutOff { wait, reason } => {
+                    stage.retried.inc();
+                    decided.outcomes[index] = Outcome::RetryAfter { wait, reason };
                 }
                 Verdict::Rejected(reason) => self.reject(decided, Stage::Normalize, index, Some(guest), reason),
             }

@@ -52,7 +52,7 @@ pub use decide::Decider;
 pub use decided::{Decided, DecidedEvent, Maker, Outcome};
 pub use encode::{Ready, encode};
 pub use identity::Fingerprint;
-pub use lanes::{Lanes, Started};
+pub use lanes::{Beside, Lanes, Started};
 pub use letter::Letter;
 pub use pace::Pace;
 pub use probation::{Fate as ProbationFate, Terms};

@@ -48,13 +48,13 @@ pub fn ioc_json(event: &DecidedEvent<'_>, observable: usize, site: &str, tlp: Tl
 /// An attestation result: `device_id status timestamp` as the seed has them, with the verdict behind it.
 #[must_use]
 pub fn attestation_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
-    let field = |key: &str| event.event.fields().find(|(k, _)| *k == key).map_or("", |(_, value)| value);
+    let Attested { status, valid, reason } = Attested::of(event.event);
     json(
         &Attestation {
             device_id: event.device_id(),
-            status: field("attestation.status"),
-            valid: field("attestation.valid") == "true",
-            reason: field("attestation.reason"),
+            status,
+            valid,
+            reason,
             timestamp: timestamp(event.event.timestamp_ms()),
             site,
             event_id: event.id,
@@ -91,6 +91,24 @@ struct Attestation<'a> {
     event_id: Uuid,
 }
 
+/// What an attestation result says.
+struct Attested<'a> {
+    status: &'a str,
+    valid: bool,
+    reason: &'a str,
+}
+
+impl<'a> Attested<'a> {
+    fn of(event: EventRef<'a>) -> Self {
+        let field = |key: &str| event.fields().find(|(k, _)| *k == key).map_or("", |(_, value)| value);
+        Self {
+            status: field("attestation.status"),
+            valid: field("attestation.valid") == "true",
+            reason: field("attestation.reason"),
+        }
+    }
+}
+
 struct Record<'a> {
     event: &'a DecidedEvent<'a>,
     remove: &'a [String],
@@ -113,6 +131,13 @@ impl Serialize for Record<'_> {
         map.serialize_entry("mitre_techniques", &Techniques(event))?;
         map.serialize_entry("timestamp_ms", &event.timestamp_ms())?;
         map.serialize_entry("device_id", &self.event.device_id())?;
+        if event.kind().is_attestation() {
+            // As consumers of results know them.
+            let verdict = Attested::of(event);
+            map.serialize_entry("valid", &verdict.valid)?;
+            map.serialize_entry("status", verdict.status)?;
+            map.serialize_entry("reason", verdict.reason)?;
+        }
         if let Some((site, tlp)) = self.leaving {
             map.serialize_entry("site", site)?;
             map.serialize_entry("tlp", tlp.as_str())?;

@@ -9,6 +9,8 @@ pub mod log;
 
 pub use age::Age;
 pub use chain::Chain;
-pub use metrics::{Broker, BrokerMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics};
+pub use metrics::{
+    AttestationMetrics, Broker, BrokerMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics,
+};
 pub use slot_name::SlotName;
 pub use state_metrics::StateMetrics;
