@@ -8,6 +8,7 @@
 //! | [`faults`] | nothing is lost or doubled, whatever breaks; `make soak` is the long form |
 //! | [`federation`] | nothing leaves the site that should not, and what should leaves once |
 //! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
+//! | [`attestation`] | devices that prove what they are, and those that cannot |
 //! | [`guests`] | guests that sites ship: from `aurora guest new` to chosen by rule, exchanged while events flow |
 
 mod contract;
@@ -17,3 +18,4 @@ mod faults;
 mod federation;
 mod servers;
 mod guests;
+mod attestation;

@@ -12,6 +12,7 @@
 //! | [`raw`] | events out of a Redis stream |
 //! | [`federation`] | the ceiling of what may leave the site, and the streams that are offered to others |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
+//! | [`attestation`] | challenges to devices, and verdicts on their answers |
 //! | [`spool`] | decided batches on disk while Redis is away |
 //! | [`supply`] | where guests come from, files and registries, and whether their signatures are believed |
 //! | [`sandbox`] | the only place that knows wasmtime |
@@ -33,6 +34,7 @@ pub mod ingest;
 pub mod raw;
 pub mod federation;
 pub mod pipeline;
+pub mod attestation;
 pub mod spool;
 pub mod supply;
 pub mod sandbox;

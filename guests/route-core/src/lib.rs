@@ -30,7 +30,7 @@ pub fn route(input: &OriginEvents, options: &Options) -> Routes {
             Kind::Alert => routing.to(&[by_category], reason(event.category())),
             Kind::Telemetry => set_aside(&mut routing, options.telemetry_stream.as_deref(), by_category, "telemetry"),
             Kind::Status => set_aside(&mut routing, options.status_stream.as_deref(), by_category, "status"),
-            Kind::Attestation if failed(&event) => {
+            Kind::Attestation if failed(&event) && !has_alert(&event) => {
                 routing.to(&[ATTESTATION, CPS_ALERTS], "a failed attestation is also an alert");
             }
             Kind::Attestation => routing.to(&[ATTESTATION], "attestation results have their own stream"),
@@ -56,4 +56,9 @@ fn set_aside(routing: &mut Routing, stream: Option<&str>, otherwise: &str, what:
 
 fn failed(event: &EventView<'_>) -> bool {
     event.severity() >= Severity::High
+}
+
+/// Whether the host, whose verdict it is, has raised an alert beside the result.
+fn has_alert(event: &EventView<'_>) -> bool {
+    event.field("attestation.alert").is_some()
 }

@@ -6,11 +6,13 @@
 //! | `GET /livez` | 200 `ok` while every long-lived task lives, else 503 with those that ended: restart the daemon |
 //! | `GET /readyz` | 200 or 503 with every part and what it waits for: send it no traffic, it mends itself |
 //! | `GET /metrics` | Prometheus text |
+//! | `/v1/devices…` | which devices there are, and whether they are what they say: [`devices`] |
 //! | `/v1/guests…` | which guests run, and others in their place: [`guests`] |
 
 mod liveness;
 mod readiness;
 pub mod guests;
+pub mod devices;
 
 use axum::{
     Json, Router,
@@ -33,7 +35,7 @@ use crate::{
 };
 
 /// What exists, for whoever asks for something else.
-const INDEX: &str = "there is: GET /livez, GET /readyz, GET /metrics, GET /v1/guests\n";
+const INDEX: &str = "there is: GET /livez, GET /readyz, GET /metrics, GET /v1/guests, GET /v1/devices\n";
 
 /// What the routes read. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Handle {
     pub metrics: Metrics,
     /// Which guests run.
     pub guests: guests::Handle,
+    /// Which devices there are.
+    pub devices: devices::Handle,
 }
 
 /// Serves the routes until `shutdown`. It should be the last thing to end: a drain that nobody can watch looks like a
@@ -57,6 +61,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, shutdown: Cancellation
 
 fn router(handle: Handle) -> Router {
     let guests = guests::router(handle.guests.clone());
+    let devices = devices::router(handle.devices.clone());
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -65,6 +70,7 @@ fn router(handle: Handle) -> Router {
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, INDEX))
         .with_state(handle)
         .merge(guests)
+        .merge(devices)
 }
 
 async fn livez(State(handle): State<Handle>) -> Response {
@@ -118,6 +124,7 @@ mod tests {
             readiness: Readiness::new(parts.iter().copied()),
             metrics: Metrics::new(),
             guests: guests::Handle::default(),
+            devices: devices::Handle::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod check;
 mod dead_letter;
 pub mod demo;
+mod device;
 pub(crate) mod entry;
 mod explain;
 mod guest;
@@ -41,6 +42,9 @@ enum Command {
     /// Follow one event from its raw bytes to its last place: guests, decisions, reasons, streams, subject, ack.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Enrol devices, ask them whether they are what they say, and see who is there.
+    #[command(subcommand)]
+    Device(device::Command),
     /// Look at what the spool could not keep in its queue, and store it.
     #[command(subcommand)]
     Spool(spool::Command),
@@ -64,6 +68,7 @@ pub fn run() -> ExitCode {
         Command::Pipe(args) => pipe::run(args),
         Command::DeadLetter(command) => dead_letter::run(command),
         Command::Explain(args) => explain::run(&args),
+        Command::Device(command) => device::run(command),
         Command::Spool(command) => spool::run(command),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{Config, Purpose, findings::Findings};
 use crate::{
+    attestation::Registry,
     supply::PublicKey,
     swap::has_run,
     telemetry::{Chain, SlotName},
@@ -30,6 +31,7 @@ pub(super) enum Use {
     Cache,
     Spool,
     List,
+    Devices,
 }
 
 /// Every path of a configuration, with its key.
@@ -50,6 +52,9 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
         add("ingest.token_file", Use::Secret, ingest.token_file.as_mut());
     }
     add("admin.token_file", Use::Secret, config.admin.token_file.as_mut());
+    if let Some(attestation) = &mut config.attestation {
+        add("attestation.devices", Use::Devices, attestation.devices.as_mut());
+    }
     if let Some(redis) = &mut config.redis {
         add("redis.ca", Use::Authorities, redis.ca.as_mut());
     }
@@ -172,6 +177,10 @@ fn check_one(of: Use, path: &Path) -> Result<(), Refusal> {
             PublicKey::read(path).map(|_| ()).map_err(|error| (Chain(&error).to_string(), KEY.to_owned()))
         }
         Use::List => open(path).map(drop),
+        Use::Devices => match Registry::load(Some(path)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err((Chain(&error).to_string(), "see deploy/README.md, \"Attestation\"".to_owned())),
+        },
         Use::Secret if read(path)?.trim_ascii().is_empty() => {
             refuse(path, "holds no secret", "write it on the first line")
         }

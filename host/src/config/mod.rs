@@ -39,6 +39,7 @@ use findings::Findings;
 use outline::Outline;
 
 use crate::{
+    attestation,
     broker::{jetstream, mqtt, redis_streams},
     federation,
     pipeline::dedup,
@@ -65,6 +66,8 @@ pub struct Config {
     pub guests: Guests,
     /// Which events are one event.
     pub dedup: dedup::Config,
+    /// Whether devices are what they say they are.
+    pub attestation: Option<attestation::Config>,
     /// Where events go. Required by `run`.
     pub redis: Option<redis_streams::Config>,
     /// Where they wait while Redis is away.
@@ -188,6 +191,9 @@ impl Config {
             redis.validate(findings);
         }
         self.dedup.validate(findings);
+        if let Some(attestation) = &self.attestation {
+            attestation.validate(self.mqtt.as_ref(), findings);
+        }
         if self.redis.as_ref().is_some_and(|redis| redis.step == redis_streams::Step::Plain) {
             let needs = [
                 ("raw", self.raw.is_some(), "which acknowledges no entries"),

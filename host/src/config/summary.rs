@@ -25,6 +25,13 @@ impl fmt::Display for Config {
             let consumer = raw.consumer(self);
             write!(f, "\nraw        {}, group {}, consumer {consumer}", raw.stream, raw.group)?;
         }
+        if let Some(attestation) = &self.attestation {
+            let asked = match attestation.interval.is_zero() {
+                true => "asked on demand".to_owned(),
+                false => format!("asked every {}", shown(attestation.interval)),
+            };
+            write!(f, "\nattest     devices {asked}, {} to answer", shown(attestation.answer_within))?;
+        }
         match self.lanes.count {
             0 => write!(f, "\nlanes      one a core")?,
             count => write!(f, "\nlanes      {count}")?,

@@ -159,6 +159,23 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[redis.streams]\n'a b' = 1", "aurora.toml:18: redis.streams.\"a b\": \"a b\" is no stream name"),
         ("[redis.streams]\na = -1", "redis.streams.a: is the integer -1, expected a whole number, not negative"),
         ("[redis.streams]\n'aurora:outbox' = 5", "redis.outbox: is also in `redis.streams`"),
+        (
+            "[attestation]\ninterval = '1s'",
+            "aurora.toml:18: attestation.interval: is shorter than `attestation.answer_within`",
+        ),
+        ("[attestation]\nanswer_within = '0s'", "aurora.toml:18: attestation.answer_within: is out of range"),
+        ("[attestation]\nstale = '1s'", "aurora.toml:18: attestation.stale: is shorter than `attestation.online`"),
+        (
+            "[attestation]\nfirmware = ['ab']",
+            "aurora.toml:18: attestation.firmware: \"ab\" is not 64 hexadecimal digits",
+        ),
+        ("[attestation]\nrequest_topic = 'a/+'", "aurora.toml:18: attestation.request_topic: has no single {device}"),
+        ("[attestation]\ndevices = 'empty'\nmessage = 'x'", "aurora.toml:19: attestation.message: unknown value \"x\""),
+        ("[attestation]\ndevices = 'secret'", "aurora.toml:18: attestation.devices: "),
+        (
+            "subscriptions = [{ topic = 'a' }]\n[attestation]",
+            "aurora.toml:18: attestation: devices are asked, but no subscription of [mqtt] takes their answers",
+        ),
         ("[spool]", "aurora.toml:17: spool.path: is missing or empty; name a folder"),
         ("[spool]\npath = ''", "aurora.toml:18: spool.path: is missing or empty"),
         ("[spool]\npath = 'n.wasm'", "aurora.toml:18: spool.path: n.wasm is not a folder"),
@@ -668,6 +685,7 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
         ingest: Some(Ingest { token_file: ingest.token_file, ..Ingest::default() }),
         spool: Some(spool::Config { path: "/var/lib/aurora/spool".into(), ..spool::Config::default() }),
         raw: Some(raw::Config::default()),
+        attestation: Some(attestation::Config::default()),
         ..minimal
     };
     assert_eq!(format!("{full:#?}"), format!("{expected:#?}"));
@@ -722,6 +740,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "guests.normalize.probation",
         "guests.route.probation",
         "guests.federate.probation",
+        "attestation",
         "redis",
         "spool",
         "nats",

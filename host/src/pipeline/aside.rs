@@ -164,6 +164,15 @@ impl Aside {
         }
     }
 
+    /// Stores an entry of the audit trail alone.
+    ///
+    /// # Errors
+    /// [`AsideError::Commit`], [`AsideError::Unwritable`].
+    pub async fn note(&mut self, action: &str, details: &str) -> Result<(), AsideError> {
+        let commit = self.begin(0, action, details);
+        self.store(commit).await.map(drop)
+    }
+
     /// Takes `letters` out of their stream for good. Returns how many of them were there; none if that is not known, for an
     /// answer of Redis was lost.
     ///

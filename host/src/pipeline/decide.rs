@@ -1,5 +1,5 @@
-//! The three stages, run on one batch by one thread. No I/O; no clock but the batch's own, and the breakers': `aurora
-//! pipe`, the benches and the lanes all decide here.
+//! The three stages, run on one batch by one thread. No I/O, but for the verdict on answers of devices where a site wants
+//! one; no clock but the batch's own, and the breakers': `aurora pipe`, the benches and the lanes all decide here.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -12,6 +12,7 @@ use super::{
     stages::Stages,
 };
 use crate::{
+    attestation::Attestor,
     broker::jetstream::Subjects,
     event::{Context, Delivery},
     federation::{Ceiling, Offer},
@@ -39,6 +40,8 @@ pub struct Decider {
     ceiling: Arc<Ceiling>,
     retries: u32,
     metrics: Metrics,
+    /// Whose verdict an answer to a challenge gets; none: it is judged by its form alone.
+    attestor: Option<Attestor>,
 }
 
 /// Events that no guest decided, the guest that was at fault or not called, and why.
@@ -57,7 +60,14 @@ impl Decider {
             ceiling: Arc::clone(&stages.ceiling),
             retries,
             metrics,
+            attestor: None,
         }
+    }
+
+    /// Answers to challenges get the verdict of `attestor`. It is the one thing here that reaches out, to Redis.
+    #[must_use]
+    pub fn attested_by(self, attestor: Option<Attestor>) -> Self {
+        Self { attestor, ..self }
     }
 
     /// Runs the stages on `deliveries`. Never fails: whatever cannot be decided is a dead letter of the answer.
@@ -178,6 +188,14 @@ impl Decider {
         for Ruling { range, guest, answer } in rulings {
             match answer {
                 Ok(normalized) => {
+                    let normalized = match &mut self.attestor {
+                        Some(attestor) if Attestor::concern(&normalized.events) => {
+                            let deliveries: Vec<_> =
+                                fit[range.clone()].iter().map(|&index| &decided.deliveries[index]).collect();
+                            attestor.pass(normalized, &deliveries)
+                        }
+                        _ => normalized,
+                    };
                     let maker = Maker { slot: slot.clone(), digest: guest };
                     self.take(decided, &fit[range], &maker, normalized);
                 }
@@ -220,6 +238,10 @@ impl Decider {
                         let wait = Duration::from_millis(u64::from(milliseconds));
                         decided.outcomes[index] = Outcome::RetryAfter { wait, reason };
                     }
+                }
+                Verdict::PutOff { wait, reason } => {
+                    stage.retried.inc();
+                    decided.outcomes[index] = Outcome::RetryAfter { wait, reason };
                 }
                 Verdict::Rejected(reason) => self.reject(decided, Stage::Normalize, index, Some(guest), reason),
             }

@@ -20,6 +20,7 @@ use super::{
     target::Target,
 };
 use crate::{
+    attestation::Attestor,
     broker::redis_streams::{Producer, Session},
     config,
     event::{Closed, Context, Delivery, Intake, Refusal, Refused},
@@ -56,6 +57,15 @@ struct Lane {
     metrics: Metrics,
 }
 
+/// What goes beside a lane's guests.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Where it leaves copies of its batches.
+    pub tap: Tap,
+    /// Whose verdict answers of devices get.
+    pub attestor: Option<Attestor>,
+}
+
 /// Decided batches that wait for a lane's publisher.
 const DECIDED: usize = 2;
 
@@ -69,7 +79,7 @@ pub struct Started {
 }
 
 impl Lanes {
-    /// Starts `count` lanes, which leave copies of their batches at `tap`.
+    /// Starts `count` lanes, each with what goes `beside`.
     ///
     /// # Errors
     /// If the system starts no more threads.
@@ -77,7 +87,7 @@ impl Lanes {
         count: usize,
         config: &config::Lanes,
         stages: &Stages,
-        tap: &Tap,
+        beside: &Beside,
         target: &Arc<Target>,
         session: &Session,
         metrics: &Metrics,
@@ -90,12 +100,12 @@ impl Lanes {
             let (ending, ended) = oneshot::channel();
             let lane = Lane {
                 gather: Gather::new(input, config.batch, config.batch_bytes.as_u64(), config.linger),
-                decider: Decider::new(stages, config.retries, metrics.clone()),
+                decider: Decider::new(stages, config.retries, metrics.clone()).attested_by(beside.attestor.clone()),
                 target: Arc::clone(target),
                 producer: session.producer(&format!("lane-{index}")),
                 publisher,
                 waiting: BinaryHeap::new(),
-                tap: tap.clone(),
+                tap: beside.tap.clone(),
                 metrics: metrics.clone(),
             };
             let runtime = runtime::Handle::current();

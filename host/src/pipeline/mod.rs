@@ -54,7 +54,7 @@ pub use decide::Decider;
 pub use decided::{Decided, DecidedEvent, Maker, Outcome};
 pub use encode::{Ready, encode};
 pub use identity::Fingerprint;
-pub use lanes::{Lanes, Started};
+pub use lanes::{Beside, Lanes, Started};
 pub use leaving::Leaving;
 pub use letter::Letter;
 pub use pace::Pace;

@@ -51,16 +51,13 @@ pub fn ioc_json(event: &DecidedEvent<'_>, observable: usize, site: &str, tlp: Tl
 pub fn attestation_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
     let closed = Share::default();
     let share = event.share.unwrap_or(&closed);
-    let field = |wanted: &str| {
-        let found = event.event.fields().enumerate().find(|(_, (key, _))| *key == wanted);
-        found.map_or("", |(position, (_, value))| share.text(Piece::Field(position), value))
-    };
+    let Attested { status, valid, reason } = Attested::of(event.event, Some(share));
     json(
         &Attestation {
             device_id: event.device_id().map(|device| share.text(Piece::Device, device)),
-            status: field("attestation.status"),
-            valid: field("attestation.valid") == "true",
-            reason: field("attestation.reason"),
+            status,
+            valid,
+            reason,
             timestamp: timestamp(event.event.timestamp_ms()),
             site,
             event_id: event.id,
@@ -97,6 +94,30 @@ struct Attestation<'a> {
     event_id: Uuid,
 }
 
+/// What an attestation result says.
+struct Attested<'a> {
+    status: &'a str,
+    valid: bool,
+    reason: &'a str,
+}
+
+impl<'a> Attested<'a> {
+    /// As `share` lets it be read; none: by the site itself.
+    fn of(event: EventRef<'a>, share: Option<&'a Share>) -> Self {
+        let field = |wanted: &str| {
+            let found = event.fields().enumerate().find(|(_, (key, _))| *key == wanted);
+            found.map_or("", |(position, (_, value))| {
+                share.map_or(value, |share| share.text(Piece::Field(position), value))
+            })
+        };
+        Self {
+            status: field("attestation.status"),
+            valid: field("attestation.valid") == "true",
+            reason: field("attestation.reason"),
+        }
+    }
+}
+
 struct Record<'a> {
     event: &'a DecidedEvent<'a>,
     /// In which form it leaves; none: it stays.
@@ -125,6 +146,13 @@ impl Serialize for Record<'_> {
         map.serialize_entry("mitre_techniques", &Techniques(event))?;
         map.serialize_entry("timestamp_ms", &event.timestamp_ms())?;
         map.serialize_entry("device_id", &self.event.device_id().map(|device| text(Piece::Device, device)))?;
+        if event.kind().is_attestation() {
+            // As consumers of results know them.
+            let verdict = Attested::of(event, share);
+            map.serialize_entry("valid", &verdict.valid)?;
+            map.serialize_entry("status", verdict.status)?;
+            map.serialize_entry("reason", verdict.reason)?;
+        }
         if let Some(Leaves { site, share }) = self.leaving {
             map.serialize_entry("site", site)?;
             map.serialize_entry("tlp", share.tlp.as_str())?;

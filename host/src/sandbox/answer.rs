@@ -1,6 +1,6 @@
 //! Answers of guests, checked: what a guest returns is hostile until it has passed here.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{
     Scope, Tlp,
@@ -29,6 +29,13 @@ pub enum Verdict {
     RetryAfter {
         /// In how many milliseconds.
         milliseconds: u32,
+        /// Why.
+        reason: String,
+    },
+    /// To be asked again, because the host cannot judge it now. No guest says so, and it may take as long as it takes.
+    PutOff {
+        /// In how long.
+        wait: Duration,
         /// Why.
         reason: String,
     },

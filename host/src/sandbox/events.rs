@@ -24,7 +24,7 @@ struct Start {
     observable: usize,
 }
 
-/// A normalized event made by hand, for trials of routers and policies.
+/// A normalized event made by hand: for trials of routers and policies, and where the host has something to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the column of the same name in `wit/event/event.wit`")]
 pub struct Draft {
@@ -225,7 +225,8 @@ impl Events {
         self.text.len()
     }
 
-    fn none() -> Self {
+    /// No events, for others to be appended.
+    pub(crate) fn none() -> Self {
         let columns = EventsResult {
             kind: Vec::new(),
             severity: Vec::new(),
@@ -248,6 +249,25 @@ impl Events {
 
     fn piece(&self, piece: usize) -> &str {
         &self.text[self.end_before(piece)..self.columns.ends[piece] as usize]
+    }
+}
+
+impl From<EventRef<'_>> for Draft {
+    fn from(event: EventRef<'_>) -> Self {
+        Self {
+            kind: event.kind(),
+            severity: event.severity(),
+            category: event.category(),
+            timestamp_ms: event.timestamp_ms(),
+            fields: event.fields().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            observables: event.observables().map(|(kind, scope, value)| (kind, scope, value.to_owned())).collect(),
+            techniques: event.techniques().map(str::to_owned).collect(),
+            source: event.source().to_owned(),
+            device_id: event.device_id().to_owned(),
+            dedup_key: event.dedup_key().to_owned(),
+            title: event.title().to_owned(),
+            description: event.description().to_owned(),
+        }
     }
 }
 

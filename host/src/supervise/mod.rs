@@ -1,6 +1,7 @@
 //! Starts everything, watches it, and ends it in flow order: sources stop, what is in flight settles within the grace
 //! period, lanes and publishers end, and what was not settled is left to be delivered again.
 
+mod attest;
 mod signals;
 mod spool;
 mod watch;
@@ -16,6 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use attest::Attesting;
 use signals::Signals;
 use watch::watch_redis;
 
@@ -31,7 +33,7 @@ use crate::{
     federation::Offer,
     ingest::Ingest,
     listen,
-    pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
+    pipeline::{Audit, Beside, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
     raw,
     sandbox::{LoadError, Sandbox},
     swap::{Reload, Swap},
@@ -126,12 +128,14 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let liveness = Liveness::default();
     let admin_stop = CancellationToken::new();
     let token = config.admin.token().map_err(anyhow::Error::msg)?.map(Arc::new);
-    let guests = admin::guests::Handle { swap: Arc::default(), token };
+    let guests = admin::guests::Handle { swap: Arc::default(), token: token.clone() };
+    let devices = admin::devices::Handle { asking: Arc::default(), token };
     let handle = admin::Handle {
         liveness: liveness.clone(),
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         guests: guests.clone(),
+        devices: devices.clone(),
     };
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
@@ -174,10 +178,19 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     record_start(&audit, config, &stages);
     let swap_stop = CancellationToken::new();
     others.spawn(named("guests' places", places.run(hangups, swap_stop.clone())));
+    let mut attesting = match &config.attestation {
+        Some(attestation) => Some(Attesting::new(attestation, &redis, redis_config, &metrics)?),
+        None => None,
+    };
+    if let Some(attesting) = &attesting {
+        // Set only here.
+        let _ = devices.asking.set(attesting.asking());
+    }
+    let beside = Beside { tap, attestor: attesting.as_ref().map(|attesting| attesting.attestor(&audit)) };
 
     let give_up = CancellationToken::new();
     let shared = Arc::new(target);
-    let (lanes, started) = Lanes::start(lanes, &config.lanes, &stages, &tap, &shared, &session, &metrics)
+    let (lanes, started) = Lanes::start(lanes, &config.lanes, &stages, &beside, &shared, &session, &metrics)
         .context("cannot start the lanes' threads")?;
     let lanes = Arc::new(lanes);
     let mut lane_tasks = JoinSet::new();
@@ -244,6 +257,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
             readiness.clone(),
             stop.clone(),
             Some(quiet),
+            attesting.as_mut().and_then(|attesting| attesting.outgoings.take()),
         )?;
         let note = note_acknowledged(asked, redis.clone(), Arc::clone(&session));
         sources.spawn(async move {
@@ -287,6 +301,9 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         );
         let name = offer.source();
         sources.spawn(async move { (name, source.run().await) });
+    }
+    if let Some(attesting) = attesting {
+        sources.spawn(named("challenger", attesting.challenger(&lanes, &stop.reading).run()));
     }
     let ingest_stop = CancellationToken::new();
     if let (Some(ingest_config), Some(socket)) = (&config.ingest, ingest_socket) {

@@ -12,7 +12,7 @@ use super::{
     age::Age,
     state_metrics::{StateMetrics, StateVectors},
 };
-use crate::{federation::Cut, spool};
+use crate::{attestation, federation::Cut, spool};
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -251,6 +251,39 @@ struct OfferVectors {
     deleted: IntCounterVec,
 }
 
+/// Challenges and what came of them.
+#[derive(Clone, Debug)]
+pub struct AttestationMetrics {
+    results: IntCounterVec,
+    failures: IntCounterVec,
+    devices: IntGaugeVec,
+    /// Challenges that the MQTT broker has taken.
+    pub sent: IntCounter,
+    /// Challenges that it has not.
+    pub unsent: IntCounter,
+    /// Challenges that expired without an answer.
+    pub unanswered: IntCounter,
+    /// Devices that are enrolled and not revoked, and those whose gate is open.
+    pub enrolled: IntGauge,
+}
+
+impl AttestationMetrics {
+    /// Counts a verdict.
+    pub fn count(&self, verdict: &attestation::Verdict) {
+        self.results.with_label_values(&[verdict.status.as_str()]).inc();
+        if let Some(cause) = verdict.cause {
+            self.failures.with_label_values(&[cause.as_str()]).inc();
+        }
+    }
+
+    /// Shows how many devices are online, stale and offline.
+    pub fn show_health(&self, devices: [i64; 3]) {
+        for (health, count) in attestation::Health::ALL.iter().zip(devices) {
+            self.devices.with_label_values(&[health.as_str()]).set(count);
+        }
+    }
+}
+
 /// The daemon's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -289,6 +322,8 @@ pub struct Metrics {
     pub raw_redelivered: IntCounter,
     /// Entries that were deleted from the raw stream before anybody had stored them.
     pub raw_deleted: IntCounter,
+    /// Challenges to devices, and verdicts.
+    pub attestation: AttestationMetrics,
     ingest_answers: IntCounterVec,
     federation_cut: IntCounterVec,
     offers: OfferVectors,
@@ -400,7 +435,23 @@ impl Metrics {
             replayed: counter("aurora_spool_replayed_events_total", "Events that left the spool for Redis"),
         };
 
+        let challenges = |outcome: &str| {
+            let name = format!("aurora_attestation_challenges_{outcome}_total");
+            let help = format!("Challenges to devices that were {outcome}");
+            counter(&name, &help)
+        };
+        let attestation = AttestationMetrics {
+            results: counters("aurora_attestation_results_total", "Verdicts on answers of devices", &["status"]),
+            failures: counters("aurora_attestation_failures_total", "Verdicts that failed, by what did", &["cause"]),
+            devices: gauges("aurora_devices", "Devices of which heartbeats came, by how long ago", &["health"]),
+            sent: challenges("sent"),
+            unsent: challenges("unsent"),
+            unanswered: challenges("unanswered"),
+            enrolled: gauge("aurora_devices_enrolled", "Devices that are enrolled, or whose gate is open"),
+        };
+
         Self {
+            attestation,
             events_published: counter("aurora_events_published_total", "Total events published to Redis"),
             events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
             events_repeated: counter("aurora_events_repeated_total", "Deliveries that had been stored before"),

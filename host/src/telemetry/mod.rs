@@ -10,7 +10,8 @@ pub mod log;
 pub use age::Age;
 pub use chain::Chain;
 pub use metrics::{
-    Broker, BrokerMetrics, EntryMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics,
+    AttestationMetrics, Broker, BrokerMetrics, EntryMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage,
+    StageMetrics,
 };
 pub use slot_name::SlotName;
 pub use state_metrics::StateMetrics;

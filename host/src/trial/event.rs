@@ -36,6 +36,13 @@ struct Written {
     /// The host's, which no guest sees.
     #[serde(rename = "id", default)]
     _id: String,
+    /// What attestation results say once more beside their fields, for their consumers.
+    #[serde(rename = "valid", default)]
+    _valid: bool,
+    #[serde(rename = "status", default)]
+    _status: String,
+    #[serde(rename = "reason", default)]
+    _reason: String,
 }
 
 #[derive(Debug, Deserialize)]

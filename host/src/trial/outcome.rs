@@ -31,6 +31,10 @@ pub(super) fn normalized(answer: &Normalized) -> Result<Vec<Value>, String> {
         }
         Verdict::Dropped(reason) => json!({ "outcome": "dropped", "reason": reason }),
         Verdict::Rejected(reason) => json!({ "outcome": "rejected", "reason": reason }),
+        // No guest says this.
+        Verdict::PutOff { wait, reason } => {
+            json!({ "outcome": "retry-after", "milliseconds": wait.as_millis(), "reason": reason })
+        }
         Verdict::RetryAfter { milliseconds, reason } => {
             json!({ "outcome": "retry-after", "reason": reason, "retry_after_ms": milliseconds })
         }

@@ -100,6 +100,11 @@ pub(super) async fn run<I: Intake>(
                 pings.heard = Instant::now();
             }
             () = standing.ledger.written() => {}
+            message = standing.publishing.next(), if standing.publishing.has_room() => {
+                if let Some(message) = message {
+                    standing.publishing.send(message, &mut wire.out)?;
+                }
+            }
             reserved = chunks.reserve(), if permit.is_none() && !stopping => {
                 permit = Some(reserved.map_err(|_| Closed)?);
             }
@@ -127,6 +132,7 @@ fn take_aside<I: Intake>(
 ) -> Result<(), Error> {
     match packet {
         Packet::Release(id) => standing.window.release(id, &mut wire.out),
+        Packet::Acknowledged(id, answer) => standing.publishing.acknowledged(id, answer),
         Packet::Pong => {
             if let Some((_, mark)) = pings.sent.pop_front() {
                 standing.window.confirm(mark);

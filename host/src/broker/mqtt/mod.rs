@@ -16,6 +16,7 @@
 //! | `packet` | the codec of both versions, seen as one |
 //! | `wire` | a socket with its two buffers |
 //! | `handshake`, `subscribing` | CONNECT and SUBSCRIBE, and what the broker thinks of them |
+//! | `publishing` | what we publish ourselves |
 //! | `topics` | from a topic to a context |
 //! | `window` | what was taken and is not yet acknowledged, over reconnects; no input or output |
 //! | `session`, `standing`, `connection` | the task: reconnect; what outlives a connection; one connection |
@@ -29,8 +30,7 @@
 //! [`Identity`](crate::event::Identity).
 //!
 //! Deliberately absent: topic aliases and subscription identifiers (the codec miscounts the latter), a will, and a
-//! Maximum Packet Size, since a broker drops what is larger and nobody would ever see a dead letter. Publishing is not
-//! here yet; it would be a second channel into `connection` and packet ids of our own.
+//! Maximum Packet Size, since a broker drops what is larger and nobody would ever see a dead letter.
 
 mod config;
 mod error;
@@ -41,6 +41,7 @@ mod wire;
 mod handshake;
 mod subscribing;
 mod topics;
+mod publishing;
 mod window;
 mod standing;
 mod connection;
@@ -54,5 +55,6 @@ pub use config::*;
 pub(crate) use config::{check_filter, overlap as filters_overlap};
 pub use error::Error;
 pub use probe::probe;
+pub use publishing::{Outgoings, Outlet, Unsent, outlet};
 pub use session::Session;
 pub(crate) use topics::matches as topic_matches;

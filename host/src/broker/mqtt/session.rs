@@ -16,6 +16,7 @@ use super::{
     dial::Dial,
     handshake::{self, Guise},
     packet::Welcome,
+    publishing::Outgoings,
     standing::{Chunks, Standing},
     wire::Wire,
 };
@@ -38,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 impl<I: Intake> Session<I> {
     /// A session that hands deliveries to `intake`. Once a connection, at an instant at which nothing is under way and
     /// before anything new is taken, it asks `quiet` to note that all it ever handed on is acknowledged. A connection
-    /// that is never at rest has no such instant.
+    /// that is never at rest has no such instant. What `outgoings` brings is published over the same connection.
     ///
     /// # Errors
     /// When the URL, a certificate or the password file cannot be used. They are read again for each connection.
@@ -49,9 +50,11 @@ impl<I: Intake> Session<I> {
         readiness: Readiness,
         stop: Stop,
         quiet: Option<mpsc::Sender<oneshot::Sender<()>>>,
+        outgoings: Option<Outgoings>,
     ) -> Result<Self, Error> {
         Dial::load(&config)?;
-        Ok(Self { standing: Standing::new(config, intake, metrics, readiness, stop.reading.clone(), quiet), stop })
+        let reading = stop.reading.clone();
+        Ok(Self { standing: Standing::new(config, intake, metrics, readiness, reading, quiet, outgoings), stop })
     }
 
     /// Runs until [`Stop::connection`] is cancelled or the intake is closed. Returns the number of deliveries taken
@@ -138,6 +141,7 @@ async fn open<I: Intake>(standing: &mut Standing<I>, before: u64) -> Result<(Wir
     // The first connection of a process asks for all: the section may have changed since the session was made.
     let kept = welcome.session_present && before > 0;
     standing.subscribing.connect(&standing.config.subscriptions, kept, &mut wire.out)?;
+    standing.publishing.connect(welcome.session_present, &mut wire.out)?;
     standing.up();
     if before > 0 {
         standing.broker.reconnects.inc();

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Config, Error,
     packet::{Packet, Publish},
+    publishing::{Outgoings, Publishing},
     subscribing::Subscribing,
     topics::Topics,
     window::{MEMORY, Taken, Window},
@@ -40,6 +41,7 @@ pub(super) struct Standing<I> {
     settle: Arc<dyn Settle>,
     pub window: Window,
     pub subscribing: Subscribing,
+    pub publishing: Publishing,
     /// Whether retained messages are those that the session has had before.
     pub knows_retained: bool,
     topics: Topics,
@@ -80,6 +82,7 @@ impl<I: Intake> Standing<I> {
         readiness: Readiness,
         stop_reading: CancellationToken,
         quiet: Option<mpsc::Sender<oneshot::Sender<()>>>,
+        outgoings: Option<Outgoings>,
     ) -> Self {
         let ledger = Arc::new(Ledger::default());
         Self {
@@ -88,6 +91,7 @@ impl<I: Intake> Standing<I> {
             ledger,
             window: Window::new(MEMORY),
             subscribing: Subscribing::new(config.version, config.reconnect_max),
+            publishing: Publishing::new(config.version, outgoings),
             knows_retained: false,
             topics: Topics::new(config.subscriptions.clone()),
             entries: Vec::new(),

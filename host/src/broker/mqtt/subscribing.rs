@@ -47,7 +47,8 @@ impl Subscribing {
         if self.wanted.is_empty() {
             return Ok(());
         }
-        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        // Those from 0x8000 on are for what we publish.
+        self.last_id = self.last_id % 0x7fff + 1;
         self.asked = Some(self.last_id);
         let wanted: Vec<_> = self.wanted.iter().map(|&index| &subscriptions[index]).collect();
         packet::subscribe(self.version, self.last_id, &wanted, out)

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use read::{PUBLISH, read4, read5};
 use rumqttc::mqttbytes as bytes4;
 
-pub(super) use self::write::{connect, disconnect, ping, puback, pubcomp, pubrec, subscribe};
+pub(super) use self::write::{connect, disconnect, ping, puback, pubcomp, publish, pubrec, subscribe};
 use super::{Error, Version};
 
 /// A packet from the broker, as far as a subscriber cares.
@@ -21,6 +21,8 @@ pub(super) enum Packet {
     Publish(Publish),
     /// PUBREL.
     Release(u16),
+    /// PUBACK: packet id, and why the broker did not take the message.
+    Acknowledged(u16, Result<(), String>),
     /// PINGRESP.
     Pong,
     /// DISCONNECT (MQTT 5).

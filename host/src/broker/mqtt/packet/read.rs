@@ -34,6 +34,7 @@ pub(super) fn read4(kind: u8, frame: Bytes) -> Result<Packet, Error> {
                 cut: 0,
             })
         }),
+        4 => v4::PubAck::read(header, frame).map(|ack| Packet::Acknowledged(ack.pkid, Ok(()))),
         6 => v4::PubRel::read(header, frame).map(|release| Packet::Release(release.pkid)),
         9 => v4::SubAck::read(header, frame).map(|ack| {
             let grant = |code| match code {
@@ -78,6 +79,14 @@ pub(super) fn read5(kind: u8, frame: Bytes) -> Result<Packet, Error> {
                 payload: publish.payload,
                 cut: 0,
             })
+        }),
+        4 => v5::PubAck::read(header, frame).map(|ack| {
+            let taken = match ack.reason {
+                // Nobody listens there now. The message was published all the same.
+                v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers => Ok(()),
+                why => Err(format!("{why:?}")),
+            };
+            Packet::Acknowledged(ack.pkid, taken)
         }),
         6 => v5::PubRel::read(header, frame).map(|release| Packet::Release(release.pkid)),
         9 => v5::SubAck::read(header, frame).map(|ack| {

@@ -1,4 +1,4 @@
-//! What a subscriber sends.
+//! What we send.
 
 use bytes::{BufMut, BytesMut};
 use rumqttc::{
@@ -65,6 +65,33 @@ pub(in super::super) fn subscribe(
             });
             let mut packet = v5::Subscribe::new_many(filters, None);
             packet.pkid = id;
+            packet.write(out).map_err(|error| Error::Malformed(error.into()))
+        }
+    };
+    written.map(drop)
+}
+
+/// Writes PUBLISH with QoS 1. With MQTT 5 it expires in `expiry` seconds wherever it is kept.
+pub(in super::super) fn publish(
+    version: Version,
+    id: u16,
+    dup: bool,
+    topic: &str,
+    payload: &[u8],
+    expiry: u32,
+    out: &mut BytesMut,
+) -> Result<(), Error> {
+    let written = match version {
+        Version::V3_1_1 => {
+            let mut packet = v4::Publish::new(topic, bytes4::QoS::AtLeastOnce, payload);
+            (packet.pkid, packet.dup) = (id, dup);
+            packet.write(out).map_err(|error| Error::Malformed(error.into()))
+        }
+        Version::V5 => {
+            let properties =
+                v5::PublishProperties { message_expiry_interval: Some(expiry), ..v5::PublishProperties::default() };
+            let mut packet = v5::Publish::new(topic, bytes5::QoS::AtLeastOnce, payload.to_vec(), Some(properties));
+            (packet.pkid, packet.dup) = (id, dup);
             packet.write(out).map_err(|error| Error::Malformed(error.into()))
         }
     };

@@ -130,7 +130,7 @@ pub(super) struct Running {
 impl Running {
     pub fn start(config: Config, lanes: &Arc<Lanes>) -> Self {
         let (stop, metrics) = (Stop::default(), Metrics::new());
-        let session = Session::new(config, Arc::clone(lanes), &metrics, Readiness::new([]), stop.clone(), None)
+        let session = Session::new(config, Arc::clone(lanes), &metrics, Readiness::new([]), stop.clone(), None, None)
             .expect("a valid configuration");
         Self { stop, metrics, task: tokio::spawn(session.run()) }
     }

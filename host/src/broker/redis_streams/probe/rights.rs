@@ -14,7 +14,7 @@ use crate::broker::{
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
 /// key of what the host remembers. The ACL rule in deploy/README.md says the same.
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 43] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
     "EVAL return 1 STATE",
     "SCRIPT LOAD return",
@@ -38,11 +38,15 @@ const COMMANDS: [&str; 39] = [
     "HSET STATE field value",
     "HSETNX STATE field value",
     "HDEL STATE field",
+    "HGETALL STATE",
     "HLEN STATE",
     "HSTRLEN STATE field",
-    "ZADD STATE 1 member",
+    "ZADD STATE GT 1 member",
+    "ZCOUNT STATE -inf +inf",
     "ZRANGE STATE 0 0",
+    "ZRANGEBYSCORE STATE -inf +inf",
     "ZREM STATE member",
+    "ZREMRANGEBYSCORE STATE -inf (0",
     "RPUSH STATE mark",
     "LPOP STATE",
     "LINDEX STATE 0",

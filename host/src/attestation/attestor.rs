@@ -1,0 +1,186 @@
+//! The verdict of a lane's batch, in the lane's thread: between what the normalizer says and what route and federate see.
+//!
+//! The lane waits for Redis, which is one round trip, or two, for a batch that has answers in it, and nothing for any
+//! other. While Redis is away answers are put off and the rest of the batch goes on; the lane asks again after a while, and
+//! not for each batch.
+
+use std::{
+    iter,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime;
+
+use super::{
+    Heard, Judge,
+    judge::{Ask, Judged},
+    rewrite::rewrite,
+};
+use crate::{
+    event::{Delivery, Identity},
+    pipeline::Fingerprint,
+    sandbox::{
+        Kind,
+        answer::{Normalized, Verdict as Disposition},
+        events::{Draft, Events},
+    },
+    telemetry::{AttestationMetrics, Chain},
+};
+
+/// Longest wait of a lane for Redis.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long answers are put off while Redis is away: at first, and at most.
+const FIRST: Duration = Duration::from_millis(200);
+const MOST: Duration = Duration::from_secs(5);
+
+/// Judges what a lane's normalizer calls an answer, and notes heartbeats. One for each lane.
+#[derive(Clone)]
+pub struct Attestor {
+    judge: Judge,
+    heard: Heard,
+    metrics: AttestationMetrics,
+    runtime: runtime::Handle,
+    /// While Redis is away: when it is asked again, and the wait before that.
+    away: Option<(Instant, Duration)>,
+}
+
+impl std::fmt::Debug for Attestor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attestor").field("away", &self.away).finish_non_exhaustive()
+    }
+}
+
+impl Attestor {
+    /// For lanes that run beside `runtime`.
+    #[must_use]
+    pub fn new(judge: Judge, heard: Heard, metrics: AttestationMetrics, runtime: runtime::Handle) -> Self {
+        Self { judge, heard, metrics, runtime, away: None }
+    }
+
+    /// Whether there are answers or heartbeats among `events`. Most batches have neither, and this is all that it costs
+    /// them.
+    #[must_use]
+    pub fn concern(events: &Events) -> bool {
+        events.iter().any(|event| matches!(event.kind(), Kind::Attestation | Kind::Status))
+    }
+
+    /// What a normalizer said of `deliveries`, with verdicts in place of what it said of answers.
+    #[must_use]
+    pub fn pass(&mut self, normalized: Normalized, deliveries: &[&Delivery]) -> Normalized {
+        self.note_heartbeats(&normalized, deliveries);
+        let answers = normalized.events.iter().any(|event| event.kind() == Kind::Attestation);
+        if answers { self.judge(normalized, deliveries) } else { normalized }
+    }
+
+    /// Of devices that their topics name: what an event says of itself anybody could say.
+    fn note_heartbeats(&self, normalized: &Normalized, deliveries: &[&Delivery]) {
+        let of = |(verdict, delivery): (&Disposition, &&Delivery)| match verdict {
+            Disposition::Accepted(range) => {
+                let beats = range.clone().any(|event| normalized.events.get(event).kind() == Kind::Status);
+                beats.then_some(()).and(delivery.context.device_id.clone().map(|id| (id, delivery.received_ms)))
+            }
+            _ => None,
+        };
+        let beats: Vec<(String, i64)> = normalized.verdicts.iter().zip(deliveries).filter_map(of).collect();
+        self.heard.note(beats.iter().map(|(device, at)| (device.as_str(), *at)));
+    }
+
+    fn judge(&mut self, normalized: Normalized, deliveries: &[&Delivery]) -> Normalized {
+        let is_answer = |verdict: &Disposition| match verdict {
+            Disposition::Accepted(range) => {
+                range.clone().any(|event| normalized.events.get(event).kind() == Kind::Attestation)
+            }
+            _ => false,
+        };
+        let answers: Vec<usize> =
+            normalized.verdicts.iter().enumerate().filter(|(_, verdict)| is_answer(verdict)).map(|(i, _)| i).collect();
+        let asks: Vec<Ask<'_>> = answers.iter().map(|&index| ask(deliveries[index])).collect();
+        let outcome = self.ask(&asks);
+        let Normalized { verdicts, events: said } = normalized;
+        let (mut events, mut rewritten) = (Events::none(), Vec::with_capacity(verdicts.len()));
+        let mut answers = answers.into_iter().zip(outcome).peekable();
+        for (index, verdict) in verdicts.into_iter().enumerate() {
+            let Disposition::Accepted(range) = verdict else {
+                rewritten.push(verdict);
+                continue;
+            };
+            let first = events.len();
+            let judged = answers.next_if(|(answer, _)| *answer == index).map(|(_, judged)| judged);
+            match judged {
+                None => events.append(&said, range),
+                Some(Err((wait, reason))) => {
+                    rewritten.push(Disposition::PutOff { wait, reason });
+                    continue;
+                }
+                Some(Ok(Judged::Nothing(why))) => {
+                    rewritten.push(Disposition::Dropped(why.to_owned()));
+                    continue;
+                }
+                Some(Ok(Judged::Verdict(verdict))) => {
+                    self.metrics.count(&verdict);
+                    let mut drafts: Vec<Draft> = range.map(|event| Draft::from(said.get(event))).collect();
+                    rewrite(&mut drafts, &verdict, deliveries[index]);
+                    match Events::of(&drafts) {
+                        Ok(made) => events.append(&made, 0..made.len()),
+                        Err(reason) => {
+                            rewritten.push(Disposition::Rejected(reason));
+                            continue;
+                        }
+                    }
+                }
+            }
+            rewritten.push(Disposition::Accepted(first..events.len()));
+        }
+        Normalized { verdicts: rewritten, events }
+    }
+
+    /// Verdicts; or for each how long it is put off, and why.
+    fn ask(&mut self, asks: &[Ask<'_>]) -> Vec<Result<Judged, (Duration, String)>> {
+        let put_off = |wait: Duration| {
+            let reason = "no verdict while Redis does not say what is known of the device".to_owned();
+            iter::repeat_n(Err((wait, reason)), asks.len()).collect()
+        };
+        if let Some((again, wait)) = self.away
+            && again > Instant::now()
+        {
+            return put_off(wait);
+        }
+        let judge = &self.judge;
+        let judged = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, judge.judge(asks)).await });
+        let error = match judged {
+            Ok(Ok(judged)) => {
+                self.away = None;
+                return judged.into_iter().map(Ok).collect();
+            }
+            Ok(Err(error)) => Chain(&error).to_string(),
+            Err(_) => format!("no answer within {PATIENCE:?}"),
+        };
+        let wait = match self.away {
+            None => {
+                tracing::warn!(error, answers = asks.len(), "no verdict on answers of devices, they wait");
+                FIRST
+            }
+            Some((_, wait)) => (wait * 2).min(MOST),
+        };
+        self.away = Some((Instant::now() + wait, wait));
+        put_off(wait)
+    }
+}
+
+fn ask(delivery: &Delivery) -> Ask<'_> {
+    Ask {
+        context: &delivery.context,
+        payload: &delivery.payload,
+        received_ms: delivery.received_ms,
+        delivery: Fingerprint::of(&delivery.context, delivery.identity, &delivery.payload).delivery(),
+        host: match delivery.identity {
+            Identity::Packet { client, .. } => format!("mqtt {client:016x}"),
+            // Of a client or a stream that hosts share: delivered to one of them.
+            Identity::Request { .. } => "http".to_owned(),
+            Identity::Entry(_) => "raw".to_owned(),
+            Identity::Letter(_) => "letter".to_owned(),
+            Identity::Once(_) => "once".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,284 @@
+//! Verdicts, with Redis: what is known of the devices, and the step that uses nonces up.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Cause, Config, Last, Status, Verdict,
+    examine::{self, Examined, Rules, examine},
+    hex,
+    registry::{Registry, Standing},
+    response::Response,
+};
+use crate::{
+    broker::redis_streams::{Claim, Devices, DevicesError, Known},
+    event::Context,
+    pipeline::Audit,
+};
+
+/// Origin of the notices that we write ourselves, of challenges that nobody answered.
+pub(super) const NOTICES: &str = "aurora-attestation";
+
+/// How often an answer is judged again because the registry changed meanwhile.
+const ROUNDS: usize = 3;
+
+/// Judges answers. Shared by all lanes.
+#[derive(Clone)]
+pub struct Judge {
+    devices: Devices,
+    registry: Arc<Registry>,
+    rules: Arc<Rules>,
+    audit: Option<Audit>,
+}
+
+/// An answer, and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    pub context: &'a Context,
+    pub payload: &'a [u8],
+    pub received_ms: i64,
+    /// What tells this delivery from others, and stays the same when it is delivered again.
+    pub delivery: String,
+    /// What tells this host from others that may get the same answer.
+    pub host: String,
+}
+
+/// What comes of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Verdict(Verdict),
+    /// Nothing is to be published: another host has it, or it says what is no longer so.
+    Nothing(&'static str),
+}
+
+/// A challenge that nobody answered, as we write it down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Notice {
+    pub device_id: String,
+    pub nonce: String,
+}
+
+/// What an [`Ask`] says.
+enum Read {
+    Answer(Response, String),
+    Notice(Notice),
+    Malformed(String),
+}
+
+impl Judge {
+    /// Judges by `config` and `registry`, and tells `audit` whom an answer enrolled.
+    #[must_use]
+    pub fn new(config: &Config, devices: Devices, registry: Arc<Registry>, audit: Option<Audit>) -> Self {
+        let rules = Rules {
+            form: config.message,
+            firmware: config.firmware.iter().filter_map(|hash| hex::sha256(hash)).collect(),
+            require_low_s: config.require_low_s,
+        };
+        Self { devices, registry, rules: Arc::new(rules), audit }
+    }
+
+    /// Judges `asks`, in order.
+    ///
+    /// # Errors
+    /// If Redis cannot say or keep what there is to know: then there is no verdict. The same again is safe.
+    pub(super) async fn judge(&self, asks: &[Ask<'_>]) -> Result<Vec<Judged>, DevicesError> {
+        let read: Vec<Read> = asks.iter().map(Read::of).collect();
+        let mut judged: Vec<Option<Judged>> = read
+            .iter()
+            .map(|read| match read {
+                Read::Malformed(reason) => {
+                    Some(Judged::Verdict(Verdict::failed(Cause::Malformed, reason.as_str(), None)))
+                }
+                _ => None,
+            })
+            .collect();
+        let mut notes = Notes::default();
+        for _ in 0..ROUNDS {
+            if judged.iter().all(Option::is_some) {
+                break;
+            }
+            self.round(asks, &read, &mut judged, &mut notes).await?;
+        }
+        let changing = || DevicesError::Unreadable {
+            device: "of this batch".to_owned(),
+            what: "its record changed again and again".to_owned(),
+        };
+        let judged = judged.into_iter().collect::<Option<Vec<_>>>().ok_or_else(changing)?;
+        self.devices.note(&notes.last, &notes.answered).await?;
+        Ok(judged)
+    }
+
+    /// Judges those that are not judged yet.
+    async fn round(
+        &self,
+        asks: &[Ask<'_>],
+        read: &[Read],
+        judged: &mut [Option<Judged>],
+        notes: &mut Notes,
+    ) -> Result<(), DevicesError> {
+        let open: Vec<usize> = (0..asks.len()).filter(|&index| judged[index].is_none()).collect();
+        let names: BTreeSet<&str> = open.iter().filter_map(|&index| read[index].device()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let known = self.devices.look(&names).await?;
+        let of = |device: &str| names.binary_search(&device).ok().and_then(|place| known.get(place));
+        let (mut claims, mut claimed) = (Vec::new(), Vec::new());
+        for index in open {
+            let Some(known) = read[index].device().and_then(of) else { continue };
+            match &read[index] {
+                Read::Answer(response, digest) => {
+                    let standing = self.registry.standing(&response.device, known.record.as_deref());
+                    let ask = &asks[index];
+                    match examine(response, digest, &standing, known, &self.rules, ask.received_ms) {
+                        Examined::Failed(cause, reason) => {
+                            let verdict = Verdict::failed(cause, reason, Some(&response.nonce));
+                            if !matches!(standing, Standing::Unknown) {
+                                notes.add(&response.device, &verdict, ask.received_ms);
+                            }
+                            // Somebody answered, and how will be seen.
+                            if known.challenges.iter().any(|challenge| challenge.nonce == response.nonce) {
+                                notes.answered.push((response.device.clone(), response.nonce.clone()));
+                            }
+                            judged[index] = Some(Judged::Verdict(verdict));
+                        }
+                        Examined::Claim { fault, renewed } => {
+                            claims.push(Claim {
+                                device: response.device.clone(),
+                                nonce: response.nonce.clone(),
+                                response: digest.clone(),
+                                host: ask.host.clone(),
+                                delivery: ask.delivery.clone(),
+                                boot: response.boot_count,
+                                fault,
+                                record: known.record.clone(),
+                                renewed,
+                                received_ms: ask.received_ms,
+                            });
+                            claimed.push((index, response));
+                        }
+                    }
+                }
+                Read::Notice(notice) => {
+                    judged[index] = Some(unanswered(notice, known, asks[index].received_ms, notes));
+                }
+                Read::Malformed(_) => {}
+            }
+        }
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let answers = self.devices.claim(&claims).await?;
+        for ((index, response), (code, detail)) in claimed.into_iter().zip(answers) {
+            judged[index] = self.verdict(response, &code, &detail, asks[index].received_ms, notes)?;
+        }
+        Ok(())
+    }
+
+    /// What the step in Redis says of an answer whose signature holds; none: judge again.
+    fn verdict(
+        &self,
+        response: &Response,
+        code: &str,
+        detail: &str,
+        received_ms: i64,
+        notes: &mut Notes,
+    ) -> Result<Option<Judged>, DevicesError> {
+        let nonce = Some(response.nonce.as_str());
+        let holds = |status, reason: &str| Verdict {
+            status,
+            cause: None,
+            reason: reason.to_owned(),
+            nonce: nonce.map(str::to_owned),
+        };
+        let verdict = match code {
+            "changed" => return Ok(None),
+            "elsewhere" => return Ok(Some(Judged::Nothing("another host of this site has this answer"))),
+            "valid" => holds(Status::Valid, "signature, nonce, boot count and firmware hold"),
+            "enrolled" => {
+                if let Some(audit) = &self.audit {
+                    let details = format!("device={} by=answer", response.device);
+                    audit.record("device-enroll", details);
+                }
+                let reason = "enrolled with the key of this answer; nothing but the open gate says whose key that is";
+                holds(Status::StructuralPass, reason)
+            }
+            "boot" => {
+                let reason = format!("boot count {} is below {detail}, its last", response.boot_count);
+                Verdict::failed(Cause::BootCount, reason, nonce)
+            }
+            examine::FIRMWARE => {
+                let reason = format!("runs a firmware that is not expected: {}", response.firmware);
+                Verdict::failed(Cause::Firmware, reason, nonce)
+            }
+            "used" => Verdict::failed(Cause::Replayed, "the nonce was used before, by another delivery", nonce),
+            "expired" => {
+                let reason = examine::expired(detail.parse().unwrap_or(received_ms), received_ms);
+                Verdict::failed(Cause::Expired, reason, nonce)
+            }
+            "unknown" => {
+                let reason = "the nonce is none of those that this device was sent last";
+                Verdict::failed(Cause::UnknownNonce, reason, nonce)
+            }
+            other => {
+                let what = format!("its claim was answered with {other:?}");
+                return Err(DevicesError::Unreadable { device: response.device.clone(), what });
+            }
+        };
+        notes.add(&response.device, &verdict, received_ms);
+        Ok(Some(Judged::Verdict(verdict)))
+    }
+}
+
+/// Whether a challenge is still unanswered.
+fn unanswered(notice: &Notice, known: &Known, now_ms: i64, notes: &mut Notes) -> Judged {
+    let of_nonce = known.challenges.iter().find(|challenge| challenge.nonce == notice.nonce);
+    match of_nonce {
+        Some(challenge) if challenge.used.is_none() && challenge.expires < now_ms => {
+            let took = (challenge.expires - challenge.issued).max(0) / 1000;
+            let reason = format!("did not answer within {took} s, although it is online");
+            let verdict = Verdict::failed(Cause::Unanswered, reason, Some(&notice.nonce));
+            notes.add(&notice.device_id, &verdict, now_ms);
+            Judged::Verdict(verdict)
+        }
+        _ => Judged::Nothing("the challenge was answered, or is too long ago"),
+    }
+}
+
+/// What is to be kept of verdicts beside their results.
+#[derive(Debug, Default)]
+struct Notes {
+    last: Vec<(String, String)>,
+    answered: Vec<(String, String)>,
+}
+
+impl Notes {
+    fn add(&mut self, device: &str, verdict: &Verdict, at_ms: i64) {
+        let last = serde_json::to_string(&Last::of(verdict, at_ms)).unwrap_or_default();
+        self.last.push((device.to_owned(), last));
+    }
+}
+
+impl Read {
+    fn of(ask: &Ask<'_>) -> Self {
+        let device = ask.context.device_id.as_deref();
+        if ask.context.source == NOTICES {
+            return match serde_json::from_slice(ask.payload) {
+                Ok(notice) => Self::Notice(notice),
+                Err(error) => Self::Malformed(error.to_string()),
+            };
+        }
+        match Response::read(ask.payload, device) {
+            Ok(response) => Self::Answer(response, hex::encode(&Sha256::digest(ask.payload))),
+            Err(reason) => Self::Malformed(reason),
+        }
+    }
+
+    fn device(&self) -> Option<&str> {
+        match self {
+            Self::Answer(response, _) => Some(&response.device),
+            Self::Notice(notice) => Some(&notice.device_id),
+            Self::Malformed(_) => None,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What it takes to ask devices and to judge their answers.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::devices::Asking,
+    attestation::{Attestor, Challenger, Config, Heard, Judge, Means, Registry},
+    broker::{
+        mqtt::{self, Outgoings},
+        redis_streams::{self, Devices, Pool},
+    },
+    event::Intake,
+    pipeline::Audit,
+    telemetry::Metrics,
+};
+
+/// The parts, before there are lanes and a session to put them into.
+pub(super) struct Attesting {
+    means: Means,
+    pub outgoings: Option<Outgoings>,
+}
+
+impl Attesting {
+    /// As `config` wants it.
+    ///
+    /// # Errors
+    /// If the file of devices cannot be used.
+    pub fn new(
+        config: &Config,
+        redis: &Pool,
+        redis_config: &redis_streams::Config,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
+        let registry = Registry::load(config.devices.as_deref()).context("no devices")?;
+        let (outlet, outgoings) = mqtt::outlet();
+        let means = Means {
+            config: config.clone(),
+            devices: Devices::new(redis, redis_config),
+            registry: Arc::new(registry),
+            outlet,
+            heard: Heard::default(),
+            metrics: metrics.attestation.clone(),
+        };
+        Ok(Self { means, outgoings: Some(outgoings) })
+    }
+
+    /// For the lanes, which run beside this runtime.
+    pub fn attestor(&self, audit: &Audit) -> Attestor {
+        let Means { config, devices, registry, heard, metrics, .. } = &self.means;
+        let judge = Judge::new(config, devices.clone(), Arc::clone(registry), Some(audit.clone()));
+        Attestor::new(judge, heard.clone(), metrics.clone(), tokio::runtime::Handle::current())
+    }
+
+    /// For whoever asks over HTTP.
+    pub fn asking(&self) -> Asking {
+        let Means { config, devices, registry, .. } = &self.means;
+        Asking { config: config.clone(), devices: devices.clone(), registry: Arc::clone(registry) }
+    }
+
+    /// The task, which hands notices to `intake` until `stop`.
+    pub fn challenger<I: Intake>(self, intake: &Arc<I>, stop: &CancellationToken) -> Challenger<I> {
+        Challenger::new(self.means, Arc::clone(intake), stop.clone())
+    }
+}
