@@ -16,6 +16,7 @@
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
+//! | [`lag`] | how long streams are, and how far their readers are behind |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
 //! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
 //! | [`cli`] | the commands |
@@ -33,6 +34,7 @@ pub mod spool;
 pub mod sandbox;
 pub mod trial;
 pub mod swap;
+pub mod lag;
 pub mod admin;
 pub mod telemetry;
 pub mod listen;

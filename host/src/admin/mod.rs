@@ -10,6 +10,7 @@
 
 mod liveness;
 mod readiness;
+mod shown;
 pub mod guests;
 
 use axum::{

@@ -34,6 +34,7 @@ use outline::Outline;
 
 use crate::{
     broker::{jetstream, mqtt, redis_streams},
+    lag,
     pipeline::dedup,
     raw, spool,
 };
@@ -64,6 +65,8 @@ pub struct Config {
     pub spool: Option<spool::Config>,
     /// Where shared events go.
     pub nats: Option<jetstream::Config>,
+    /// How far readers of streams are behind.
+    pub lag: lag::Config,
     /// Health and metrics.
     pub admin: Admin,
     /// How we end.
@@ -197,6 +200,7 @@ impl Config {
             nats.validate(findings);
         }
         self.admin.validate(findings);
+        self.lag.validate(findings);
         self.shutdown.validate(findings);
         if findings.purpose() == Purpose::Run {
             if self.redis.is_none() {

@@ -196,6 +196,8 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[ingest]\ntoken = 'a'\nlisten = '127.0.0.1:9464'", "aurora.toml:19: ingest.listen: 127.0.0.1:9464 is also"),
         ("[ingest]\ntoken = 'a'\nlisten = '0.0.0.0:9464'", "aurora.toml:19: ingest.listen: 0.0.0.0:9464 is also"),
         ("[ingest]\ntoken = 'a'\nmax_in_flight = 0", "ingest.max_in_flight: is out of range"),
+        ("[lag]\nevery = '0s'", "aurora.toml:18: lag.every: is out of range; choose \"1s\" to \"10m\""),
+        ("[lag]\nstreams = ['a b']", "aurora.toml:18: lag.streams[0]: \"a b\" is no stream name"),
         ("[raw]\nstream = 'aurora:alerts'", "aurora.toml:18: raw.stream: is also in `redis.streams`"),
         ("[raw]\nstream = 'aurora:outbox'", "raw.stream: is the same stream as `redis.outbox`"),
         ("[raw]\nstream = 'a b'", "raw.stream: \"a b\" is no stream name"),
@@ -665,6 +667,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "redis",
         "spool",
         "nats",
+        "lag",
         "admin",
         "shutdown",
     ];

@@ -29,6 +29,7 @@ use crate::{
     config::{self, Config},
     event::Stop,
     ingest::Ingest,
+    lag::{Lag, Seen},
     listen,
     pipeline::{Audit, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
     raw,
@@ -122,6 +123,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         None => None,
     };
     let readiness = Readiness::new(parts(config));
+    readiness.register(&metrics.registry).context("cannot show the readiness")?;
     let liveness = Liveness::default();
     let admin_stop = CancellationToken::new();
     let token = config.admin.token().map_err(anyhow::Error::msg)?.map(Arc::new);
@@ -207,6 +209,10 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         "redis watch",
         watch_redis(redis.clone(), letters, readiness.clone(), metrics.clone(), redis_stop.clone()),
     ));
+
+    let seen = Seen::default();
+    let lag = Lag::new(redis.clone(), &config.lag, redis_config, config.raw.as_ref(), &metrics, &seen);
+    others.spawn(named("lag", lag.run(redis_stop.clone())));
 
     let replay_stop = CancellationToken::new();
     if let Some((spool, _)) = spool {

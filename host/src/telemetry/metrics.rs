@@ -7,7 +7,7 @@ use prometheus::{
     histogram_opts,
 };
 
-use super::{SlotName, age::Age};
+use super::{SlotName, age::Age, streams::StreamMetrics};
 use crate::spool;
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
@@ -234,6 +234,8 @@ pub struct Metrics {
     pub event_seconds: Histogram,
     /// The spool.
     pub spool: SpoolMetrics,
+    /// Streams and their readers.
+    pub streams: StreamMetrics,
     /// Events taken over HTTP and not yet stored.
     pub ingest_in_flight: IntGauge,
     /// Entries of the outbox that a relay has taken and not cleared.
@@ -382,6 +384,7 @@ impl Metrics {
             ),
             ingest_in_flight: gauge("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
             spool,
+            streams: StreamMetrics::new(&registry),
             outbox_pending: register(
                 &registry,
                 IntGauge::new("aurora_outbox_pending", "Entries of the outbox that a relay has taken and not cleared"),
@@ -458,7 +461,10 @@ impl Default for Metrics {
 
 /// Registers a collector. It can only fail on a name that is malformed or used twice, which is a fault of this file
 /// and shows in any test that makes a [`Metrics`].
-fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+pub(super) fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
     let collector = made.expect("a metric of this file is malformed");
     registry.register(Box::new(collector.clone())).expect("a metric of this file is registered twice");
     collector

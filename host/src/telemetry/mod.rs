@@ -1,6 +1,7 @@
 //! What the daemon says of itself: metrics, and logs through `tracing`.
 
 mod metrics;
+mod streams;
 mod slot_name;
 mod age;
 mod chain;

@@ -1,0 +1,4 @@
+//! What a site's people and programs see: metrics with their alerts and their dashboard.
+
+mod rules;
+mod readers;
