@@ -17,6 +17,7 @@
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`lag`] | how long streams are, and how far their readers are behind |
+//! | `mark` | what TLP forbids to show around |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
 //! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
 //! | [`cli`] | the commands |
@@ -35,6 +36,7 @@ pub mod sandbox;
 pub mod trial;
 pub mod swap;
 pub mod lag;
+mod mark;
 pub mod admin;
 pub mod telemetry;
 pub mod listen;

@@ -1,4 +1,5 @@
-//! What a site's people and programs see: metrics with their alerts and their dashboard.
+//! What a site's people and programs see: metrics with their alerts and their dashboard, live events.
 
 mod rules;
 mod readers;
+mod tap;

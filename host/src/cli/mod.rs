@@ -10,6 +10,7 @@ mod pipe;
 mod run;
 mod spool;
 mod stock;
+mod tap;
 mod trials;
 
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ enum Command {
     /// Follow one event from its raw bytes to its last place: guests, decisions, reasons, streams, subject, ack.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Watch events as they come: normalized ones, dead letters, what leaves the site, the audit trail.
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::Args),
     /// Look at what the spool could not keep in its queue, and store it.
     #[command(subcommand)]
     Spool(spool::Command),
@@ -58,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Pipe(args) => pipe::run(args),
         Command::DeadLetter(command) => dead_letter::run(command),
         Command::Explain(args) => explain::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Spool(command) => spool::run(command),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),

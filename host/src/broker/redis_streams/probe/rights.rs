@@ -14,7 +14,7 @@ use crate::broker::{
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
 /// key of what the host remembers. The ACL rule in deploy/README.md says the same.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 35] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
     "EVAL return 1 STATE",
     "SCRIPT LOAD return",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 34] = [
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
     "XREVRANGE STREAM + - COUNT 1",
+    "XREAD COUNT 1 STREAMS STREAM 0",
     "XACK OUTBOX group 0-1",
     "XDEL STREAM 0-1",
     "XGROUP CREATE OUTBOX group 0 MKSTREAM",
