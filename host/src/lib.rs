@@ -16,10 +16,11 @@
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
+//! | [`broadcast`] | live events for who watches, over WebSockets |
 //! | [`lag`] | how long streams are, and how far their readers are behind |
 //! | `mark` | what TLP forbids to show around |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
-//! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
+//! | [`listen`] | how the HTTP listeners are bound, bounded and ended |
 //! | [`cli`] | the commands |
 
 pub mod cli;
@@ -35,6 +36,7 @@ pub mod spool;
 pub mod sandbox;
 pub mod trial;
 pub mod swap;
+pub mod broadcast;
 pub mod lag;
 mod mark;
 pub mod admin;

@@ -3,3 +3,4 @@
 mod rules;
 mod readers;
 mod tap;
+mod ws;

@@ -2,6 +2,7 @@
 
 use super::{check::Trial, spool::files};
 use crate::{
+    broadcast,
     broker::{Finding, jetstream, mqtt, redis_streams},
     config::{self, Config, Problems},
     pipeline::Conditions,
@@ -23,6 +24,9 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
         if let (Some(raw), Some(redis)) = (&config.raw, &config.redis) {
             trials.push(Trial::broker("raw", raw::probe(raw, redis).await));
+        }
+        if let (Some(broadcast), Some(redis)) = (&config.broadcast, &config.redis) {
+            trials.push(Trial::broker("broadcast", broadcast::probe(broadcast, redis).await));
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));

@@ -33,6 +33,7 @@ use findings::Findings;
 use outline::Outline;
 
 use crate::{
+    broadcast,
     broker::{jetstream, mqtt, redis_streams},
     lag,
     pipeline::dedup,
@@ -65,6 +66,8 @@ pub struct Config {
     pub spool: Option<spool::Config>,
     /// Where shared events go.
     pub nats: Option<jetstream::Config>,
+    /// Live events for viewers.
+    pub broadcast: Option<broadcast::Config>,
     /// How far readers of streams are behind.
     pub lag: lag::Config,
     /// Health and metrics.
@@ -201,6 +204,9 @@ impl Config {
         }
         self.admin.validate(findings);
         self.lag.validate(findings);
+        if let Some(broadcast) = &self.broadcast {
+            broadcast.validate(&self.admin, self.ingest.as_ref(), findings);
+        }
         self.shutdown.validate(findings);
         if findings.purpose() == Purpose::Run {
             if self.redis.is_none() {

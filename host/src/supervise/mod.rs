@@ -21,6 +21,7 @@ use watch::watch_redis;
 
 use crate::{
     admin::{self, Liveness, Part, PartState, Readiness},
+    broadcast::Broadcast,
     broker::{
         jetstream::{self, Dial},
         mqtt,
@@ -117,6 +118,10 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let metrics = Metrics::new();
     let lanes = lane_count(&config.lanes);
     // Sockets first: an address in use is known at once, compiling guests takes a moment.
+    let broadcast_socket = match &config.broadcast {
+        Some(broadcast) => Some(listen::bind("broadcast.listen", broadcast.listen).await?),
+        None => None,
+    };
     let admin_socket = listen::bind("admin.listen", config.admin.listen).await?;
     let ingest_socket = match &config.ingest {
         Some(ingest) => Some(listen::bind("ingest.listen", ingest.listen).await?),
@@ -213,6 +218,14 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let seen = Seen::default();
     let lag = Lag::new(redis.clone(), &config.lag, redis_config, config.raw.as_ref(), &metrics, &seen);
     others.spawn(named("lag", lag.run(redis_stop.clone())));
+
+    if let (Some(broadcast), Some(socket)) = (&config.broadcast, broadcast_socket) {
+        // As in the group of the raw stream: unique at this Redis, and the same after a restart.
+        let consumer = raw::Config::default().consumer(config);
+        let broadcast = Broadcast::new(broadcast, &redis, redis_config, &consumer, &readiness, &metrics);
+        let broadcast = broadcast.map_err(anyhow::Error::msg)?;
+        others.spawn(named("broadcast", broadcast.run(socket, redis_stop.clone())));
+    }
 
     let replay_stop = CancellationToken::new();
     if let Some((spool, _)) = spool {

@@ -7,8 +7,13 @@ use prometheus::{
     histogram_opts,
 };
 
-use super::{SlotName, age::Age, streams::StreamMetrics};
-use crate::spool;
+use super::{
+    SlotName,
+    age::Age,
+    feeds::{FeedMetrics, FeedVectors},
+    streams::StreamMetrics,
+};
+use crate::{broadcast::Feed, spool};
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -257,6 +262,7 @@ pub struct Metrics {
     ingest_answers: IntCounterVec,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: GuestVectors,
+    feeds: FeedVectors,
     brokers: [BrokerMetrics; Broker::ALL.len()],
 }
 
@@ -411,6 +417,7 @@ impl Metrics {
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,
+            feeds: FeedVectors::new(&registry),
             brokers,
             registry,
         }
@@ -444,6 +451,12 @@ impl Metrics {
             last_good_events: all.last_good.with_label_values(label),
             slot,
         }
+    }
+
+    /// Those of a feed of live events. Made when they are first asked for.
+    #[must_use]
+    pub fn feed(&self, feed: Feed) -> FeedMetrics {
+        self.feeds.of(feed)
     }
 
     /// Those of a broker.

@@ -2,6 +2,7 @@
 
 mod metrics;
 mod streams;
+mod feeds;
 mod slot_name;
 mod age;
 mod chain;
@@ -9,5 +10,6 @@ pub mod log;
 
 pub use age::Age;
 pub use chain::Chain;
+pub use feeds::FeedMetrics;
 pub use metrics::{Broker, BrokerMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics};
 pub use slot_name::SlotName;
