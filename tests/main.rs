@@ -7,7 +7,7 @@
 //! | [`delivery`] | from MQTT to Redis and JetStream, over real brokers |
 //! | [`faults`] | nothing is lost or doubled, whatever breaks; `make soak` is the long form |
 //! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
-//! | [`consumers`] | what people and programs of the site see: metrics, alerts, live events |
+//! | [`consumers`] | what people and programs of the site see: metrics, alerts, live events, the page |
 //! | [`guests`] | guests that sites ship: from `aurora guest new` to chosen by rule, exchanged while events flow |
 
 mod contract;

@@ -18,6 +18,7 @@
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`broadcast`] | live events for who watches, over WebSockets |
 //! | [`lag`] | how long streams are, and how far their readers are behind |
+//! | [`console`] | the page that shows all of it |
 //! | `mark` | what TLP forbids to show around |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
 //! | [`listen`] | how the HTTP listeners are bound, bounded and ended |
@@ -38,6 +39,7 @@ pub mod trial;
 pub mod swap;
 pub mod broadcast;
 pub mod lag;
+pub mod console;
 mod mark;
 pub mod admin;
 pub mod telemetry;

@@ -6,6 +6,7 @@
 //! | `GET /livez` | 200 `ok` while every long-lived task lives, else 503 with those that ended: restart the daemon |
 //! | `GET /readyz` | 200 or 503 with every part and what it waits for: send it no traffic, it mends itself |
 //! | `GET /metrics` | Prometheus text |
+//! | `GET /`, `GET /v1/overview` | the page that shows all of it, and what it reads: [`console`] |
 //! | `/v1/guests…` | which guests run, and others in their place: [`guests`] |
 
 mod liveness;
@@ -29,12 +30,13 @@ pub use liveness::Liveness;
 pub use readiness::{Part, Readiness, Report, State as PartState};
 
 use crate::{
-    listen,
+    console, listen,
     telemetry::{Chain, Metrics},
 };
 
 /// What exists, for whoever asks for something else.
-const INDEX: &str = "there is: GET /livez, GET /readyz, GET /metrics, GET /v1/guests\n";
+const INDEX: &str =
+    "there is: GET / (a page), GET /livez, GET /readyz, GET /metrics, GET /v1/guests, GET /v1/overview\n";
 
 /// What the routes read. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Handle {
     pub metrics: Metrics,
     /// Which guests run.
     pub guests: guests::Handle,
+    /// What the page shows. Without it there is none.
+    pub console: Option<console::Handle>,
 }
 
 /// Serves the routes until `shutdown`. It should be the last thing to end: a drain that nobody can watch looks like a
@@ -58,6 +62,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, shutdown: Cancellation
 
 fn router(handle: Handle) -> Router {
     let guests = guests::router(handle.guests.clone());
+    let console = handle.console.clone().map(console::router).unwrap_or_default();
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -66,6 +71,7 @@ fn router(handle: Handle) -> Router {
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, INDEX))
         .with_state(handle)
         .merge(guests)
+        .merge(console)
 }
 
 async fn livez(State(handle): State<Handle>) -> Response {
@@ -119,6 +125,7 @@ mod tests {
             readiness: Readiness::new(parts.iter().copied()),
             metrics: Metrics::new(),
             guests: guests::Handle::default(),
+            console: None,
         }
     }
 

@@ -28,6 +28,7 @@ use crate::{
         redis_streams::{Letters, Pool, Session},
     },
     config::{self, Config},
+    console::{self, About},
     event::Stop,
     ingest::Ingest,
     lag::{Lag, Seen},
@@ -133,16 +134,23 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let admin_stop = CancellationToken::new();
     let token = config.admin.token().map_err(anyhow::Error::msg)?.map(Arc::new);
     let guests = admin::guests::Handle { swap: Arc::default(), token };
+    // Nothing is connected yet.
+    let redis = Pool::new(redis_config)?;
+    let (target, seen) = (Target::new(config), Seen::default());
+    let console = About::new(config, &redis).map(|about| {
+        let letters = Letters::new(&redis, &target.layout, target.dead_letter);
+        console::Handle::new(about, (&liveness, &readiness), &metrics, &seen, &guests, letters)
+    });
     let handle = admin::Handle {
         liveness: liveness.clone(),
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         guests: guests.clone(),
+        console,
     };
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
     let sandbox = Sandbox::new(&config.guests, lanes)?;
-    let target = Target::new(config);
     let spool = match &config.spool {
         Some(spool_config) => Some((spool::open(spool_config, &metrics).await?, spool_config.after)),
         None => None,
@@ -171,7 +179,6 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let _ = guests.swap.set(swap);
     readiness.set(Part::Guests, PartState::Ready);
 
-    let redis = Pool::new(redis_config)?;
     let mut others = JoinSet::new();
     let good_stop = CancellationToken::new();
     others.spawn(named("good guests", sandbox.keep_good(good, good_stop.clone())));
@@ -215,7 +222,6 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         watch_redis(redis.clone(), letters, readiness.clone(), metrics.clone(), redis_stop.clone()),
     ));
 
-    let seen = Seen::default();
     let lag = Lag::new(redis.clone(), &config.lag, redis_config, config.raw.as_ref(), &metrics, &seen);
     others.spawn(named("lag", lag.run(redis_stop.clone())));
 

@@ -217,6 +217,18 @@ impl SpoolMetrics {
         set(&self.bytes, depth.bytes);
         self.oldest.since(depth.oldest_ms);
     }
+
+    /// Events in it.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        self.events.get()
+    }
+
+    /// Age of the oldest of them.
+    #[must_use]
+    pub fn oldest_seconds(&self) -> f64 {
+        self.oldest.seconds()
+    }
 }
 
 /// The daemon's metrics. Cheap to clone.

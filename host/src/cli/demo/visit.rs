@@ -110,7 +110,7 @@ pub(super) async fn linger(
         format!("  redis-cli -p {redis} XREVRANGE aurora:cps:alerts + - COUNT 1"),
         format!("  aurora explain --config {configuration} {}", event.unwrap_or("EVENT-ID")),
         format!("  aurora tap --config {configuration}"),
-        format!("  curl http://{}/metrics", site.daemon.admin()),
+        format!("  the page http://{}/, whose token is in {}", site.daemon.admin(), site.token.display()),
         format!("  less {configuration}"),
         format!("  aurora guest list --config {configuration}"),
         format!("  aurora guest swap route YOUR_ROUTER.wasm --shadow 10s --config {configuration}"),
