@@ -9,6 +9,7 @@
 //! | [`federation`] | nothing leaves the site that should not, and what should leaves once |
 //! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
 //! | [`attestation`] | devices that prove what they are, and those that cannot |
+//! | [`consumers`] | what people and programs of the site see: metrics, alerts, live events, the page |
 //! | [`guests`] | guests that sites ship: from `aurora guest new` to chosen by rule, exchanged while events flow |
 
 mod contract;
@@ -19,3 +20,4 @@ mod federation;
 mod servers;
 mod guests;
 mod attestation;
+mod consumers;

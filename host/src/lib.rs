@@ -20,8 +20,12 @@
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
+//! | [`broadcast`] | live events for who watches, over WebSockets |
+//! | [`lag`] | how long streams are, and how far their readers are behind |
+//! | [`console`] | the page that shows all of it |
+//! | `mark` | what TLP forbids to show around |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
-//! | [`listen`] | how the two HTTP listeners are bound, bounded and ended |
+//! | [`listen`] | how the HTTP listeners are bound, bounded and ended |
 //! | [`cli`] | the commands |
 
 pub mod cli;
@@ -41,6 +45,10 @@ pub mod sandbox;
 pub mod state;
 pub mod trial;
 pub mod swap;
+pub mod broadcast;
+pub mod lag;
+pub mod console;
+mod mark;
 pub mod admin;
 pub mod telemetry;
 pub mod listen;

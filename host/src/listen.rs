@@ -1,4 +1,4 @@
-//! How the two HTTP listeners are bound, bounded and ended.
+//! How the HTTP listeners are bound, bounded and ended.
 //!
 //! `axum::serve` is not used, because it lets a client take forever over its headers, takes any number of connections,
 //! and leaves its connection tasks to themselves. Here each is bounded, and every task ends with the listener.
@@ -122,7 +122,8 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, limits: L
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
     http.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(MAX_HEADERS);
     let service = TowerToHyperService::new(router.layer(Extension(Peer(peer))));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // Once it is a WebSocket it is its new owner's, and none of ours any more.
+    let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.cancelled() => {

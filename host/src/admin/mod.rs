@@ -7,10 +7,12 @@
 //! | `GET /readyz` | 200 or 503 with every part and what it waits for: send it no traffic, it mends itself |
 //! | `GET /metrics` | Prometheus text |
 //! | `/v1/devices…` | which devices there are, and whether they are what they say: [`devices`] |
+//! | `GET /`, `GET /v1/overview` | the page that shows all of it, and what it reads: [`console`] |
 //! | `/v1/guests…` | which guests run, and others in their place: [`guests`] |
 
 mod liveness;
 mod readiness;
+mod shown;
 pub mod guests;
 pub mod devices;
 
@@ -30,12 +32,13 @@ pub use liveness::Liveness;
 pub use readiness::{Part, Readiness, Report, State as PartState};
 
 use crate::{
-    listen,
+    console, listen,
     telemetry::{Chain, Metrics},
 };
 
 /// What exists, for whoever asks for something else.
-const INDEX: &str = "there is: GET /livez, GET /readyz, GET /metrics, GET /v1/guests, GET /v1/devices\n";
+const INDEX: &str = "there is: GET / (a page), GET /livez, GET /readyz, GET /metrics, GET /v1/guests, GET /v1/devices, \
+                     GET /v1/overview\n";
 
 /// What the routes read. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct Handle {
     pub guests: guests::Handle,
     /// Which devices there are.
     pub devices: devices::Handle,
+    /// What the page shows. Without it there is none.
+    pub console: Option<console::Handle>,
 }
 
 /// Serves the routes until `shutdown`. It should be the last thing to end: a drain that nobody can watch looks like a
@@ -62,6 +67,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, shutdown: Cancellation
 fn router(handle: Handle) -> Router {
     let guests = guests::router(handle.guests.clone());
     let devices = devices::router(handle.devices.clone());
+    let console = handle.console.clone().map(console::router).unwrap_or_default();
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -71,6 +77,7 @@ fn router(handle: Handle) -> Router {
         .with_state(handle)
         .merge(guests)
         .merge(devices)
+        .merge(console)
 }
 
 async fn livez(State(handle): State<Handle>) -> Response {
@@ -125,6 +132,7 @@ mod tests {
             metrics: Metrics::new(),
             guests: guests::Handle::default(),
             devices: devices::Handle::default(),
+            console: None,
         }
     }
 

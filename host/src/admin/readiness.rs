@@ -21,6 +21,21 @@ pub enum Part {
     Nats,
 }
 
+impl Part {
+    /// As in `/readyz` and labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guests => "guests",
+            Self::Lanes => "lanes",
+            Self::Mqtt => "mqtt",
+            Self::Raw => "raw",
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+        }
+    }
+}
+
 /// How a part is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {

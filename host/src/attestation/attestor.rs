@@ -179,6 +179,7 @@ fn ask(delivery: &Delivery) -> Ask<'_> {
             // Of a client or a stream that hosts share: delivered to one of them.
             Identity::Request { .. } => "http".to_owned(),
             Identity::Entry(_) => "raw".to_owned(),
+            Identity::Offer(..) => "offer".to_owned(),
             Identity::Letter(_) => "letter".to_owned(),
             Identity::Once(_) => "once".to_owned(),
         },

@@ -11,6 +11,7 @@ mod pipe;
 mod run;
 mod spool;
 mod stock;
+mod tap;
 mod trials;
 
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ enum Command {
     /// Enrol devices, ask them whether they are what they say, and see who is there.
     #[command(subcommand)]
     Device(device::Command),
+    /// Watch events as they come: normalized ones, dead letters, what leaves the site, the audit trail.
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::Args),
     /// Look at what the spool could not keep in its queue, and store it.
     #[command(subcommand)]
     Spool(spool::Command),
@@ -69,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::DeadLetter(command) => dead_letter::run(command),
         Command::Explain(args) => explain::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Tap(args) => tap::run(&args),
         Command::Spool(command) => spool::run(command),
         Command::Demo(args) => demo::run(args),
         Command::Guest(command) => guest::run(command),

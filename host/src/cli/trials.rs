@@ -2,6 +2,7 @@
 
 use super::{check::Trial, spool::files};
 use crate::{
+    broadcast,
     broker::{Finding, jetstream, mqtt, redis_streams},
     config::{self, Config, Problems},
     pipeline::Conditions,
@@ -29,6 +30,9 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
                 let stream = config.federation.streams.of(config.federation.stream_of(offer, redis));
                 trials.push(Trial::broker(format!("share {}", offer.as_str()), raw::probe(&stream, redis).await));
             }
+        }
+        if let (Some(broadcast), Some(redis)) = (&config.broadcast, &config.redis) {
+            trials.push(Trial::broker("broadcast", broadcast::probe(broadcast, redis).await));
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));

@@ -51,6 +51,9 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
     if let Some(ingest) = &mut config.ingest {
         add("ingest.token_file", Use::Secret, ingest.token_file.as_mut());
     }
+    if let Some(broadcast) = &mut config.broadcast {
+        add("broadcast.token_file", Use::Secret, broadcast.token_file.as_mut());
+    }
     add("admin.token_file", Use::Secret, config.admin.token_file.as_mut());
     if let Some(attestation) = &mut config.attestation {
         add("attestation.devices", Use::Devices, attestation.devices.as_mut());

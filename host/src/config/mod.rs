@@ -39,9 +39,9 @@ use findings::Findings;
 use outline::Outline;
 
 use crate::{
-    attestation,
+    attestation, broadcast,
     broker::{jetstream, mqtt, redis_streams},
-    federation,
+    federation, lag,
     pipeline::dedup,
     raw, spool,
 };
@@ -76,6 +76,10 @@ pub struct Config {
     pub nats: Option<jetstream::Config>,
     /// What of them may leave at the most.
     pub federation: federation::Config,
+    /// Live events for viewers.
+    pub broadcast: Option<broadcast::Config>,
+    /// How far readers of streams are behind.
+    pub lag: lag::Config,
     /// Health and metrics.
     pub admin: Admin,
     /// How we end.
@@ -214,6 +218,10 @@ impl Config {
         }
         self.federation.validate(self.nats.as_ref(), self.redis.as_ref(), self.raw.as_ref(), findings);
         self.admin.validate(findings);
+        self.lag.validate(findings);
+        if let Some(broadcast) = &self.broadcast {
+            broadcast.validate(&self.admin, self.ingest.as_ref(), findings);
+        }
         self.shutdown.validate(findings);
         if findings.purpose() == Purpose::Run {
             if self.redis.is_none() {

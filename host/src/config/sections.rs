@@ -394,9 +394,10 @@ impl Ingest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address of `/livez`, `/readyz`, `/metrics` and `/v1/guests`.
+    /// Address of the page, `/livez`, `/readyz`, `/metrics` and `/v1/guests`.
     pub listen: SocketAddr,
-    /// File that holds the bearer token for changing guests. Without one they can only be looked at.
+    /// File that holds the bearer token for changing guests, and for seeing what events say. Without one they and figures
+    /// can only be looked at.
     pub token_file: Option<PathBuf>,
     /// The bearer token itself; meant for `AURORA_ADMIN__TOKEN`.
     pub token: Option<Secret>,

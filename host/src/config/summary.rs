@@ -80,6 +80,10 @@ impl fmt::Display for Config {
             }
             None => write!(f, "\nnats       none: nothing leaves the site")?,
         }
+        if let Some(broadcast) = &self.broadcast {
+            let most = broadcast.max_clients;
+            write!(f, "\nbroadcast  ws://{}, {most} viewers at most", broadcast.listen)?;
+        }
         write!(f, "\nadmin      http://{}", self.admin.listen)
     }
 }

@@ -260,6 +260,24 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ("[ingest]\ntoken = 'a'\nlisten = '127.0.0.1:9464'", "aurora.toml:19: ingest.listen: 127.0.0.1:9464 is also"),
         ("[ingest]\ntoken = 'a'\nlisten = '0.0.0.0:9464'", "aurora.toml:19: ingest.listen: 0.0.0.0:9464 is also"),
         ("[ingest]\ntoken = 'a'\nmax_in_flight = 0", "ingest.max_in_flight: is out of range"),
+        ("[broadcast]", "aurora.toml:17: broadcast.token_file: is missing: without a token anybody could read events"),
+        ("[broadcast]\ntoken = 'a b'", "aurora.toml:18: broadcast.token: is empty, or holds spaces"),
+        (
+            "[broadcast]\ntoken = 'a'\nlisten = '127.0.0.1:9464'",
+            "aurora.toml:19: broadcast.listen: 127.0.0.1:9464 is also the address of `admin.listen`",
+        ),
+        (
+            "[broadcast]\ntoken = 'a'\norigins = ['https://a', '*']",
+            "aurora.toml:19: broadcast.origins[1]: \"*\" is no origin of a page",
+        ),
+        ("[broadcast]\ntoken = 'a'\nalerts = []", "aurora.toml:19: broadcast.alerts: is empty"),
+        (
+            "[broadcast]\ntoken = 'a'\naudit = ['aurora:alerts']\naudit_group = 'api-ws-alerts'",
+            "aurora.toml:20: broadcast.audit_group: is also `broadcast.alerts_group`",
+        ),
+        ("[broadcast]\ntoken = 'a'\nqueue = 1", "aurora.toml:19: broadcast.queue: is out of range"),
+        ("[lag]\nevery = '0s'", "aurora.toml:18: lag.every: is out of range; choose \"1s\" to \"10m\""),
+        ("[lag]\nstreams = ['a b']", "aurora.toml:18: lag.streams[0]: \"a b\" is no stream name"),
         ("[raw]\nstream = 'aurora:alerts'", "aurora.toml:18: raw.stream: is also in `redis.streams`"),
         ("[raw]\nstream = 'aurora:outbox'", "raw.stream: is the same stream as `redis.outbox`"),
         ("[raw]\nstream = 'a b'", "raw.stream: \"a b\" is no stream name"),
@@ -659,15 +677,13 @@ const EXAMPLE: &str = include_str!("../../../deploy/aurora.toml");
 const README: &str = include_str!("../../../deploy/README.md");
 
 /// Loads a form of the example with guests and secrets that exist.
-fn load_example(text: &str, secret: &str) -> Config {
+fn load_example(text: &str, secrets: &[&'static str]) -> Config {
     let site = Site::new();
     let guest = site.path().join("n.wasm");
     let stages = ["NORMALIZE", "ROUTE", "FEDERATE"].map(|stage| format!("AURORA_GUESTS__{stage}__PATH"));
     let mut variables: Vec<_> = stages.iter().map(|name| (name.as_str(), guest.to_str().unwrap())).collect();
     let secret_path = site.path().join("secret");
-    if !secret.is_empty() {
-        variables.push((secret, secret_path.to_str().unwrap()));
-    }
+    variables.extend(secrets.iter().map(|&secret| (secret, secret_path.to_str().unwrap())));
     let mut config = site.load(text, &variables, Purpose::Run).unwrap();
     for guest in [&mut config.guests.normalize, &mut config.guests.route, &mut config.guests.federate] {
         guest.path = "n.wasm".into();
@@ -677,15 +693,17 @@ fn load_example(text: &str, secret: &str) -> Config {
 
 #[test]
 fn the_example_runs_and_shows_every_key_with_its_default() {
-    let minimal = load_example(EXAMPLE, "");
-    let full = load_example(&example_with(|line| !line.contains("# no default")), "AURORA_INGEST__TOKEN_FILE");
-    let ingest = full.ingest.clone().unwrap();
+    let minimal = load_example(EXAMPLE, &[]);
+    let secrets = ["AURORA_INGEST__TOKEN_FILE", "AURORA_BROADCAST__TOKEN_FILE"];
+    let full = load_example(&example_with(|line| !line.contains("# no default")), &secrets);
+    let (ingest, viewers) = (full.ingest.clone().unwrap(), full.broadcast.clone().unwrap());
     let expected = Config {
         nats: Some(jetstream::Config { url: "nats://127.0.0.1:4222".to_owned(), ..jetstream::Config::default() }),
         ingest: Some(Ingest { token_file: ingest.token_file, ..Ingest::default() }),
         spool: Some(spool::Config { path: "/var/lib/aurora/spool".into(), ..spool::Config::default() }),
         raw: Some(raw::Config::default()),
         attestation: Some(attestation::Config::default()),
+        broadcast: Some(broadcast::Config { token_file: viewers.token_file, ..broadcast::Config::default() }),
         ..minimal
     };
     assert_eq!(format!("{full:#?}"), format!("{expected:#?}"));
@@ -748,6 +766,8 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "federation.streams",
         "federation.ceiling",
         "federation.ceiling.never",
+        "broadcast",
+        "lag",
         "admin",
         "shutdown",
     ];

@@ -23,15 +23,18 @@ use watch::watch_redis;
 
 use crate::{
     admin::{self, Liveness, Part, PartState, Readiness},
+    broadcast::Broadcast,
     broker::{
         jetstream::{self, Dial},
         mqtt,
         redis_streams::{Letters, Pool, Session, StateShelf},
     },
     config::{self, Config},
+    console::{self, About},
     event::Stop,
     federation::Offer,
     ingest::Ingest,
+    lag::{Lag, Seen},
     listen,
     pipeline::{Audit, Beside, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
     raw,
@@ -119,30 +122,41 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let metrics = Metrics::new();
     let lanes = lane_count(&config.lanes);
     // Sockets first: an address in use is known at once, compiling guests takes a moment.
+    let broadcast_socket = match &config.broadcast {
+        Some(broadcast) => Some(listen::bind("broadcast.listen", broadcast.listen).await?),
+        None => None,
+    };
     let admin_socket = listen::bind("admin.listen", config.admin.listen).await?;
     let ingest_socket = match &config.ingest {
         Some(ingest) => Some(listen::bind("ingest.listen", ingest.listen).await?),
         None => None,
     };
     let readiness = Readiness::new(parts(config));
+    readiness.register(&metrics.registry).context("cannot show the readiness")?;
     let liveness = Liveness::default();
     let admin_stop = CancellationToken::new();
     let token = config.admin.token().map_err(anyhow::Error::msg)?.map(Arc::new);
     let guests = admin::guests::Handle { swap: Arc::default(), token: token.clone() };
     let devices = admin::devices::Handle { asking: Arc::default(), token };
+    // Nothing is connected yet.
+    let redis = Pool::new(redis_config)?;
+    let (target, seen) = (Target::new(config), Seen::default());
+    let console = About::new(config, &redis).map(|about| {
+        let letters = Letters::new(&redis, &target.layout, target.dead_letter);
+        console::Handle::new(about, (&liveness, &readiness), &metrics, &seen, &guests, letters)
+    });
     let handle = admin::Handle {
         liveness: liveness.clone(),
         readiness: readiness.clone(),
         metrics: metrics.clone(),
         guests: guests.clone(),
         devices: devices.clone(),
+        console,
     };
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
-    let redis = Pool::new(redis_config)?;
     let shelf = StateShelf::new(redis.clone(), redis_config);
     let sandbox = Sandbox::new(&config.guests, lanes)?.remembering(Arc::new(shelf));
-    let target = Target::new(config);
     let spool = match &config.spool {
         Some(spool_config) => Some((spool::open(spool_config, &metrics).await?, spool_config.after)),
         None => None,
@@ -222,6 +236,17 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         "redis watch",
         watch_redis(redis.clone(), letters, readiness.clone(), metrics.clone(), redis_stop.clone()),
     ));
+
+    let lag = Lag::new(redis.clone(), &config.lag, redis_config, config.raw.as_ref(), &metrics, &seen);
+    others.spawn(named("lag", lag.run(redis_stop.clone())));
+
+    if let (Some(broadcast), Some(socket)) = (&config.broadcast, broadcast_socket) {
+        // As in the group of the raw stream: unique at this Redis, and the same after a restart.
+        let consumer = raw::Config::default().consumer(config);
+        let broadcast = Broadcast::new(broadcast, &redis, redis_config, &consumer, &readiness, &metrics);
+        let broadcast = broadcast.map_err(anyhow::Error::msg)?;
+        others.spawn(named("broadcast", broadcast.run(socket, redis_stop.clone())));
+    }
 
     let replay_stop = CancellationToken::new();
     if let Some((spool, _)) = spool {

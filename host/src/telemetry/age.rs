@@ -29,6 +29,12 @@ impl Age {
         self.since.store(ms.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
+    /// How long ago it was, now; 0 if there is nothing.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.at(chrono::Utc::now().timestamp_millis())
+    }
+
     /// Clocks step, and a negative age would only alarm somebody.
     fn at(&self, now_ms: i64) -> f64 {
         now_ms.saturating_sub(self.since.load(Ordering::Relaxed)).max(0) as f64 / 1000.0
@@ -41,7 +47,7 @@ impl Collector for Age {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.gauge.set(self.at(chrono::Utc::now().timestamp_millis()));
+        self.gauge.set(self.seconds());
         self.gauge.collect()
     }
 }

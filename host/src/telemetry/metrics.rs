@@ -10,9 +10,11 @@ use prometheus::{
 use super::{
     SlotName,
     age::Age,
+    feeds::{FeedMetrics, FeedVectors},
     state_metrics::{StateMetrics, StateVectors},
+    streams::StreamMetrics,
 };
-use crate::{attestation, federation::Cut, spool};
+use crate::{attestation, broadcast::Feed, federation::Cut, spool};
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -224,6 +226,18 @@ impl SpoolMetrics {
         set(&self.bytes, depth.bytes);
         self.oldest.since(depth.oldest_ms);
     }
+
+    /// Events in it.
+    #[must_use]
+    pub fn waiting(&self) -> i64 {
+        self.events.get()
+    }
+
+    /// Age of the oldest of them.
+    #[must_use]
+    pub fn oldest_seconds(&self) -> f64 {
+        self.oldest.seconds()
+    }
 }
 
 /// What one stream shows that is read through a group.
@@ -304,6 +318,8 @@ pub struct Metrics {
     pub event_seconds: Histogram,
     /// The spool.
     pub spool: SpoolMetrics,
+    /// Streams and their readers.
+    pub streams: StreamMetrics,
     /// Events taken over HTTP and not yet stored.
     pub ingest_in_flight: IntGauge,
     /// Entries of the outbox that a relay has taken and not cleared.
@@ -329,6 +345,7 @@ pub struct Metrics {
     offers: OfferVectors,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: GuestVectors,
+    feeds: FeedVectors,
     brokers: [BrokerMetrics; Broker::ALL.len()],
 }
 
@@ -473,6 +490,7 @@ impl Metrics {
             ),
             ingest_in_flight: gauge("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
             spool,
+            streams: StreamMetrics::new(&registry),
             outbox_pending: register(
                 &registry,
                 IntGauge::new("aurora_outbox_pending", "Entries of the outbox that a relay has taken and not cleared"),
@@ -531,6 +549,7 @@ impl Metrics {
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests,
+            feeds: FeedVectors::new(&registry),
             brokers,
             registry,
         }
@@ -596,6 +615,12 @@ impl Metrics {
             state: all.state.clone(),
             slot,
         }
+    }
+
+    /// Those of a feed of live events. Made when they are first asked for.
+    #[must_use]
+    pub fn feed(&self, feed: Feed) -> FeedMetrics {
+        self.feeds.of(feed)
     }
 
     /// Those of a broker.

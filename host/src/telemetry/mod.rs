@@ -2,6 +2,8 @@
 
 mod metrics;
 mod state_metrics;
+mod streams;
+mod feeds;
 mod slot_name;
 mod age;
 mod chain;
@@ -9,6 +11,7 @@ pub mod log;
 
 pub use age::Age;
 pub use chain::Chain;
+pub use feeds::FeedMetrics;
 pub use metrics::{
     AttestationMetrics, Broker, BrokerMetrics, EntryMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage,
     StageMetrics,

@@ -165,7 +165,7 @@ fn status(site: &Site, screen: &Screen, elapsed: Duration, seconds: Duration) ->
             if left > 0.0 { format!("{left} s left") } else { "waiting for the last ones".to_owned() }
         ),
         paint.dim(&format!(
-            "mosquitto :{mqtt}   redis :{redis}   nats :{nats}   daemon {}, ready after {} ms   Ctrl-C ends all",
+            "mosquitto :{mqtt}   redis :{redis}   nats :{nats}   page http://{}/, ready after {} ms   Ctrl-C ends all",
             site.daemon.admin(),
             site.ready_after.as_millis()
         )),

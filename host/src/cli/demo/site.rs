@@ -39,6 +39,8 @@ pub struct Site {
     pub ready_after: Duration,
     /// Its configuration.
     pub configuration: PathBuf,
+    /// File with the token that its page and its guests take.
+    pub token: PathBuf,
     _folder: TempDir,
 }
 
@@ -61,11 +63,12 @@ impl Site {
         let configuration = at("aurora.toml");
         std::fs::write(&configuration, text(&mqtt, &redis, &nats, &guests, own, admin))
             .context("cannot write the configuration")?;
-        std::fs::write(at(TOKEN), token()?).context("cannot write the token")?;
+        std::fs::write(at(TOKEN), random()?).context("cannot write the token")?;
         let began = Instant::now();
         let mut daemon = Daemon::start(&binary, &configuration, admin, &at("aurora.log"))?;
         daemon.ready(READY).await?;
-        Ok(Self { daemon, mqtt, redis, nats, ready_after: began.elapsed(), configuration, _folder: folder })
+        let (ready_after, token) = (began.elapsed(), at(TOKEN));
+        Ok(Self { daemon, mqtt, redis, nats, ready_after, configuration, token, _folder: folder })
     }
 
     /// Ends the daemon, then the brokers, each in its own good order.
@@ -126,7 +129,7 @@ fn text(mqtt: &Broker, redis: &Broker, nats: &Broker, guests: &Path, own: &[Own]
 const TOKEN: &str = "token";
 
 /// One that nobody guesses: who has it chooses what runs.
-fn token() -> anyhow::Result<String> {
+fn random() -> anyhow::Result<String> {
     let mut random = [0; 16];
     std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).context("no random bytes")?;
     Ok(format!("{:032x}", u128::from_ne_bytes(random)))

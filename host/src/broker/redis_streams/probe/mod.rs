@@ -53,6 +53,26 @@ pub async fn probe_raw(redis: &Pool, key: &str, removes: bool) -> Result<Vec<Fin
     })
 }
 
+/// Whether we may do with the streams at `keys` what a broadcaster does.
+///
+/// # Errors
+/// If Redis cannot be asked.
+pub async fn probe_broadcast(redis: &Pool, keys: &[String]) -> Result<Vec<Finding>, PoolError> {
+    let mut connection = redis.get().await?;
+    let found = async {
+        let mut findings = Vec::new();
+        for key in keys {
+            findings.extend(rights::rehearse_broadcast(&mut *connection, key).await?);
+        }
+        findings.extend(streams(&mut *connection, keys).await?);
+        Ok(findings)
+    };
+    found.await.map_err(|error| {
+        redis.discard(connection);
+        PoolError::Connect(deadpool::managed::PoolError::Backend(error))
+    })
+}
+
 /// What stands against the streams at `keys`. Those that are not there yet are made.
 async fn streams(connection: &mut impl ConnectionLike, keys: &[String]) -> RedisResult<Vec<Finding>> {
     let found = match unusable(connection, keys).await {

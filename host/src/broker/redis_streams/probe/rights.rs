@@ -14,7 +14,7 @@ use crate::broker::{
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
 /// key of what the host remembers. The ACL rule in deploy/README.md says the same.
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 44] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
     "EVAL return 1 STATE",
     "SCRIPT LOAD return",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 43] = [
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
     "XREVRANGE STREAM + - COUNT 1",
+    "XREAD COUNT 1 STREAMS STREAM 0",
     "XACK OUTBOX group 0-1",
     "XDEL STREAM 0-1",
     "XGROUP CREATE OUTBOX group 0 MKSTREAM",
@@ -74,6 +75,15 @@ const OF_RAW: [&str; 10] = [
     "XACK RAW group 0-1",
 ];
 
+/// What it does with the streams that it broadcasts, where it does; `RAW` stands for each.
+const OF_BROADCAST: [&str; 5] = [
+    "XGROUP CREATE RAW group 0 MKSTREAM",
+    "XREADGROUP GROUP group consumer COUNT 1 STREAMS RAW >",
+    "XACK RAW group 0-1",
+    "XAUTOCLAIM RAW group consumer 60000 0",
+    "XINFO CONSUMERS RAW group",
+];
+
 /// And, unless it is told not to.
 const REMOVES: &str = "XDEL RAW 0-1";
 
@@ -100,6 +110,11 @@ pub(super) async fn rehearse_raw(
 ) -> RedisResult<Vec<Finding>> {
     let commands = OF_RAW.iter().chain(removes.then_some(&REMOVES));
     queue(connection, commands.map(|command| with_key(command, key))).await
+}
+
+/// The same of what is done with a stream that is broadcast.
+pub(super) async fn rehearse_broadcast(connection: &mut impl ConnectionLike, key: &str) -> RedisResult<Vec<Finding>> {
+    queue(connection, OF_BROADCAST.iter().map(|command| with_key(command, key))).await
 }
 
 async fn queue(
@@ -225,15 +240,16 @@ mod tests {
 
     /// First words of what is tried.
     fn tried() -> BTreeSet<&'static str> {
-        let all = COMMANDS.iter().chain(&OF_RAW).chain([&REMOVES]);
+        let all = COMMANDS.iter().chain(&OF_RAW).chain(&OF_BROADCAST).chain([&REMOVES]);
         all.filter_map(|command| command.split(' ').next()).collect()
     }
 
     /// Commands that the client spells itself, by the methods that send them.
-    const TYPED: [(&str, &str); 5] = [
+    const TYPED: [(&str, &str); 6] = [
         ("del", "DEL"),
         ("hget", "HGET"),
         ("xgroup_create_mkstream", "XGROUP"),
+        ("xinfo_consumers", "XINFO"),
         ("xinfo_groups", "XINFO"),
         ("xlen", "XLEN"),
     ];
@@ -290,7 +306,8 @@ mod tests {
             rule.split(' ').filter_map(|word| word.strip_prefix('+')).map(str::to_owned).collect();
         let own = ["multi", "exec", "discard", "info", "config|get"].map(str::to_owned);
         let named = |command: &&str| name(command).replace(' ', "|").to_lowercase();
-        let wanted: BTreeSet<_> = COMMANDS.iter().chain(&OF_RAW).chain([&REMOVES]).map(named).chain(own).collect();
+        let wanted: BTreeSet<_> =
+            COMMANDS.iter().chain(&OF_RAW).chain(&OF_BROADCAST).chain([&REMOVES]).map(named).chain(own).collect();
         assert_eq!(allowed, wanted);
     }
 

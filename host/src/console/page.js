@@ -1,0 +1,382 @@
+"use strict";
+// Draws what /v1/overview says, every two seconds. Counters only ever grow, so that rates and latencies are worked out
+// here, of what lies between two answers; the daemon keeps nothing for it. Text goes into the page as text, never as
+// markup: it may have been written by a device.
+(() => {
+  const EVERY = 2000, HIDDEN = 15000, WINDOW = 15000, KEPT = 150, TOKEN = "aurora-token";
+  const $ = (id) => document.getElementById(id);
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const narrow = matchMedia("(max-width: 720px)");
+  let answers = [], failed = 0, timer = 0, last = null, seenState = "";
+  const history = { in: [], published: [], shared: [], p50: [], dead: [] };
+
+  // ---- small tools
+  const SVG = "http://www.w3.org/2000/svg";
+  const node = (tag, attributes = {}, ...children) => {
+    const made = ["svg", "path", "circle", "g", "defs", "linearGradient", "stop"].includes(tag)
+      ? document.createElementNS(SVG, tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) if (value !== undefined) made.setAttribute(name, value);
+    made.append(...children.filter((child) => child !== undefined && child !== null && child !== ""));
+    return made;
+  };
+  const fill = (parent, ...children) => parent.replaceChildren(...children.filter(Boolean));
+  const short = (n) => {
+    if (n === null || n === undefined || Number.isNaN(n)) return "–";
+    if (n < 10 && n % 1) return n.toFixed(1);
+    if (n < 10000) return Math.round(n).toLocaleString("en-GB").replace(/,/g, "\u202f");
+    if (n < 1e6) return (n / 1e3).toFixed(n < 1e5 ? 1 : 0) + "k";
+    if (n < 1e9) return (n / 1e6).toFixed(1) + "M";
+    return (n / 1e9).toFixed(1) + "G";
+  };
+  const exact = (n) => Math.round(n).toLocaleString("en-GB").replace(/,/g, "\u202f");
+  const span = (s) => {
+    if (s === null || s === undefined || Number.isNaN(s)) return ["–", ""];
+    if (s < 0.001) return [String(Math.round(s * 1e6)), "µs"];
+    if (s < 0.01) return [(s * 1e3).toFixed(1), "ms"];
+    if (s < 1) return [String(Math.round(s * 1e3)), "ms"];
+    if (s < 120) return [s < 10 ? s.toFixed(1) : String(Math.round(s)), "s"];
+    if (s < 7200) return [String(Math.round(s / 60)), "min"];
+    if (s < 172800) return [String(Math.round(s / 3600)), "h"];
+    return [String(Math.round(s / 86400)), "d"];
+  };
+  const spans = (s) => span(s).join("\u202f").trim();
+  const clock = (when) => new Date(when).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const ago = (ms) => spans(Math.max(0, (last.now_ms - ms) / 1000)) + " ago";
+  const dot = (tone) => node("span", { class: "dot", "data-tone": tone, "aria-hidden": "true" });
+  const digest = (text) => (text || "").replace(/^sha256:/, "").slice(0, 12);
+
+  // ---- what lies between two answers
+  const before = () => {
+    const now = answers[answers.length - 1];
+    return answers.find((one) => now.now_ms - one.now_ms <= WINDOW && one !== now) || null;
+  };
+  const rate = (now, then, of) => {
+    if (!then) return null;
+    const seconds = (now.now_ms - then.now_ms) / 1000;
+    return seconds > 0 ? Math.max(0, of(now) - of(then)) / seconds : null;
+  };
+  const quantile = (now, then, q) => {
+    if (!now || !then) return null;
+    const counts = now.buckets.map((count, i) => count - then.buckets[i]);
+    const all = now.count - then.count;
+    if (all <= 0) return null;
+    const at = counts.findIndex((count) => count >= q * all);
+    const bounds = last.bounds;
+    if (at < 0) return bounds[bounds.length - 1];
+    const low = at ? bounds[at - 1] : 0, below = at ? counts[at - 1] : 0;
+    const inside = counts[at] - below;
+    return low + (bounds[at] - low) * (inside ? (q * all - below) / inside : 1);
+  };
+  const stage = (answer, name) => answer.stages.find((one) => one.name === name);
+
+  // ---- state
+  const SIGNS = {
+    well: "M5 21l9 9L35 9", warn: "M20 6v17M20 31v2", bad: "M8 8l24 24M32 8L8 32", lost: "M8 20h24", waiting: "M8 20h24",
+  };
+  const LIMITS = { lag: 10000, oldest: 900, p99: 1 };
+  const judge = (now) => {
+    const bad = [], warn = [];
+    for (const [task, why] of Object.entries(now.state.lost)) bad.push(`${task} ended: ${why}`);
+    for (const [part, how] of Object.entries(now.state.parts)) if (!how.ready) bad.push(`${part}: ${how.reason}`);
+    if (now.state.draining) warn.push("shutting down");
+    for (const [what, why] of Object.entries(now.state.degraded)) warn.push(`${what}: ${why}`);
+    for (const stream of now.streams) for (const group of stream.groups) {
+      if (group.lag > LIMITS.lag) warn.push(`${group.name} is ${short(group.lag)} entries behind in ${stream.name}`);
+      else if (group.oldest_seconds > LIMITS.oldest) warn.push(`${group.name} took an entry of ${stream.name} ${spans(group.oldest_seconds)} ago and keeps it`);
+    }
+    if (now.spool && now.spool.events > 0) warn.push(`${short(now.spool.events)} events wait on disk for Redis`);
+    if (now.outbox && now.outbox.oldest_seconds > 300) warn.push(`other sites wait for ${spans(now.outbox.oldest_seconds)}`);
+    if (bad.length) return ["bad", "Not ready", bad];
+    if (warn.length) return ["warn", "Needs a look", warn];
+    return ["well", "All is well", []];
+  };
+  const showState = (state, word, reasons) => {
+    document.body.dataset.state = state;
+    const why = reasons.slice(0, 2).join("; ") + (reasons.length > 2 ? `; and ${reasons.length - 2} more` : "");
+    // Only what changed is told again to who listens to the page.
+    if (seenState === word + why) return;
+    seenState = word + why;
+    $("state").textContent = word;
+    $("why").textContent = why;
+    fill($("sign"), node("svg", { viewBox: "0 0 40 40" }, node("path", {
+      d: SIGNS[state], fill: "none", stroke: "currentColor", "stroke-width": "5", "stroke-linecap": "round", "stroke-linejoin": "round",
+    })));
+    document.title = state === "well" ? `${last ? last.site : "Aurora"} · Aurora` : `${word} · ${last ? last.site : "Aurora"}`;
+  };
+
+  // ---- figures
+  const spark = (values) => {
+    const known = values.map((value) => value ?? 0), most = Math.max(...known, 1e-9);
+    if (known.length < 2) return null;
+    const points = known.map((value, i) => `${((i + KEPT - known.length) / (KEPT - 1) * 100).toFixed(2)},${(29 - value / most * 27).toFixed(2)}`);
+    return node("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
+      node("path", { d: `M${points.join("L")}`, fill: "none", stroke: "var(--soft)", "stroke-width": "1.5", "vector-effect": "non-scaling-stroke", "stroke-linejoin": "round" }));
+  };
+  const figure = (name, [value, unit], note, tone, values) => node("div", { "data-tone": tone },
+    node("dt", {}, name), node("dd", {}, value, unit ? node("small", {}, unit) : ""),
+    node("dd", { class: "note" , style: undefined }, note), values ? spark(values) : "");
+  const keep = (list, value) => { if (value === null || value === undefined) return; list.push(value); if (list.length > KEPT) list.shift(); };
+  const perSecond = (value) => [short(value), value === null ? "" : "/s"];
+
+  const showFigures = (now, then) => {
+    const seconds = (answer) => answer.events.seconds;
+    const p50 = then && quantile(seconds(now), seconds(then), .5), p99 = then && quantile(seconds(now), seconds(then), .99);
+    const into = rate(now, then, (a) => stage(a, "source").in), out = rate(now, then, (a) => a.events.published);
+    const shared = rate(now, then, (a) => a.events.federated);
+    keep(history.in, into); keep(history.published, out); keep(history.shared, shared); keep(history.p50, p50);
+    const all = [
+      figure("Events in", perSecond(into), `${exact(stage(now, "source").in)} since the start`, "", history.in),
+      figure("Published", perSecond(out), `${exact(now.events.published)} entries, ${exact(now.events.repeated)} repeats caught`, "", history.published),
+      now.outbox && figure("To other sites", perSecond(shared), `${exact(now.events.federated)} alerts acknowledged`, "", history.shared),
+      figure("Receipt to stream", span(p50), p99 === null || p99 === undefined ? "no event just now" : `99 of 100 within ${spans(p99)}`, p99 > LIMITS.p99 ? "warn" : "", history.p50),
+      figure("Dead letters", [short(now.dead_letters.entries), ""], now.dead_letters.entries ? "kept, to be run again" : "none is kept", now.dead_letters.entries ? "warn" : ""),
+    ].filter(Boolean);
+    $("figures").style.gridTemplateColumns = narrow.matches ? "" : `repeat(${all.length}, 1fr)`;
+    fill($("figures"), ...all);
+  };
+
+  // ---- the river
+  const FLOW = ["source", "normalize", "route", "federate", "dedup", "publish"];
+  const WHAT = { source: "comes in", normalize: "what it means", route: "where it goes", federate: "who may know", dedup: "once only", publish: "stored" };
+  const flowOf = (now, then) => FLOW.map((name) => {
+    const one = stage(now, name), was = then && stage(then, name);
+    const per = (of) => rate(now, then, (a) => stage(a, name)[of]);
+    // Only alerts are looked up by dedup, and publish counts what leaves the site as well; the river is all events.
+    const passing = name === "dedup" ? rate(now, then, (a) => stage(a, a.outbox ? "federate" : "route").out)
+      : name === "publish" ? rate(now, then, (a) => a.events.published) : per("in");
+    return { name, one, rate: passing, out: per("out"), dropped: per("dropped"), dead: per("dead_lettered"), retried: per("retried"),
+      p50: was ? quantile(one.seconds, was.seconds, .5) : null, queue: one.queue };
+  });
+  const showRiver = (now, then) => {
+    const flow = flowOf(now, then).filter(({ name }) => name !== "federate" || now.outbox);
+    $("stages").style.gridTemplateColumns = narrow.matches ? "" : `repeat(${flow.length}, 1fr)`;
+    fill($("stages"), ...flow.map((stage) => {
+      const lost = [];
+      if (stage.one.dead_lettered) lost.push(`${short(stage.one.dead_lettered)} dead`);
+      if (stage.one.dropped) lost.push(`${short(stage.one.dropped)} dropped`);
+      const sub = stage.name === "source" ? now.sources.map((one) => one.name).join(" · ") : WHAT[stage.name];
+      return node("li", {},
+        node("div", { class: "name" }, stage.name, node("span", {}, sub)),
+        node("div", { class: "rate" }, ...withUnit(stage.rate)),
+        node("div", { class: "below" },
+          stage.p50 === null ? "" : node("div", {}, node("b", {}, spans(stage.p50)), " a batch"),
+          stage.queue ? node("div", { class: "tint", "data-tone": stage.queue > 2000 ? "warn" : "" }, `${short(stage.queue)} waiting`) : "",
+          lost.length ? node("div", { class: stage.one.dead_lettered ? "lost" : "" }, lost.join(", ")) : ""));
+    }));
+    const published = rate(now, then, (a) => a.events.published), relayed = rate(now, then, (a) => stage(a, "relay").out);
+    const entries = now.streams.filter((one) => one.routed).reduce((sum, one) => sum + one.entries, 0);
+    const ends = [{ name: "Redis streams", rate: published, note: `${short(entries)} entries kept` }];
+    if (now.outbox) ends.push({ name: "Other sites", rate: relayed, note: now.outbox.entries ? `${short(now.outbox.entries)} wait, ${spans(now.outbox.oldest_seconds)}` : "nothing waits" });
+    const at = ends.length > 1 ? ["30%", "72%"] : ["50%"];
+    fill($("ends"), ...ends.map((end, i) => {
+      const made = node("li", {}, node("div", { class: "name" }, end.name), node("div", { class: "rate" }, ...withUnit(end.rate)), node("div", { class: "soft" }, end.note));
+      made.style.top = at[i];
+      return made;
+    }));
+    draw(flow, published, relayed, ends.length);
+  };
+  const withUnit = (value) => value === null ? ["–"] : [short(value), "\u202f/s"];
+  const broad = (value, most, unit) => value ? unit * (.16 + .84 * Math.sqrt(value / most)) : unit * .05;
+
+  const draw = (flow, published, relayed, ends) => {
+    const water = $("water"), width = water.clientWidth, height = water.clientHeight;
+    if (!width || narrow.matches) return;
+    const most = Math.max(...flow.map((stage) => stage.rate || 0), published || 0, 5);
+    const unit = height * .36, middle = height / 2, right = width * .78, column = right / flow.length;
+    const half = flow.map((stage) => broad(stage.rate, most, unit) / 2);
+    const centre = flow.map((_, i) => column * (i + .5));
+    const stops = (...all) => all.map(([offset, colour, opacity]) => node("stop", { offset, "stop-color": colour, "stop-opacity": opacity }));
+    const gradient = node("linearGradient", { id: "g", gradientUnits: "userSpaceOnUse", x1: 0, x2: width * .8, y1: 0, y2: 0 },
+      ...stops([0, "#3fd0c0", 0], [.1, "#3fd0c0", .7], [.22, "#45e0b4", .8], [.62, "#5aa2ff", .85], [.9, "#8a80ff", .9], [1, "#a58bff", .75]));
+    const sinking = (id, colour) => node("linearGradient", { id, gradientUnits: "userSpaceOnUse", x1: 0, x2: 0, y1: middle, y2: height * .86 },
+      ...stops([0, colour, .9], [.5, colour, .7], [1, colour, 0]));
+    // Upper and lower bank, from stage to stage, then the mouths.
+    const curve = (x0, y0, x1, y1) => `C${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1} ${x1} ${y1}`;
+    const mouths = ends > 1 ? [height * .3, height * .72] : [middle];
+    const xs = [0, ...centre], hs = [half[0] * .55, ...half];
+    const end = width * .8;
+    let upper = `M0 ${middle - hs[0]}`, lower = "";
+    for (let i = 1; i < xs.length; i++) upper += curve(xs[i - 1], middle - hs[i - 1], xs[i], middle - hs[i]);
+    for (let i = xs.length - 1; i > 0; i--) lower += curve(xs[i], middle + hs[i], xs[i - 1], middle + hs[i - 1]);
+    const x = centre[centre.length - 1], h = half[half.length - 1];
+    const flows = [published, relayed].slice(0, ends), outs = flows.map((value) => broad(value, most, unit) / 2);
+    const total = outs.reduce((a, b) => a + b, 0) || 1;
+    let from = -h;
+    const arms = outs.map((out, i) => {
+      // At least a thread of the river goes each way.
+      const share = Math.max(2 * h * out / total, 1), top = middle + from, y = mouths[i];
+      from += share;
+      return { d: `M${x} ${top}${curve(x, top, end, y - out)}V${y + out}${curve(end, y + out, x, top + share)}Z`, y, middle: top + share / 2, out, value: flows[i] };
+    });
+    const body = `${upper}V${middle + h}${lower}Z`;
+    const children = [node("defs", {}, gradient, sinking("dropped", "#7f95aa"), sinking("dead", "#ffc35c"))];
+    // What leaves the river: dropped on purpose, or kept as a dead letter.
+    flow.forEach((stage, i) => {
+      const side = (value, colour, shift) => {
+        if (!value) return;
+        const thick = Math.min(Math.max(3, broad(value, most, unit) * .7), half[i] * 1.6);
+        const x = centre[i] + shift, y = middle + half[i] - thick / 2, deep = height * .86;
+        children.push(node("path", { class: "line", d: `M${x - 40} ${y}C${x} ${y} ${x + 14} ${y + (deep - y) * .35} ${x + 16} ${deep}`, stroke: `url(#${colour})`, "stroke-width": thick }));
+      };
+      side(stage.dropped, "dropped", column * .36);
+      side(stage.dead, "dead", column * .47);
+    });
+    children.push(node("path", { d: body, fill: "#070b12" }), node("path", { d: `${body}${arms.map((arm) => arm.d).join("")}`, fill: "url(#g)" }));
+    // Drops, as fast as events come.
+    const speed = (value) => Math.max(.5, 4.5 - 1.1 * Math.log10(1 + (value || 0)));
+    const drops = (d, value, thick) => {
+      if (!value) return;
+      const line = node("path", { class: "drops", d, "stroke-width": thick });
+      line.style.animationDuration = `${speed(value)}s`;
+      children.push(line);
+    };
+    const run = (offset) => xs.slice(1).reduce((d, to, i) => d + curve(xs[i], middle + hs[i] * offset, to, middle + hs[i + 1] * offset), `M0 ${middle + hs[0] * offset}`);
+    const value = flow[flow.length - 1].rate || flow[0].rate;
+    [-.55, -.1, .45].forEach((offset, i) => drops(run(offset), value, 2 + i % 2));
+    arms.forEach((arm) => drops(`M${x} ${arm.middle}${curve(x, arm.middle, end, arm.y)}`, arm.value, 2.5));
+    water.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    water.classList.toggle("still", still.matches);
+    // The drops would start anew with every drawing; they go on where they were.
+    const began = -(performance.now() / 1000);
+    children.forEach((child) => { if (child.classList.contains("drops")) child.style.animationDelay = `${began % parseFloat(child.style.animationDuration)}s`; });
+    fill(water, ...children);
+  };
+
+  // ---- panels
+  const rows = (id, items, ...more) => fill($(id).lastElementChild, node("ul", { class: "rows" }, ...items.filter(Boolean)), ...more);
+  const row = (name, value, ...under) => node("li", { class: "row" }, node("span", {}, ...[name].flat()), node("span", {}, ...[value].flat()), ...under);
+  const under = (...text) => node("div", { class: "under" }, ...text);
+
+  const showStreams = (now) => rows("p-streams", now.streams.filter((one) => one.entries || one.groups.length || one.routed).map((stream) => {
+    const bar = node("i"), share = stream.length ? Math.min(1, stream.entries / stream.length) : 0;
+    bar.style.width = `${(share * 100).toFixed(1)}%`;
+    const groups = stream.groups.map((group) => {
+      const tone = group.lag > LIMITS.lag || group.oldest_seconds > LIMITS.oldest ? "warn" : "";
+      const parts = [group.lag === null ? "lag not known" : group.lag ? `${short(group.lag)} behind` : "up to date"];
+      if (group.pending) parts.push(`${short(group.pending)} pending${group.oldest_seconds >= 1 ? `, oldest ${spans(group.oldest_seconds)}` : ""}`);
+      return under(node("span", { class: "tint", "data-tone": tone }, `${group.name}: ${parts.join(", ")}`));
+    });
+    return row(stream.name, [node("b", {}, exact(stream.entries)), stream.length ? node("span", { class: "soft" }, ` of ${short(stream.length)}`) : ""],
+      stream.length ? node("div", { class: "bar" }, bar) : "", ...groups);
+  }));
+
+  const BREAKER = ["well", "bad", "warn"];
+  const showGuests = (now) => {
+    $("p-guests").hidden = !now.guests.length;
+    const past = now.guests.flatMap((guest) => guest.history.map((event) => ({ slot: guest.slot, ...event }))).sort((a, b) => a.at < b.at ? 1 : -1).slice(0, 5);
+    rows("p-guests", now.guests.map((guest) => {
+      const tone = BREAKER[guest.breaker] || "well";
+      const badges = [];
+      if (guest.breaker) badges.push(["breaker open", "bad"]);
+      if (guest.on_probation) badges.push(["on probation", "warn"]);
+      if (guest.installing) badges.push(["installing", ""]);
+      if (guest.rehearsing) badges.push(["rehearsal", ""]);
+      if (guest.refused) badges.push(["file refused", "warn"]);
+      const cost = guest.events ? `${short(guest.ns_an_event / 1000)}\u202fµs an event` : "idle";
+      return row([dot(guest.refused && tone === "well" ? "warn" : tone), node("b", {}, guest.slot), " ", node("span", { class: "soft" }, guest.present.name), " ",
+        ...badges.map(([text, tone]) => node("span", { class: "badge", "data-tone": tone }, text))], cost,
+        under(node("span", { class: "mono" }, digest(guest.present.digest)), ` · ${short(guest.events)} events`, guest.faults ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(guest.faults)} faults`) : "", ` · since ${spans(Math.max(0, (now.now_ms - Date.parse(guest.present.at)) / 1000))}`));
+    }), past.length ? node("ul", { class: "past", "aria-label": "What befell guests" }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "");
+  };
+
+  const showBrokers = (now, then) => rows("p-brokers", now.brokers.map((broker) => {
+    const part = now.state.parts[broker.name], ready = part ? part.ready : broker.connected;
+    const flight = broker.in_flight ? `${short(broker.in_flight)} in flight` : "idle";
+    return row([dot(ready ? "well" : "bad"), node("b", {}, broker.name), node("span", { class: "address" }, broker.address)], ready ? flight : "away",
+      broker.reconnects ? under(`connected again ${short(broker.reconnects)}×`) : "", part && !part.ready ? under(node("span", { class: "tint", "data-tone": "bad" }, part.reason)) : "");
+  }), now.spool ? node("ul", { class: "past" }, node("li", {}, now.spool.events ? `spool: ${short(now.spool.events)} events on disk, oldest ${spans(now.spool.oldest_seconds)}` : "spool: empty")) : "");
+
+  const showSites = (now) => {
+    $("p-sites").hidden = !now.outbox;
+    if (!now.outbox) return;
+    const shared = (now.contents && now.contents.shared) || [];
+    rows("p-sites", [
+      row(`acknowledged by ${now.outbox.stream}`, node("b", {}, exact(now.events.federated))),
+      row("waiting", node("b", {}, exact(now.outbox.entries)), now.outbox.entries && now.outbox.oldest_seconds >= 1 ? under(`the oldest for ${spans(now.outbox.oldest_seconds)}`) : ""),
+    ], shared.length ? node("ul", { class: "past", "aria-label": "Shared last" }, ...shared.slice(0, 3).map((one) => node("li", {}, `${clock(one.time_ms)} ${one.title} → ${one.subject}`))) : "");
+  };
+
+  const showLetters = (now) => {
+    const stages = now.stages.filter((one) => one.dead_lettered);
+    const reasons = (now.contents && now.contents.dead_letters) || [];
+    const items = [row("kept", node("b", { class: "tint", "data-tone": now.dead_letters.entries ? "warn" : "" }, exact(now.dead_letters.entries)))];
+    for (const one of stages) items.push(row(`since the start, ${one.name}`, exact(one.dead_lettered)));
+    rows("p-letters", items, reasons.length ? node("ul", { class: "past", "aria-label": "Reasons" },
+      ...reasons.slice(0, 3).map((one) => node("li", {}, `${one.count}× ${one.stage}: ${one.reason}`))) : "");
+  };
+
+  const showViewers = (now) => {
+    $("p-viewers").hidden = !now.viewers.length;
+    rows("p-viewers", now.viewers.map((one) => row([dot(one.reading ? "well" : "bad"), `/ws/${one.feed}`], [node("b", {}, exact(one.clients)), one.clients === 1 ? " viewer" : " viewers", node("span", { class: "soft" }, `, ${short(one.sent)} messages`)])));
+  };
+
+  const showAlerts = (now) => {
+    const alerts = (now.contents && now.contents.alerts) || [];
+    $("p-alerts").hidden = !alerts.length;
+    fill($("p-alerts").lastElementChild, node("ul", { class: "events" }, ...alerts.map((one) => node("li", { "data-severity": one.severity },
+      node("time", { class: "soft" }, clock(one.time_ms)), node("span", { class: "severity" }, one.severity), node("span", {}, one.title), node("span", { class: "soft" }, one.device_id || one.source)))));
+    const unlock = $("unlock");
+    unlock.hidden = false;
+    unlock.textContent = now.contents ? "Hide events" : "Show events";
+  };
+
+  const show = (now) => {
+    if (answers.length && (answers[answers.length - 1].started_ms !== now.started_ms)) answers = [];
+    answers.push(now);
+    while (answers.length > 2 && now.now_ms - answers[1].now_ms > WINDOW) answers.shift();
+    last = now;
+    const then = before();
+    $("site").textContent = now.site;
+    $("about").textContent = `Aurora ${now.version} · up ${spans((now.now_ms - now.started_ms) / 1000)}`;
+    showState(...judge(now));
+    showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showBrokers(now, then);
+    showSites(now); showLetters(now); showViewers(now); showAlerts(now);
+    // What does not fit on a wall fades out; what fits keeps its edge.
+    document.querySelectorAll(".rest").forEach((one) => one.classList.toggle("cut", one.scrollHeight > one.clientHeight + 20));
+  };
+
+  // ---- asking
+  const ask = async () => {
+    clearTimeout(timer);
+    const token = sessionStorage.getItem(TOKEN), headers = token ? { authorization: `Bearer ${token}` } : {};
+    try {
+      const answer = await fetch("/v1/overview", { headers, cache: "no-store", signal: AbortSignal.timeout(8000) });
+      if (answer.status === 401) {
+        sessionStorage.removeItem(TOKEN);
+        $("wrong").textContent = "That is not the token of this daemon.";
+        timer = setTimeout(ask, 50);
+        if (!$("ask").open) $("ask").showModal();
+        return;
+      }
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      show(await answer.json());
+      failed = 0;
+    } catch (error) {
+      failed += 1;
+      // One answer that is late is no news.
+      if (failed > 1 || !last) showState("lost", "No contact", [last ? `last heard at ${clock(last.now_ms)}` : "the daemon does not answer"]);
+    }
+    timer = setTimeout(ask, document.hidden ? HIDDEN : EVERY);
+  };
+
+  const dialog = $("ask");
+  $("unlock").addEventListener("click", () => {
+    if (sessionStorage.getItem(TOKEN)) { sessionStorage.removeItem(TOKEN); ask(); return; }
+    $("wrong").textContent = last && last.contents_need === "a-token-configured" ? "No token is configured: set admin.token_file and restart the daemon." : "";
+    dialog.showModal();
+  });
+  dialog.addEventListener("close", () => {
+    const text = $("token").value.trim();
+    $("token").value = "";
+    if (dialog.returnValue === "yes" && text) { sessionStorage.setItem(TOKEN, text); ask(); }
+  });
+  $("full").addEventListener("click", () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
+  const redraw = () => { if (last) showRiver(last, before()); };
+  new ResizeObserver(redraw).observe($("water"));
+  narrow.addEventListener("change", () => last && show(last));
+  still.addEventListener("change", redraw);
+  const tick = () => { $("clock").textContent = new Date().toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }); };
+  tick(); setInterval(tick, 1000);
+  ask();
+})();

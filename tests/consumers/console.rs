@@ -1,0 +1,190 @@
+//! The page, in a real browser, of a daemon with real traffic. Its pictures are in `target/screenshots`.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use harness::{PATIENCE, Site, target, wait_until};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::browser::Browser;
+
+const TOKEN: &str = "operators-token";
+
+/// Asks the admin listener: head and body of the answer.
+async fn ask(site: &Site, path: &str, token: Option<&str>) -> Result<(String, String)> {
+    let mut stream = TcpStream::connect(site_admin(site)?).await?;
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{token}Connection: close\r\n\r\n").as_bytes()).await?;
+    let mut text = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut text)).await.context("no answer")??;
+    let (head, body) = text.split_once("\r\n\r\n").context("half an answer")?;
+    Ok((head.to_lowercase(), body.to_owned()))
+}
+
+fn site_admin(site: &Site) -> Result<String> {
+    let text = fs::read_to_string(site.folder().join("aurora.toml"))?;
+    let config: toml::Table = text.parse()?;
+    Ok(config["admin"]["listen"].as_str().context("no admin.listen")?.to_owned())
+}
+
+/// What devices and collectors of a site say, a part of it broken.
+async fn traffic(site: &Site) -> Result<()> {
+    let devices = ["pump_1", "pump_2", "door_7", "plc_3"];
+    let titles = ["Valve open outside of its schedule", "Door forced", "Firmware changed", "Heartbeat is late"];
+    for round in 0..40 {
+        for (number, device) in devices.into_iter().enumerate() {
+            let severity = ["critical", "high", "medium", "low"][(round + number) % 4];
+            let title = titles[(round + 2 * number) % 4];
+            let event = format!(r#"{{"severity":"{severity}","title":"{title}","round":{round}}}"#);
+            site.publish(&format!("aurora/sensors/{device}/alerts"), 1, [event]).await?;
+        }
+    }
+    site.publish("aurora/sensors/door_7/alerts", 1, ["{\"cut\": ", "not JSON either"]).await?;
+    site.publish("aurora/sensors/door_7/alerts", 1, [r#"{"severity":"high","title":"Whom it was","tlp":"red"}"#]).await
+}
+
+#[tokio::test]
+async fn what_events_say_takes_the_token_and_figures_do_not() -> Result<()> {
+    let site = Site::plan().set("admin.token", TOKEN).set("lag.every", "1s").start().await?;
+    traffic(&site).await?;
+    site.series_of("aurora_stream_entries{stream=\"aurora:cps:alerts\"}", 161.0).await?;
+    let open = ask(&site, "/v1/overview", None).await?;
+    let overview: Value = serde_json::from_str(&open.1)?;
+    assert_eq!((&overview["site"], &overview["state"]["ready"]), (&"test-site".into(), &true.into()));
+    ensure!(overview.get("contents").is_none() && overview["contents_need"] == "a-token", "{overview}");
+    for secret in ["Valve open", "Whom it was", "pump_1", "expected a JSON"] {
+        ensure!(!open.1.contains(secret), "{secret} is open to everybody");
+    }
+    let stage = |name: &str| overview["stages"].as_array().and_then(|all| all.iter().find(|one| one["name"] == name));
+    let (source, normalize) = (stage("source").context("no source")?, stage("normalize").context("no normalize")?);
+    assert_eq!((&source["in"], &normalize["dead_lettered"]), (&163.into(), &2.into()));
+    let buckets = normalize["seconds"]["buckets"].as_array().context("no buckets")?;
+    ensure!(buckets.len() == overview["bounds"].as_array().map_or(0, Vec::len), "{normalize}");
+    assert_eq!(buckets.last(), Some(&normalize["seconds"]["count"]));
+    assert_eq!(overview["dead_letters"]["entries"], 2);
+    let guests: Vec<_> = overview["guests"].as_array().context("no guests")?.iter().map(|one| &one["slot"]).collect();
+    assert_eq!(guests, ["normalize", "route", "federate"]);
+    ensure!(!open.1.contains(site.folder().to_str().context("a path")?), "a path of the machine is open to everybody");
+
+    let (status, body) = ask(&site, "/v1/overview", Some(TOKEN)).await?;
+    ensure!(status.starts_with("http/1.1 200"), "{status}");
+    let contents = &serde_json::from_str::<Value>(&body)?["contents"];
+    ensure!(body.contains("Valve open") && contents["alerts"][0]["device_id"].is_string(), "{contents}");
+    ensure!(contents["shared"][0]["subject"] == "aurora.alerts.cps", "{contents}");
+    ensure!(contents["dead_letters"][0]["stage"] == "normalize", "{contents}");
+    ensure!(!body.contains("Whom it was"), "TLP:RED is shown");
+    let (status, body) = ask(&site, "/v1/overview", Some("wrong")).await?;
+    ensure!(status.starts_with("http/1.1 401") && !body.contains("stages"), "{status} {body}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_page_may_do_nothing_but_ask_its_daemon() -> Result<()> {
+    let site = Site::plan().without_nats().start().await?;
+    let (head, page) = ask(&site, "/", None).await?;
+    for wanted in ["content-security-policy: default-src 'none'", "nosniff", "no-store", "frame-ancestors 'none'"] {
+        ensure!(head.contains(wanted), "no {wanted} in {head}");
+    }
+    ensure!(!head.contains("unsafe") && page.starts_with("<!doctype html>"), "{head}");
+    Ok(())
+}
+
+/// Writes a picture into the output of the tests.
+fn keep(name: &str, picture: &[u8]) -> Result<PathBuf> {
+    let folder = target()?.join("screenshots");
+    fs::create_dir_all(&folder)?;
+    let file = folder.join(format!("{name}.png"));
+    fs::write(&file, picture)?;
+    Ok(file)
+}
+
+#[tokio::test]
+async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> Result<()> {
+    let Some(mut browser) = Browser::start().await? else { return Ok(()) };
+    let mut site = Site::plan().set("admin.token", TOKEN).set("lag.every", "1s").start().await?;
+    let url = format!("http://{}/", site_admin(&site)?);
+    browser.window(1920, 1080, false).await?;
+    browser.open(&url).await?;
+    wait_until("the page is drawn", PATIENCE, async || {
+        let state = browser.value("document.body.dataset.state").await?;
+        ensure!(state == "well", "{state}");
+        Ok(())
+    })
+    .await?;
+    traffic(&site).await?;
+    wait_until("the page shows that events come", PATIENCE, async || {
+        // The figure of what comes in: a number above zero.
+        let rate = browser.value("document.querySelector('#figures dd').textContent").await?;
+        ensure!(rate.as_str().is_some_and(|rate| rate.bytes().any(|b| (b'1'..=b'9').contains(&b))), "{rate}");
+        Ok(())
+    })
+    .await?;
+    keep("console-without-token", &browser.picture().await?)?;
+    ensure!(
+        browser.value("document.body.textContent.includes('Valve open')").await? == false,
+        "events without a token"
+    );
+
+    // As an operator does: the button, the token, the key.
+    let unlock = format!(
+        "document.getElementById('unlock').click(); document.getElementById('token').value = '{TOKEN}'; \
+         document.getElementById('yes').click()"
+    );
+    browser.value(&unlock).await?;
+    wait_until("the page shows events", PATIENCE, async || {
+        ensure!(browser.value("document.querySelectorAll('#p-alerts li').length >= 5").await? == true, "none");
+        Ok(())
+    })
+    .await?;
+    ensure!(browser.value("document.body.textContent.includes('Whom it was')").await? == false, "TLP:RED is shown");
+    for (name, width, height) in [("wall-1920x1080", 1920, 1080), ("laptop-1280x720", 1280, 720)] {
+        browser.window(width, height, false).await?;
+        browser.value("new Promise((done) => setTimeout(done, 300))").await?;
+        keep(&format!("console-{name}"), &browser.picture().await?)?;
+        let fits = "document.documentElement.scrollHeight <= innerHeight && document.documentElement.scrollWidth <= innerWidth";
+        ensure!(browser.value(fits).await? == true, "{name} has to be scrolled");
+    }
+    browser.window(390, 844, true).await?;
+    browser.value("new Promise((done) => setTimeout(done, 300))").await?;
+    keep("console-phone-390x844", &browser.picture().await?)?;
+    ensure!(
+        browser.value("document.documentElement.scrollWidth <= innerWidth").await? == true,
+        "a phone scrolls sideways"
+    );
+
+    // Every control has a name, every section a heading, and nothing moves for who does not like that.
+    let unnamed = "[...document.querySelectorAll('button, input')].filter((one) => !one.textContent && !one.labels?.length).length";
+    assert_eq!(browser.value(unnamed).await?, 0);
+    let headless = "[...document.querySelectorAll('section')].filter((one) => !one.ariaLabel && !document.getElementById(one.getAttribute('aria-labelledby'))).length";
+    assert_eq!(browser.value(headless).await?, 0);
+    browser.reduce_motion().await?;
+    assert_eq!(browser.value("document.getAnimations().length").await?, 0);
+
+    browser.window(1920, 1080, false).await?;
+    site.redis.kill();
+    wait_until("the page shows that Redis is away", PATIENCE, async || {
+        let state = browser.value("document.body.dataset.state").await?;
+        ensure!(state == "bad", "{state}");
+        let why = browser.value("document.getElementById('why').textContent").await?;
+        ensure!(why.as_str().is_some_and(|why| why.contains("redis")), "{why}");
+        Ok(())
+    })
+    .await?;
+    keep("console-redis-away", &browser.picture().await?)?;
+    ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
+
+    site.kill_daemon()?;
+    wait_until("the page shows that nobody answers", PATIENCE, async || {
+        let state = browser.value("document.body.dataset.state").await?;
+        ensure!(state == "lost", "{state}");
+        Ok(())
+    })
+    .await?;
+    keep("console-no-contact", &browser.picture().await?)?;
+    Ok(())
+}
