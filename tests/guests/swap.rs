@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Site, hostile_guest, stock_guest, variant};
+use harness::{Plan, Site, hostile_guest, stock_guest, variant};
 use tempfile::TempDir;
 
 const TOPIC: &str = "aurora/sensors/door_1/alerts";
@@ -19,14 +19,15 @@ struct Stand {
 impl Stand {
     /// With further settings.
     async fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        Self::planned(|plan| settings.iter().fold(plan, |plan, (key, value)| plan.set(key, *value))).await
+    }
+
+    async fn planned(more: impl FnOnce(Plan) -> Plan) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("router.wasm");
         fs::copy(stock_guest("route-core")?, &file)?;
-        let (mut plan, cache) = Site::plan().without_nats().guest("route", &file).changeable()?;
-        for (key, value) in settings {
-            plan = plan.set(key, *value);
-        }
-        Ok(Self { site: plan.start().await?, _cache: cache, folder, sent: 0 })
+        let (plan, cache) = Site::plan().without_nats().guest("route", &file).changeable()?;
+        Ok(Self { site: more(plan).start().await?, _cache: cache, folder, sent: 0 })
     }
 
     /// The router's own file.
@@ -267,6 +268,22 @@ async fn a_file_that_sighup_names_is_watched_even_if_it_was_refused() -> Result<
     stand.flows().await
 }
 
+#[tokio::test]
+async fn without_watching_a_changed_file_waits_for_sighup() -> Result<()> {
+    let mut stand = Stand::planned(|plan| plan.set("guests.watch", false)).await?;
+    let stock = stand.site.digest("route").await?;
+    variant(&stock_guest("route-core")?, "changed", &stand.file())?;
+    // What is wished for otherwise makes nobody look at the file either.
+    stand.site.swap("route", &stand.other("sent")?).await?;
+    let sent = stand.changes_from(&stock).await?;
+    stand.flows().await?;
+    assert_eq!(stand.site.digest("route").await?, sent);
+    stand.hang_up()?;
+    stand.changes_from(&sent).await?;
+    assert_eq!(stand.site.slot("route").await?["present"]["by"], "signal");
+    Ok(())
+}
+
 /// Lines that the hostile router fails on, and the stock one does not.
 fn lines(deed: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{{\"title\":\"route {deed} {number}\"}}")).collect()
@@ -318,4 +335,27 @@ async fn a_guest_that_fails_is_taken_back() -> Result<()> {
 #[tokio::test]
 async fn a_guest_that_is_slow_is_taken_back() -> Result<()> {
     is_taken_back("slow", "times as long as the guest before it").await
+}
+
+#[tokio::test]
+async fn other_limits_neither_end_a_probation_nor_come_undone_by_it() -> Result<()> {
+    let mut stand = Stand::start(&[("guests.route.deadline", "1s")]).await?;
+    let stock = stand.site.digest("route").await?;
+    stand.site.swap("route", &hostile_guest()?).await?;
+    let hostile = stand.changes_from(&stock).await?;
+    stand.site.set("guests.route.deadline", "200ms");
+    stand.hang_up()?;
+    stand
+        .site
+        .wait_until("the new limit", async || {
+            let history = stand.history().await?;
+            ensure!(history[0].0 == "installed" && history[0].1 == "signal", "{history:?}");
+            Ok::<_, anyhow::Error>(())
+        })
+        .await?;
+    assert_eq!(stand.site.digest("route").await?, hostile);
+    assert_eq!(stand.site.slot("route").await?["on_probation"], true);
+    stand.site.publish(TOPIC, 1, lines("trap", 3_000)).await?;
+    assert_eq!(stand.changes_from(&hostile).await?, stock);
+    Ok(())
 }

@@ -13,7 +13,7 @@ use aurora::{
     broker::redis_streams::{self, Pool, Session},
     config::{Config, Grant},
     event::{Context, Delivery, Duty, Identity},
-    pipeline::{Decided, DecidedEvent, Decider, Outcome, Stages, Target, Trail, Witness},
+    pipeline::{Decided, DecidedEvent, Decider, Made, Outcome, Stages, Target, Trail, Witness},
     sandbox::{Guest, Kept, Sandbox},
     telemetry::{Metrics, Stage},
 };
@@ -115,7 +115,7 @@ impl Bench {
     fn swap_router(&self) -> Result<Arc<str>> {
         let config = aurora::config::Guest { path: hostile_guest()?, ..self.config.guests.route.clone() };
         let guest = Guest::load(&self.sandbox, &config, &self.metrics.guest(Stage::Route))?;
-        let before = self.stages.route.stock().swap(Arc::new(guest), None);
+        let before = self.stages.route.stock().swap(Arc::new(guest), None, Made::Alike);
         Ok(Arc::clone(before.digest_text()))
     }
 
@@ -315,7 +315,7 @@ fn a_policy_that_is_not_called_shares_nothing() -> Result<()> {
     let config = aurora::config::Guest { path: hostile_guest()?, ..bench.config.guests.federate.clone() };
     let hostile = Guest::load(&bench.sandbox, &config, &bench.metrics.guest(Stage::Federate))?;
     let slots = bench.stages.federate.clone().context("a policy")?;
-    slots.stock().swap(Arc::new(hostile), None);
+    slots.stock().swap(Arc::new(hostile), None, Made::Alike);
     bench.decide(["federate trap"; 256]);
     assert_eq!(bench.state(Stage::Federate), 1);
     let decided = bench.decide(["share this"; 8]);

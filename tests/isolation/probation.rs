@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use aurora::{
     config::Probation,
-    pipeline::{ProbationFate, Terms},
+    pipeline::{Made, ProbationFate, Terms},
     sandbox::Guest,
     telemetry::Stage,
 };
@@ -38,7 +38,7 @@ fn terms(change: impl FnOnce(&mut Probation)) -> (Terms, Fates) {
 fn swap_router(bench: &Bench, terms: Terms) -> Result<()> {
     let config = aurora::config::Guest { path: hostile_guest()?, ..bench.config.guests.route.clone() };
     let guest = Guest::load(&bench.sandbox, &config, &bench.metrics.guest(Stage::Route))?;
-    bench.stages.route.stock().swap(Arc::new(guest), Some(terms));
+    bench.stages.route.stock().swap(Arc::new(guest), Some(terms), Made::Alike);
     Ok(())
 }
 
@@ -135,7 +135,7 @@ fn a_policy_is_not_taken_back_and_shares_nothing() -> Result<()> {
     let config = aurora::config::Guest { path: hostile_guest()?, ..bench.config.guests.federate.clone() };
     let hostile = Guest::load(&bench.sandbox, &config, &bench.metrics.guest(Stage::Federate))?;
     let slots = bench.stages.federate.clone().context("a policy")?;
-    let before = slots.stock().swap(Arc::new(hostile), Some(terms));
+    let before = slots.stock().swap(Arc::new(hostile), Some(terms), Made::Alike);
     bench.decide(["federate trap"; 256]);
     let (_, fate) = fates.try_recv()?;
     assert!(matches!(fate, ProbationFate::Spared { .. }), "{fate:?}");

@@ -159,7 +159,10 @@ async fn the_documented_rights_are_enough_and_none_of_them_is_too_much() -> Resu
     let rule = rule()?.replace("<password>", password);
     let server = Server::start(&program, folder.path(), &format!("{SAFE}user aurora {rule}\n")).await?;
     let url = server.url().replace("redis://", &format!("redis://aurora:{password}@"));
-    let site = Site::plan().set("redis.url", url).set("raw.stream", "aurora:raw").start().await?;
+    // With all that asks for rights of its own.
+    let plan = Site::plan().set("redis.url", url).set("raw.stream", "aurora:raw");
+    let plan = plan.set("broadcast.listen", format!("127.0.0.1:{}", free_port()?)).set("broadcast.token", "viewers");
+    let site = plan.start().await?;
     site.publish("aurora/sensors/door/alerts", 2, (0..10).map(alert)).await?;
     server.ask::<String>(&format!("XADD aurora:raw * format json payload {}", alert(10).replace(' ', "_"))).await?;
     site.jetstream_of(11).await?;

@@ -3,7 +3,7 @@
 //! | route | |
 //! |---|---|
 //! | `GET /v1/guests` | every slot: what runs, why, what ran before |
-//! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal; its examples, which show events, with the token alone |
+//! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal; what that shows of events, fields and examples, with the token alone |
 //! | `GET /v1/guests/<slot>/history` | what befell it, newest first |
 //! | `POST /v1/guests/<slot>` | install a guest: the component as body, or JSON `{"path": …}` or `{"oci": "registry/repository@sha256:…"}` |
 //! | `POST /v1/guests/<slot>/rollback` | take the guest before |
@@ -15,8 +15,8 @@
 //! `faults<=0,differences<=10,slower<=1.5`, `cases=` a folder of this machine; and with a body `name=`.
 //!
 //! Looking is open, as `/metrics` is. Changing takes the bearer token of `[admin]`; where there is none nothing can be
-//! changed this way. An answer is JSON: what was done, or `{"error": …}`, which is also in the audit stream. 422: the
-//! guest is refused. 409: somebody else wanted another one meanwhile, or there is nothing to do it with.
+//! changed this way. An answer is JSON: what was done, or `{"error": …}`. What became of a wish that was taken in is in the
+//! audit stream as well. 422: the guest is refused. 409: somebody else wanted another one meanwhile, or there is nothing to do it with.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -25,8 +25,8 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{Path, Query, Request, State},
+    body::{Bytes, HttpBody as _},
+    extract::{Path, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
@@ -148,6 +148,7 @@ impl Handle {
         let is_known = self.token.as_ref().is_some_and(|token| matches!(token.shown(headers), Shown::Right));
         if let Some(report) = view.rehearsal.as_mut().filter(|_| !is_known) {
             report.examples.clear();
+            report.fields.clear();
         }
     }
 }
@@ -187,12 +188,16 @@ struct Wanted {
 async fn install(
     State(handle): State<Handle>,
     Path(slot): Path<String>,
-    Query(query): Query<Wanted>,
+    query: Result<Query<Wanted>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Denied> {
     let (parts, body) = request.into_parts();
     // Before anything of the body is taken: without a token nobody may fill our memory.
     let swap = handle.may_change(&parts.headers)?;
+    let Query(query) = query.map_err(|error| Denied::Malformed(error.body_text()))?;
+    if body.size_hint().lower() > MOST {
+        return Err(Denied::Refused(Refused::TooLarge { most: MOST }));
+    }
     let whole = axum::body::to_bytes(body, MOST as usize);
     let whole = tokio::time::timeout(PATIENCE, whole).await.map_err(|_| Denied::Slow)?;
     let body = whole.map_err(|error| Denied::Malformed(format!("the body cannot be taken: {}", Chain(&error))))?;

@@ -16,7 +16,13 @@ use super::decided::{DecidedEvent, Maker};
 use crate::sandbox::answer::Piece;
 
 /// Hexadecimal digits of a digest that are kept.
-pub(crate) const DIGITS: usize = 16;
+const DIGITS: usize = 16;
+
+/// A digest as entries and people know it.
+pub(crate) fn short(digest: &str) -> &str {
+    let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
+    digits.get(..DIGITS).unwrap_or(digits)
+}
 
 /// Different ones that are remembered within a batch. Most batches have one or two.
 const REMEMBERED: usize = 16;
@@ -108,8 +114,7 @@ impl Maker {
     /// Its place and the beginning of its digest, as in `normalize/acme@0123456789abcdef`.
     #[must_use]
     pub fn short(&self) -> String {
-        let digits = self.digest.strip_prefix("sha256:").unwrap_or(&self.digest);
-        format!("{}@{}", self.slot, digits.get(..DIGITS).unwrap_or(digits))
+        format!("{}@{}", self.slot, short(&self.digest))
     }
 }
 

@@ -89,6 +89,15 @@ pub struct Filling<W: World> {
     pub note: Option<String>,
 }
 
+/// By which settings and limits a guest was made that takes another one's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// By the same as the guests before it.
+    Alike,
+    /// By others, and none that was made by the former may decide any more.
+    Otherwise,
+}
+
 /// Whose turn a batch is.
 pub(super) enum Turn<W: World> {
     /// The present guest's; to be reported on under this term.
@@ -185,17 +194,22 @@ impl<W: World> Slot<W> {
 
     /// Puts `guest` in the present one's place, from each lane's next batch on, with a closed breaker; and, with
     /// `terms`, takes it back by itself if it does not keep them. The one that goes is the last good one if it has
-    /// proved itself.
-    pub fn swap(&self, guest: Arc<Guest<W>>, terms: Option<Terms>) -> Arc<Guest<W>> {
+    /// proved itself, and was `made` alike. A guest's probation goes on if it is the same one again.
+    pub fn swap(&self, guest: Arc<Guest<W>>, terms: Option<Terms>, made: Made) -> Arc<Guest<W>> {
         let mut inner = self.lock();
         let before = std::mem::replace(&mut inner.present, guest);
         let (proven, pace) = (std::mem::take(&mut inner.proven), std::mem::take(&mut inner.pace));
-        if proven && self.may_stand_in() {
-            inner.last_good = Some(Arc::clone(&before));
+        match made {
+            Made::Alike if proven && self.may_stand_in() => inner.last_good = Some(Arc::clone(&before)),
+            Made::Alike => {}
+            Made::Otherwise => inner.last_good = None,
         }
-        inner.probation = terms
-            .filter(|_| self.is_watched())
-            .and_then(|terms| Probation::begin(terms, Arc::clone(&before), proven, pace, Instant::now()));
+        let is_same = before.digest_text() == inner.present.digest_text();
+        let going_on = inner.probation.take().filter(|_| is_same);
+        inner.probation = going_on.or_else(|| {
+            let terms = terms.filter(|_| self.is_watched())?;
+            Probation::begin(terms, Arc::clone(&before), proven, pace, Instant::now())
+        });
         inner.fallen = None;
         self.begin(&mut inner, &before, None);
         before
@@ -278,6 +292,9 @@ impl<W: World> Slot<W> {
         let replaceable = inner.stand_in().is_some() || inner.probation.is_some();
         if term == known {
             inner.breaker.learn(term, tally, replaceable, now);
+            if inner.breaker.term() != known {
+                self.tell(&mut inner, now);
+            }
             if !inner.proven && inner.probation.is_none() && inner.proof.add(tally, watch.config.proven) {
                 self.prove(&mut inner, watch);
             }
@@ -286,9 +303,6 @@ impl<W: World> Slot<W> {
         if let Some(Fallen { digest, reason, .. }) = inner.fallen.as_ref().filter(|fallen| fallen.term == term) {
             let (absent, reason) = (Arc::clone(digest), format!("taken back: {reason}"));
             return Some(Instead { guest: Some(Arc::clone(&inner.present)), absent, reason });
-        }
-        if inner.breaker.term() != known {
-            self.tell(&mut inner, now);
         }
         inner.instead()
     }

@@ -175,7 +175,7 @@ fn standing<W: World>(
     metrics: &GuestMetrics,
 ) -> Option<Result<Guest<W>, String>> {
     let (digest, kept) = swap::standing(sandbox, config, metrics.slot())?;
-    let load = |kept| Ok(Guest::load_kept(sandbox, config, kept, &config.path, metrics)?);
+    let load = |kept| Ok(Guest::load_kept(sandbox, config, kept, &config.place(), metrics)?);
     Some(kept.and_then(load).map_err(|refused: swap::Refused| {
         let reason = format!("{digest} ran before the restart and does not run again: {}", refused.text());
         tracing::error!(slot = %metrics.slot(), reason, "the configuration's guest is to run instead");
@@ -191,7 +191,7 @@ fn with_good<W: World>(
     loaded: Result<Guest<W>, LoadError>,
 ) -> Result<Filling<W>, LoadError> {
     let mut good = sandbox.good(metrics.slot()).into_iter();
-    let load = |kept| match Guest::load_kept(sandbox, config, kept, &config.path, metrics) {
+    let load = |kept| match Guest::load_kept(sandbox, config, kept, &config.place(), metrics) {
         Ok(guest) => Some(guest),
         Err(error) => {
             let error = Chain(&error).to_string();

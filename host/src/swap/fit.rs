@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config,
     sandbox::{Digest, Guest, Kept, Sandbox, Vault, World, settings_of},
-    supply::{self, Fetched, MOST},
+    supply::{self, Fetched},
     telemetry::GuestMetrics,
 };
 
@@ -68,7 +68,6 @@ impl<W: World> Bench<W> {
                     false => return Ok(Fit::Same),
                 }
             }
-            Source::Sent { wasm, .. } if wasm.len() as u64 > MOST => return Err(Refused::TooLarge { most: MOST }),
             Source::Sent { name, wasm, signature } => Fetched {
                 name: name.clone(),
                 wasm: wasm.clone(),

@@ -113,6 +113,7 @@ impl Swap {
             shelf: Mutex::default(),
         });
         let (mut names, mut normalize, mut route, mut federate) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let watches = config.guests.watch;
         for slot in stages.all() {
             let name = slot.name().clone();
             let Some((_, config)) = config.guests.all().find(|(known, _)| *known == name) else { continue };
@@ -120,13 +121,15 @@ impl Swap {
             names.push((name, orders));
             let shared = Arc::clone(&shared);
             match slot {
-                AnySlot::Normalize(slot) => normalize.push(Place::open(slot, config.clone(), followed, shared)),
-                AnySlot::Route(slot) => route.push(Place::open(slot, config.clone(), followed, shared)),
-                AnySlot::Federate(slot) => federate.push(Place::open(slot, config.clone(), followed, shared)),
+                AnySlot::Normalize(slot) => {
+                    normalize.push(Place::open(slot, config.clone(), followed, watches, shared))
+                }
+                AnySlot::Route(slot) => route.push(Place::open(slot, config.clone(), followed, watches, shared)),
+                AnySlot::Federate(slot) => federate.push(Place::open(slot, config.clone(), followed, watches, shared)),
             }
         }
         let swap = Self { places: names.into() };
-        let watched = config.guests.watch.then(|| folders(config));
+        let watched = watches.then(|| folders(config));
         let chosen = choices(config);
         (swap.clone(), Places { swap, normalize, route, federate, watched, chosen, reload })
     }

@@ -3,6 +3,7 @@ use serde::Serialize;
 use super::{
     record::{Installed, Named},
     rehearsal::Report,
+    wish::By,
 };
 
 /// How a slot is, for a person.
@@ -28,8 +29,8 @@ pub struct View {
     pub faults: u64,
     /// CPU time for an event, nanoseconds.
     pub ns_an_event: u64,
-    /// What is being installed.
-    pub installing: Option<String>,
+    /// On whose word a guest is being fitted, if one is.
+    pub installing: Option<By>,
     /// What is being rehearsed, or was last.
     pub rehearsal: Option<Report>,
     /// Why what the configuration names was refused, if it was.

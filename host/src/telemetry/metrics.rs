@@ -3,18 +3,19 @@
 use std::fmt;
 
 use prometheus::{
-    Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    histogram_opts,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, histogram_opts,
 };
 
 use super::{
     SlotName,
     age::Age,
+    attestation_metrics::AttestationMetrics,
     feeds::{FeedMetrics, FeedVectors},
-    state_metrics::{StateMetrics, StateVectors},
+    guest_metrics::{GuestMetrics, GuestVectors},
+    sharing_metrics::{EntryMetrics, SharingVectors},
     streams::StreamMetrics,
 };
-use crate::{attestation, broadcast::Feed, federation::Cut, spool};
+use crate::{broadcast::Feed, federation::Cut, spool};
 
 /// A stage of the pipeline; spelled alike in logs, labels, dead letters and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,70 +109,6 @@ pub struct StageMetrics {
     pub queue: IntGauge,
 }
 
-/// What the guest of one slot costs.
-#[derive(Clone, Debug)]
-pub struct GuestMetrics {
-    /// Calls, the repeated ones of a search for a culprit included.
-    pub calls: IntCounter,
-    slot: SlotName,
-    faults: IntCounterVec,
-    changes: IntCounterVec,
-    /// Time in calls, seconds.
-    pub seconds: Counter,
-    /// Most linear memory that an instance has had, bytes.
-    pub memory_high_water: IntGauge,
-    /// Log lines beyond the limit, not written.
-    pub log_lines_suppressed: IntCounter,
-    /// Its breaker: 0 closed, 1 open, 2 half-open.
-    pub breaker_state: IntGauge,
-    /// How often its breaker opened.
-    pub breaker_opened: IntCounter,
-    /// Events that the last good guest decided in its place.
-    pub last_good_events: IntCounter,
-    state: StateVectors,
-}
-
-impl GuestMetrics {
-    /// The guest's place.
-    #[must_use]
-    pub fn slot(&self) -> &SlotName {
-        &self.slot
-    }
-
-    /// What is counted of what it remembers. For a guest that does: its series are there from here on.
-    #[must_use]
-    pub fn state(&self) -> StateMetrics {
-        self.state.of(&self.slot)
-    }
-
-    /// Failed calls for `reason`, one of a closed set: trap, deadline, memory, output, garbage, failure.
-    #[must_use]
-    pub fn faults(&self, reason: &'static str) -> IntCounter {
-        self.faults.with_label_values(&[self.slot.stage().as_str(), self.slot.as_str(), reason])
-    }
-
-    /// How often `what` befell the slot, one of a closed set: installed, refused, rolled-back, taken-back, ….
-    #[must_use]
-    pub fn changes(&self, what: &str) -> IntCounter {
-        self.changes.with_label_values(&[self.slot.stage().as_str(), self.slot.as_str(), what])
-    }
-}
-
-/// Of all guests.
-#[derive(Clone, Debug)]
-struct GuestVectors {
-    calls: IntCounterVec,
-    faults: IntCounterVec,
-    changes: IntCounterVec,
-    seconds: CounterVec,
-    memory: IntGaugeVec,
-    suppressed: IntCounterVec,
-    breaker: IntGaugeVec,
-    opened: IntCounterVec,
-    last_good: IntCounterVec,
-    state: StateVectors,
-}
-
 /// What one broker connection shows.
 #[derive(Clone, Debug)]
 pub struct BrokerMetrics {
@@ -240,64 +177,6 @@ impl SpoolMetrics {
     }
 }
 
-/// What one stream shows that is read through a group.
-#[derive(Clone, Debug)]
-pub struct EntryMetrics {
-    /// Entries taken and not yet stored.
-    pub in_flight: IntGauge,
-    /// Entries delivered to any host of the group and not yet stored.
-    pub pending: IntGauge,
-    /// Entries that no host of the group has read yet.
-    pub lag: IntGauge,
-    /// Entries delivered again.
-    pub redelivered: IntCounter,
-    /// Entries that were deleted before anybody had stored them.
-    pub deleted: IntCounter,
-}
-
-/// Of all streams that are offered to other sites.
-#[derive(Clone, Debug)]
-struct OfferVectors {
-    in_flight: IntGaugeVec,
-    pending: IntGaugeVec,
-    lag: IntGaugeVec,
-    redelivered: IntCounterVec,
-    deleted: IntCounterVec,
-}
-
-/// Challenges and what came of them.
-#[derive(Clone, Debug)]
-pub struct AttestationMetrics {
-    results: IntCounterVec,
-    failures: IntCounterVec,
-    devices: IntGaugeVec,
-    /// Challenges that the MQTT broker has taken.
-    pub sent: IntCounter,
-    /// Challenges that it has not.
-    pub unsent: IntCounter,
-    /// Challenges that expired without an answer.
-    pub unanswered: IntCounter,
-    /// Devices that are enrolled and not revoked, and those whose gate is open.
-    pub enrolled: IntGauge,
-}
-
-impl AttestationMetrics {
-    /// Counts a verdict.
-    pub fn count(&self, verdict: &attestation::Verdict) {
-        self.results.with_label_values(&[verdict.status.as_str()]).inc();
-        if let Some(cause) = verdict.cause {
-            self.failures.with_label_values(&[cause.as_str()]).inc();
-        }
-    }
-
-    /// Shows how many devices are online, stale and offline.
-    pub fn show_health(&self, devices: [i64; 3]) {
-        for (health, count) in attestation::Health::ALL.iter().zip(devices) {
-            self.devices.with_label_values(&[health.as_str()]).set(count);
-        }
-    }
-}
-
 /// The daemon's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -341,8 +220,7 @@ pub struct Metrics {
     /// Challenges to devices, and verdicts.
     pub attestation: AttestationMetrics,
     ingest_answers: IntCounterVec,
-    federation_cut: IntCounterVec,
-    offers: OfferVectors,
+    sharing: SharingVectors,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: GuestVectors,
     feeds: FeedVectors,
@@ -400,32 +278,6 @@ impl Metrics {
             }
         });
 
-        // `guest` is the slot: as many as there are rules, and one for each stage.
-        let of_guest = &["stage", "guest"];
-        let guests = GuestVectors {
-            calls: counters("aurora_guest_calls_total", "Calls of the guest", of_guest),
-            faults: counters("aurora_guest_faults_total", "Calls that failed", &["stage", "guest", "reason"]),
-            changes: counters("aurora_guest_changes_total", "What befell the slot", &["stage", "guest", "what"]),
-            seconds: register(
-                &registry,
-                CounterVec::new(Opts::new("aurora_guest_seconds_total", "Time spent in the guest"), of_guest),
-            ),
-            memory: gauges(
-                "aurora_guest_memory_high_water_bytes",
-                "Most linear memory of an instance so far",
-                of_guest,
-            ),
-            suppressed: counters("aurora_guest_log_lines_suppressed_total", "Log lines over the limit", of_guest),
-            breaker: gauges("aurora_guest_breaker_state", "Breaker: 0 closed, 1 open, 2 half-open", of_guest),
-            opened: counters("aurora_guest_breaker_opened_total", "Times that the breaker opened", of_guest),
-            last_good: counters(
-                "aurora_guest_last_good_events_total",
-                "Events that the last good guest decided in place of the present one",
-                of_guest,
-            ),
-            state: StateVectors::new(&registry),
-        };
-
         let connected = gauges("aurora_broker_connected", "1 while connected", &["broker"]);
         let reconnects = counters("aurora_broker_reconnects_total", "Connections made after the first", &["broker"]);
         let in_flight = gauges("aurora_broker_in_flight", "Sent or taken, and not yet acknowledged", &["broker"]);
@@ -452,23 +304,9 @@ impl Metrics {
             replayed: counter("aurora_spool_replayed_events_total", "Events that left the spool for Redis"),
         };
 
-        let challenges = |outcome: &str| {
-            let name = format!("aurora_attestation_challenges_{outcome}_total");
-            let help = format!("Challenges to devices that were {outcome}");
-            counter(&name, &help)
-        };
-        let attestation = AttestationMetrics {
-            results: counters("aurora_attestation_results_total", "Verdicts on answers of devices", &["status"]),
-            failures: counters("aurora_attestation_failures_total", "Verdicts that failed, by what did", &["cause"]),
-            devices: gauges("aurora_devices", "Devices of which heartbeats came, by how long ago", &["health"]),
-            sent: challenges("sent"),
-            unsent: challenges("unsent"),
-            unanswered: challenges("unanswered"),
-            enrolled: gauge("aurora_devices_enrolled", "Devices that are enrolled, or whose gate is open"),
-        };
-
         Self {
-            attestation,
+            attestation: AttestationMetrics::new(&registry),
+            sharing: SharingVectors::new(&registry),
             events_published: counter("aurora_events_published_total", "Total events published to Redis"),
             events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
             events_repeated: counter("aurora_events_repeated_total", "Deliveries that had been stored before"),
@@ -514,41 +352,9 @@ impl Metrics {
                 "aurora_raw_deleted_total",
                 "Entries that were deleted from the raw stream before anybody had stored them",
             ),
-            offers: OfferVectors {
-                in_flight: gauges(
-                    "aurora_federation_stream_in_flight",
-                    "Entries of a stream that is offered to other sites, taken and not yet in the outbox or kept",
-                    &["stream"],
-                ),
-                pending: gauges(
-                    "aurora_federation_stream_pending",
-                    "Entries delivered to any host of the group and not yet decided",
-                    &["stream"],
-                ),
-                lag: gauges(
-                    "aurora_federation_stream_lag",
-                    "Entries that no host of the group has read yet",
-                    &["stream"],
-                ),
-                redelivered: counters(
-                    "aurora_federation_stream_redelivered_total",
-                    "Entries delivered again",
-                    &["stream"],
-                ),
-                deleted: counters(
-                    "aurora_federation_stream_deleted_total",
-                    "Entries that were deleted before anybody had decided on them",
-                    &["stream"],
-                ),
-            },
-            federation_cut: counters(
-                "aurora_federation_cut_total",
-                "What policies would have shared and the ceiling cut: events, observables, fields, texts",
-                &["cause"],
-            ),
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
-            guests,
+            guests: GuestVectors::new(&registry),
             feeds: FeedVectors::new(&registry),
             brokers,
             registry,
@@ -575,20 +381,13 @@ impl Metrics {
     /// Those of a stream that is offered to other sites.
     #[must_use]
     pub fn offered_entries(&self, stream: &'static str) -> EntryMetrics {
-        let label = &[stream];
-        EntryMetrics {
-            in_flight: self.offers.in_flight.with_label_values(label),
-            pending: self.offers.pending.with_label_values(label),
-            lag: self.offers.lag.with_label_values(label),
-            redelivered: self.offers.redelivered.with_label_values(label),
-            deleted: self.offers.deleted.with_label_values(label),
-        }
+        self.sharing.of(stream)
     }
 
     /// Counts what the ceiling cut for one of its causes.
     #[must_use]
     pub fn federation_cut(&self, cut: Cut) -> IntCounter {
-        self.federation_cut.with_label_values(&[cut.as_str()])
+        self.sharing.cut(cut)
     }
 
     /// Those of a stage.
@@ -600,21 +399,7 @@ impl Metrics {
     /// Those of the guest of a slot. Made when they are first asked for, so ask once and keep them.
     #[must_use]
     pub fn guest(&self, slot: impl Into<SlotName>) -> GuestMetrics {
-        let (slot, all): (SlotName, _) = (slot.into(), &self.guests);
-        let label = &[slot.stage().as_str(), slot.as_str()];
-        GuestMetrics {
-            calls: all.calls.with_label_values(label),
-            faults: all.faults.clone(),
-            changes: all.changes.clone(),
-            seconds: all.seconds.with_label_values(label),
-            memory_high_water: all.memory.with_label_values(label),
-            log_lines_suppressed: all.suppressed.with_label_values(label),
-            breaker_state: all.breaker.with_label_values(label),
-            breaker_opened: all.opened.with_label_values(label),
-            last_good_events: all.last_good.with_label_values(label),
-            state: all.state.clone(),
-            slot,
-        }
+        self.guests.of(slot.into())
     }
 
     /// Those of a feed of live events. Made when they are first asked for.

@@ -1,7 +1,10 @@
 //! What the daemon says of itself: metrics, and logs through `tracing`.
 
 mod metrics;
+mod guest_metrics;
 mod state_metrics;
+mod attestation_metrics;
+mod sharing_metrics;
 mod streams;
 mod feeds;
 mod slot_name;
@@ -10,11 +13,11 @@ mod chain;
 pub mod log;
 
 pub use age::Age;
+pub use attestation_metrics::AttestationMetrics;
 pub use chain::Chain;
 pub use feeds::FeedMetrics;
-pub use metrics::{
-    AttestationMetrics, Broker, BrokerMetrics, EntryMetrics, GuestMetrics, InFlight, Metrics, SpoolMetrics, Stage,
-    StageMetrics,
-};
+pub use guest_metrics::GuestMetrics;
+pub use metrics::{Broker, BrokerMetrics, InFlight, Metrics, SpoolMetrics, Stage, StageMetrics};
+pub use sharing_metrics::EntryMetrics;
 pub use slot_name::SlotName;
 pub use state_metrics::StateMetrics;

@@ -42,8 +42,9 @@ impl Bench {
     /// A configuration with these keys of the router, these of [guests], and these tables. The cache is its own.
     fn configure(&self, router: &str, guests: &str, tables: &str) -> Result<()> {
         let (normalize, federate) = (stock_guest("normalize-core")?, stock_guest("federate-core")?);
+        let admin = harness::free_port()?;
         let text = format!(
-            "[site]\nid = 'test'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1'\n[redis]\nurl = 'redis://127.0.0.1:1'\n\
+            "[site]\nid = 'test'\n[admin]\nlisten = '127.0.0.1:{admin}'\n[mqtt]\nurl = 'mqtt://127.0.0.1:1'\n[redis]\nurl = 'redis://127.0.0.1:1'\n\
              [guests]\ncache = 'cache'\n{guests}\n[guests.normalize]\npath = '{}'\n[guests.federate]\npath = '{}'\n\
              [guests.route]\n{router}\nbreaker.last_good = false\n{tables}\n",
             normalize.display(),

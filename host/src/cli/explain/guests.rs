@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     broker::redis_streams::{Pool, Wanted, search},
     config::Config,
+    pipeline::short,
     sandbox::Digest,
 };
 
@@ -78,12 +79,6 @@ fn is_load(action: &[u8]) -> bool {
 fn loaded(details: &str, beginning: &str) -> Option<(String, String)> {
     let mut words = details.rsplit(' ').skip_while(|word| !word.starts_with(beginning));
     Some((words.next()?.to_owned(), words.next()?.to_owned()))
-}
-
-/// As it stands in an entry.
-fn short(digest: &str) -> &str {
-    let digits = digest.strip_prefix(KIND).unwrap_or(digest);
-    digits.get(..crate::pipeline::DIGITS).unwrap_or(digits)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::{
     Place, same,
 };
 use crate::{
-    pipeline::{ProbationFate, Staged, Terms},
-    sandbox::Digest,
+    pipeline::{Made, ProbationFate, Staged, Terms},
+    sandbox::{Digest, Guest},
 };
 
 impl<W: Staged> Place<W> {
@@ -51,6 +51,7 @@ impl<W: Staged> Place<W> {
         }
         self.hear_all().await;
         let by = installed.by;
+        let older = self.record.before.clone();
         let before = std::mem::replace(&mut self.record.present, installed.clone());
         // The same guest with other settings or limits is no other guest: a roll-back, or its probation, must not bring
         // back what its site has just taken from it.
@@ -61,9 +62,14 @@ impl<W: Staged> Place<W> {
         self.record.refused = None;
         let is_changed = !same(&self.config, &config);
         self.config = config;
+        self.is_stale = is_changed || !is_other && self.is_stale;
         self.save(vec![(installed.digest.clone(), wasm)]).await;
         let terms = is_other.then(|| Terms { budget: self.config.probation.clone(), told: self.fates.0.clone() });
-        let left = self.slot.swap(guest, terms);
+        let made = if is_changed { Made::Otherwise } else { Made::Alike };
+        let left = self.slot.swap(guest, terms, made);
+        if is_other {
+            self.leave(&left, &before, older).await;
+        }
         if is_changed && self.shared.vault.is_some() {
             // It is made anew of its bytes, by what holds now.
             self.before = None;
@@ -93,9 +99,21 @@ impl<W: Staged> Place<W> {
         self.record.refused = None;
         self.save(Vec::new()).await;
         // It has had its probation. Once more is not needed, and would have nobody to fall back to.
-        self.before = Some(self.slot.swap(guest, None));
+        let gone = self.slot.swap(guest, None, Made::Alike);
+        self.leave(&gone, &left, Some(installed.clone())).await;
+        self.before = Some(gone);
+        self.is_stale = false;
         self.note("rolled-back", &installed, By::Admin, format!("in place of {} {}", left.name, left.digest));
         Ok(self.done(format!("{installed} runs again in place of {left}"), &installed.digest))
+    }
+
+    /// `left` has gone where `known` was thought to be. Where the slot itself took that one back in the same moment,
+    /// what has gone is the one that was `older`, and the one that failed is nothing to roll back to.
+    async fn leave(&mut self, left: &Guest<W>, known: &Installed, older: Option<Installed>) {
+        if *known.digest != **left.digest_text() {
+            self.record.before = older.filter(|older| *older.digest == **left.digest_text());
+            self.save(Vec::new()).await;
+        }
     }
 
     /// Hears of what the slot has done by itself, before anything else is done to it.
@@ -127,9 +145,25 @@ impl<W: Staged> Place<W> {
                     self.record.present = Installed { by: By::Probation, at, ..before };
                     self.before = None;
                     self.save(Vec::new()).await;
+                    self.renew();
                 }
                 let reason = format!("{reason}; {} runs again", self.record.present.digest);
                 self.note("taken-back", &about, By::Probation, reason);
+            }
+        }
+    }
+
+    /// What was taken back was made when it was new. What the configuration has tightened since holds for it as well.
+    fn renew(&mut self) {
+        if !std::mem::take(&mut self.is_stale) {
+            return;
+        }
+        let Installed { digest, name, .. } = self.record.present.clone();
+        match task::block_in_place(|| self.load(&digest, &name)) {
+            Ok(guest) => drop(self.slot.swap(guest, None, Made::Otherwise)),
+            Err(refused) => {
+                let reason = refused.text();
+                tracing::error!(slot = %self.slot.name(), guest = digest, reason, "it runs by its former settings and limits");
             }
         }
     }

@@ -42,9 +42,15 @@ pub(super) struct Place<W: Staged> {
     record: Record,
     /// What ran before, if it is still in memory.
     before: Option<Arc<Guest<W>>>,
+    /// Whether what the slot itself would take back was made by settings or limits that hold no more.
+    is_stale: bool,
     history: History,
     /// How the file of the configuration looked when it was last read.
     stamp: Stamp,
+    /// Whether that file is looked at without being told to.
+    watches: bool,
+    /// What the configuration named in a wish that was overtaken, until it is known what overtook it.
+    overtaken: Option<Overtaken>,
     fitting: Option<Fitting<W>>,
     /// What is wished for after it.
     next: Option<(Wish, Option<Answer>)>,
@@ -67,6 +73,16 @@ struct Fitting<W: Staged> {
     answer: Option<Answer>,
     /// Somebody wants another one meanwhile.
     superseded: bool,
+    /// And another one has taken the place since.
+    decided: bool,
+}
+
+/// A wish of the configuration that was dropped for somebody else's.
+struct Overtaken {
+    by: By,
+    named: Option<Named>,
+    /// Another guest has taken the place since.
+    decided: bool,
 }
 
 /// A rehearsal, under way or over.
@@ -107,6 +123,7 @@ impl<W: Staged> Place<W> {
                     self.supersede("a roll-back was asked for meanwhile");
                 }
                 let done = self.roll_back().await;
+                self.decide(done.is_ok());
                 let _ = answer.send(done);
             }
             Order::Promote(answer) => {
@@ -114,6 +131,7 @@ impl<W: Staged> Place<W> {
                     self.supersede("a promotion was asked for meanwhile");
                 }
                 let done = self.promote(By::Admin).await;
+                self.decide(done.is_ok());
                 let _ = answer.send(done);
             }
             Order::EndRehearsal(answer) => {
@@ -132,6 +150,9 @@ impl<W: Staged> Place<W> {
     /// Looks whether the configuration's file has changed. Not while something else is fitted: most often it was only
     /// touched, and nobody's wish should be dropped for that. It is looked at again right after.
     fn look(&mut self) {
+        if !self.watches {
+            return;
+        }
         let stamp = Stamp::of(&self.latest.path);
         if stamp != self.stamp && self.fitting.is_none() {
             self.stamp = stamp;
@@ -177,7 +198,7 @@ impl<W: Staged> Place<W> {
                 (configured, fit)
             })
         };
-        self.fitting = Some(Fitting { task, wish, answer, superseded: false });
+        self.fitting = Some(Fitting { task, wish, answer, superseded: false, decided: false });
     }
 
     /// Tells those who wanted another guest that they will not get it.
@@ -195,16 +216,31 @@ impl<W: Staged> Place<W> {
         }
     }
 
+    /// Somebody's guest has taken the place, or not, while one of the configuration's was perhaps on its way.
+    fn decide(&mut self, is_done: bool) {
+        if let Some(fitting) = self.fitting.as_mut().filter(|fitting| fitting.superseded) {
+            fitting.decided |= is_done;
+        }
+        if let Some(overtaken) = &mut self.overtaken {
+            overtaken.decided |= is_done;
+        }
+    }
+
     /// Takes in a guest that was fitted, or why it was not.
     async fn fitted(&mut self, (configured, fit): Fitness<W>) {
-        let Some(Fitting { wish, answer, superseded, .. }) = self.fitting.take() else { return };
-        // Even of a file that was refused: after a restart it is the guest that runs now that goes on.
+        let Some(Fitting { wish, answer, superseded, decided, .. }) = self.fitting.take() else { return };
+        let of_configuration = matches!(wish.source, Source::Configured);
         let known = self.record.clone();
-        // One that was overtaken has decided nothing: whoever looks next finds the file as new as it is.
-        if let Some(named) = configured.as_ref().filter(|_| !superseded) {
-            self.record.configured = named.clone();
-        }
-        if !superseded {
+        if superseded {
+            if of_configuration {
+                self.overtaken = Some(Overtaken { by: wish.by, named: configured, decided });
+            }
+        } else {
+            // Even of a file that was refused: after a restart it is the guest that runs now that goes on.
+            if let Some(named) = &configured {
+                self.record.configured = named.clone();
+                self.overtaken = None;
+            }
             let done = match (fit, &wish.rehearse) {
                 (Ok(Fit::Ready(fitted)), Some(plan)) => self.rehearse(fitted, plan.clone()).await,
                 (Ok(Fit::Ready(fitted)), None) => Ok(self.install(*fitted).await),
@@ -212,22 +248,32 @@ impl<W: Staged> Place<W> {
                 (Err(refused), _) => Err(refused),
             };
             match &done {
-                Ok(_) if matches!(wish.source, Source::Configured) && self.record.refused.take().is_some() => {
-                    self.slot.note(None);
-                }
-                Ok(_) => {}
+                Ok(_) if of_configuration && self.record.refused.take().is_some() => self.slot.note(None),
+                Ok(_) => self.decide(!of_configuration && wish.rehearse.is_none()),
                 Err(refused) => self.refuse(&wish, refused, configured.as_ref()),
             }
             if let Some(answer) = answer {
                 let _ = answer.send(done);
             }
         }
+        // What overtook it has come to its end.
+        let again = self.overtaken.take_if(|_| self.next.is_none()).and_then(|Overtaken { by, named, decided }| {
+            match named.filter(|_| decided) {
+                // Whoever put a guest there since did so after the file was changed: it goes on after a restart, too.
+                Some(named) => self.record.configured = named,
+                // It has changed nothing, so the configuration is as new as it was.
+                None => return Some(by),
+            }
+            // But settings and limits are the configuration's alone.
+            (!same(&self.latest, &self.config)).then_some(by)
+        });
         if known.configured != self.record.configured || known.refused != self.record.refused {
             self.save(Vec::new()).await;
         }
-        match self.next.take() {
-            Some((wish, answer)) => self.wish(wish, answer),
-            None => self.look(),
+        match (self.next.take(), again) {
+            (Some((wish, answer)), _) => self.wish(wish, answer),
+            (None, Some(by)) => self.wish(Wish::configured(by), None),
+            (None, None) => self.look(),
         }
     }
 
@@ -272,7 +318,7 @@ impl<W: Staged> Place<W> {
             events: pace.events(),
             faults: pace.faults(),
             ns_an_event: u64::try_from(pace.an_event().as_nanos()).unwrap_or(u64::MAX),
-            installing: self.fitting.as_ref().map(|fitting| format!("{:?}", fitting.wish.by).to_lowercase()),
+            installing: self.fitting.as_ref().map(|fitting| fitting.wish.by),
             rehearsal: self.rehearsal.as_ref().map(|rehearsing| rehearsing.rehearsal.report()),
             refused: refused.map(|refused| refused.reason),
         }

@@ -27,6 +27,7 @@ impl<W: Staged> Place<W> {
         slot: Arc<Slot<W>>,
         config: config::Guest,
         orders: mpsc::Receiver<Order>,
+        watches: bool,
         shared: Arc<Shared>,
     ) -> Self {
         let name = slot.name().clone();
@@ -36,6 +37,8 @@ impl<W: Staged> Place<W> {
         let mut place = Self {
             // So that the first look sees what changed since the file was loaded.
             stamp: Stamp::default(),
+            watches,
+            overtaken: None,
             record: first(&config, &guest),
             slot,
             shared,
@@ -43,6 +46,7 @@ impl<W: Staged> Place<W> {
             latest: config.clone(),
             config,
             before: None,
+            is_stale: false,
             history: History::open(history),
             fitting: None,
             next: None,

@@ -14,7 +14,8 @@ use crate::pipeline::Staged;
 impl<W: Staged> Place<W> {
     /// Begins a rehearsal, in place of one that there may be.
     pub(super) async fn rehearse(&mut self, fitted: Box<Fitted<W>>, plan: Plan) -> Result<Done, Refused> {
-        if let Some(mut rehearsing) = self.rehearsal.take() {
+        // It makes room; its report stays until another one takes its place.
+        if let Some(rehearsing) = &mut self.rehearsal {
             rehearsing.rehearsal.end().await;
         }
         let rehearsal = self.shared.hall.begin::<W>(self.slot.name(), &fitted.guest, &plan)?;

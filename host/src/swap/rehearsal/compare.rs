@@ -22,6 +22,9 @@ pub struct Difference {
 /// Most differences of one event that are told one by one.
 const MOST: usize = 20;
 
+/// Most characters of a key.
+const KEY: usize = 100;
+
 /// Most characters of a value.
 const VALUE: usize = 200;
 
@@ -65,7 +68,9 @@ fn walk(at: String, present: Option<&Value>, candidate: Option<&Value>, found: &
             let ours = if present.is_some() { ours } else { &empty };
             let only_theirs = theirs.keys().filter(|key| !ours.contains_key(*key));
             for key in ours.keys().chain(only_theirs) {
-                let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                // Keys come out of events, and are as long as somebody likes.
+                let key_at: String = key.chars().take(KEY).collect();
+                let at = if at.is_empty() { key_at } else { format!("{at}.{key_at}") };
                 walk(at, ours.get(key), theirs.get(key), found);
             }
         }
@@ -137,6 +142,12 @@ mod tests {
     fn an_event_that_only_one_of_them_made_is_told_by_its_fields() {
         let all = found(r#"{"events":[]}"#, r#"{"events":[{"event":{"title":"a"}}]}"#);
         assert_eq!(all, [("events[0].event.title".to_owned(), "-".to_owned(), "\"a\"".to_owned())]);
+    }
+
+    #[test]
+    fn long_keys_are_cut() {
+        let long = format!(r#"{{"fields":{{"{}":1}}}}"#, "k".repeat(10_000));
+        assert_eq!(found(&long, "{}")[0].0, format!("fields.{}", "k".repeat(KEY)));
     }
 
     #[test]

@@ -89,7 +89,9 @@ impl Rehearsal {
             let broke_down = over.await.is_err();
             self.over = None;
             if broke_down {
-                lock(&self.report).ended.get_or_insert_with(|| "it broke down".to_owned());
+                let mut report = lock(&self.report);
+                report.broke_down = true;
+                report.ended.get_or_insert_with(|| "it broke down".to_owned());
             }
             return;
         }
@@ -166,7 +168,6 @@ impl Hall {
             let _ = ending.send(());
         };
         if let Err(source) = thread::Builder::new().name("rehearsal".to_owned()).spawn(run) {
-            self.tap.close();
             return Err(Refused::NoThread(source));
         }
         Ok(Rehearsal { report, stop, over: Some(over) })

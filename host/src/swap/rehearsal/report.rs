@@ -12,6 +12,8 @@ pub struct Report {
     pub slot: String,
     /// Whether it has ended; then why.
     pub ended: Option<String>,
+    /// Whether that was a failure of the rehearsal itself.
+    pub broke_down: bool,
     /// When it began, RFC 3339.
     pub began: String,
     /// How long it lasts.

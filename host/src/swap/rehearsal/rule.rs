@@ -37,6 +37,9 @@ impl Rule {
     /// # Errors
     /// What is too much, or that there is nothing to go by.
     pub(crate) fn judge(&self, report: &Report) -> Result<(), String> {
+        if report.broke_down {
+            return Err("the rehearsal itself broke down".to_owned());
+        }
         if report.asked == 0 {
             return Err("the guest was asked about no event".to_owned());
         }
@@ -83,6 +86,8 @@ mod tests {
         assert_eq!(rule.judge(&report), Err("the guest was asked about no event".to_owned()));
         report.asked = 10;
         assert_eq!(rule.judge(&report), Ok(()));
+        let broken = Report { broke_down: true, ..report.clone() };
+        assert_eq!(rule.judge(&broken), Err("the rehearsal itself broke down".to_owned()));
         (report.different, report.slower) = (1, Some(2.5));
         let much = rule.judge(&report).expect_err("too much");
         assert_eq!(much, "1 differences, more than 0; 2.50 times the time, more than 2");

@@ -255,8 +255,17 @@ mod tests {
     ];
 
     /// Methods of connections and pipelines that send what they are given, or nothing.
-    const PLAIN: [&str; 8] =
-        ["add_command", "arg", "atomic", "cmd", "exec_async", "query_async", "set_read_timeout", "set_write_timeout"];
+    const PLAIN: [&str; 9] = [
+        "add_command",
+        "arg",
+        "atomic",
+        "cmd",
+        "exec_async",
+        "ignore",
+        "query_async",
+        "set_read_timeout",
+        "set_write_timeout",
+    ];
 
     /// Commands in `text`, of Rust or of Lua.
     fn sent(text: &str) -> BTreeSet<String> {

@@ -4,7 +4,10 @@ use anyhow::{Context as _, bail};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::config::{self, Config, Purpose};
+use crate::{
+    cli::dead_letter::plain,
+    config::{self, Config, Purpose},
+};
 
 /// Which daemon.
 #[derive(Debug, clap::Args)]
@@ -18,7 +21,8 @@ pub struct Which {
 pub struct Daemon {
     client: reqwest::Client,
     address: SocketAddr,
-    token: Option<String>,
+    /// Or why it cannot be read, which whoever only looks need not care about.
+    token: Result<Option<String>, String>,
 }
 
 /// Compiling a large guest takes a while, on a busy machine a long one.
@@ -46,28 +50,35 @@ impl Which {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Never by a proxy, which would see the token.
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().context("no HTTP client")?;
-        Ok(Daemon { client, address, token: admin.token_text().map_err(anyhow::Error::msg)? })
+        Ok(Daemon { client, address, token: admin.token_text() })
     }
 }
 
 impl Daemon {
     /// What is at `path`, below `/v1/guests`.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.send(self.request(Method::GET, path)).await
+        self.send(self.request(Method::GET, path)?).await
     }
 
     /// Does what is at `path`.
     pub async fn change(&self, method: Method, path: &str) -> anyhow::Result<Value> {
-        self.send(self.request(method, path)).await
+        self.send(self.request(method, path)?).await
     }
 
     /// A request that somebody else completes.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    ///
+    /// # Errors
+    /// Something is to be changed, and the token for that cannot be read.
+    pub fn request(&self, method: Method, path: &str) -> anyhow::Result<RequestBuilder> {
+        let token = match &self.token {
+            Err(error) if method != Method::GET => bail!("{error}"),
+            token => token.as_ref().ok().and_then(Option::as_ref),
+        };
         let request = self.client.request(method, format!("http://{}/v1/guests{path}", self.address));
-        match &self.token {
+        Ok(match token {
             Some(token) => request.bearer_auth(token),
             None => request,
-        }
+        })
     }
 
     /// The answer to `request`.
@@ -83,8 +94,8 @@ impl Daemon {
             return Ok(answer);
         }
         match answer["error"].as_str() {
-            Some(error) => bail!("{error}"),
-            None => bail!("{status}: {}", text.trim()),
+            Some(error) => bail!("{}", plain(error)),
+            None => bail!("{status}: {}", plain(text.trim())),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     ask::{Which, path_of},
     asked,
 };
+use crate::cli::dead_letter::plain;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -32,7 +33,7 @@ pub fn end_rehearsal(args: &Args) -> anyhow::Result<ExitCode> {
 fn change(args: &Args, method: Method, what: &str) -> anyhow::Result<ExitCode> {
     asked(async {
         let done = args.which.daemon()?.change(method, &format!("{}/{what}", path_of(&args.slot))).await?;
-        println!("{}: {}", args.slot, done["done"].as_str().unwrap_or("done"));
+        println!("{}: {}", args.slot, plain(done["done"].as_str().unwrap_or("done")));
         Ok(ExitCode::SUCCESS)
     })
 }

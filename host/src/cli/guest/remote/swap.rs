@@ -68,19 +68,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     asked(async {
         let daemon = args.which.daemon()?;
         let done = install(args, &daemon).await?;
-        println!("{}: {}", args.slot, done["done"].as_str().unwrap_or("done"));
+        println!("{}: {}", args.slot, plain(done["done"].as_str().unwrap_or("done")));
         if args.shadow.is_none() || done["guest"] == done["present"] {
             return Ok(ExitCode::SUCCESS);
         }
-        let report = watch(&daemon, &args.slot).await?;
+        let report = watch(&daemon, &args.slot, &done["guest"]).await?;
         show(&report);
         if let Some(verdict) = report["verdict"].as_str() {
-            println!("{verdict}");
+            println!("{}", plain(verdict));
             return Ok(if verdict.starts_with("promoted") { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         if args.yes || asks(&args.slot)? {
             let done = daemon.change(Method::POST, &format!("{}/promote", path_of(&args.slot))).await?;
-            println!("{}: {}", args.slot, done["done"].as_str().unwrap_or("done"));
+            println!("{}: {}", args.slot, plain(done["done"].as_str().unwrap_or("done")));
         } else {
             let (slot, config) = (&args.slot, args.which.config.display());
             println!(
@@ -106,7 +106,7 @@ async fn install(args: &Args, daemon: &Daemon) -> anyhow::Result<Value> {
             );
         }
         let wanted = json!({ "oci": reference, "shadow": shadow, "promote_if": promote_if });
-        return daemon.send(daemon.request(Method::POST, &path).json(&wanted)).await;
+        return daemon.send(daemon.request(Method::POST, &path)?.json(&wanted)).await;
     }
     let Fetched { wasm, signature, .. } =
         Supply::new(&config::Guests::default())?.fetch(&Source::File(file.clone()))?;
@@ -119,7 +119,7 @@ async fn install(args: &Args, daemon: &Daemon) -> anyhow::Result<Value> {
     let parameters = [("name", Some(name)), ("shadow", shadow), ("promote_if", promote_if)];
     let parameters: Vec<_> = parameters.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
-    let request = daemon.request(Method::POST, &format!("{path}?{query}"));
+    let request = daemon.request(Method::POST, &format!("{path}?{query}"))?;
     let request = match signature {
         Some(text) => request.header(SIGNATURE, STANDARD.encode(text)),
         None => request,
@@ -127,13 +127,17 @@ async fn install(args: &Args, daemon: &Daemon) -> anyhow::Result<Value> {
     daemon.send(request.header("content-type", "application/wasm").body(wasm)).await
 }
 
-/// Waits until the rehearsal is over, and everything follows that follows by itself.
-async fn watch(daemon: &Daemon, slot: &str) -> anyhow::Result<Value> {
+/// Waits until the rehearsal of `guest` is over, and everything follows that follows by itself.
+async fn watch(daemon: &Daemon, slot: &str, guest: &Value) -> anyhow::Result<Value> {
     let terminal = io::stderr().is_terminal();
     loop {
         let report = daemon.get(&path_of(slot)).await?["rehearsal"].take();
         if report.is_null() {
             bail!("the rehearsal was ended by somebody else");
+        }
+        // Their guest must not be promoted for ours.
+        if report["candidate"]["digest"] != *guest {
+            bail!("the rehearsal was ended by somebody else, who rehearses another guest in {slot} now");
         }
         let promotes = !report["promote_if"].is_null();
         if !report["ended"].is_null() && (!promotes || !report["verdict"].is_null()) {
