@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{PATIENCE, Site, target, wait_until};
+use harness::{PATIENCE, Plan, Site, connect_redis, target, unix_ms, wait_until};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -48,21 +48,38 @@ async fn traffic(site: &Site) -> Result<()> {
     site.publish("aurora/sensors/door_7/alerts", 1, [r#"{"severity":"high","title":"Whom it was","tlp":"red"}"#]).await
 }
 
+/// A site whose devices are asked, one of which was last heard of an hour and a half ago.
+fn plan() -> Plan {
+    Site::plan().set("admin.token", TOKEN).set("lag.every", "1s").set("attestation.interval", "1h")
+}
+
+async fn lose_a_device(site: &Site) -> Result<()> {
+    let mut redis = connect_redis(&site.redis.url()).await?;
+    let at = unix_ms() - 90 * 60_000;
+    redis::cmd("ZADD").arg("aurora:state:heard").arg(at).arg("crane_9").query_async::<()>(&mut redis).await?;
+    site.publish("aurora/sensors/pump_1/status", 1, [r#"{"status":"online"}"#]).await?;
+    site.series_of("aurora_devices{health=\"offline\"}", 1.0).await?;
+    site.series_of("aurora_devices{health=\"online\"}", 1.0).await.map(drop)
+}
+
 #[tokio::test]
 async fn what_events_say_takes_the_token_and_figures_do_not() -> Result<()> {
-    let site = Site::plan().set("admin.token", TOKEN).set("lag.every", "1s").start().await?;
+    let site = plan().start().await?;
     traffic(&site).await?;
+    lose_a_device(&site).await?;
     site.series_of("aurora_stream_entries{stream=\"aurora:cps:alerts\"}", 161.0).await?;
     let open = ask(&site, "/v1/overview", None).await?;
     let overview: Value = serde_json::from_str(&open.1)?;
     assert_eq!((&overview["site"], &overview["state"]["ready"]), (&"test-site".into(), &true.into()));
     ensure!(overview.get("contents").is_none() && overview["contents_need"] == "a-token", "{overview}");
-    for secret in ["Valve open", "Whom it was", "pump_1", "expected a JSON"] {
+    for secret in ["Valve open", "Whom it was", "pump_1", "crane_9", "expected a JSON"] {
         ensure!(!open.1.contains(secret), "{secret} is open to everybody");
     }
     let stage = |name: &str| overview["stages"].as_array().and_then(|all| all.iter().find(|one| one["name"] == name));
     let (source, normalize) = (stage("source").context("no source")?, stage("normalize").context("no normalize")?);
-    assert_eq!((&source["in"], &normalize["dead_lettered"]), (&163.into(), &2.into()));
+    assert_eq!((&source["in"], &normalize["dead_lettered"]), (&164.into(), &2.into()));
+    let health = &overview["devices"]["health"];
+    assert_eq!((&health["online"], &health["offline"]), (&1.into(), &1.into()), "{overview}");
     let buckets = normalize["seconds"]["buckets"].as_array().context("no buckets")?;
     ensure!(buckets.len() == overview["bounds"].as_array().map_or(0, Vec::len), "{normalize}");
     assert_eq!(buckets.last(), Some(&normalize["seconds"]["count"]));
@@ -77,6 +94,8 @@ async fn what_events_say_takes_the_token_and_figures_do_not() -> Result<()> {
     ensure!(body.contains("Valve open") && contents["alerts"][0]["device_id"].is_string(), "{contents}");
     ensure!(contents["shared"][0]["subject"] == "aurora.alerts.cps", "{contents}");
     ensure!(contents["dead_letters"][0]["stage"] == "normalize", "{contents}");
+    let away = &contents["devices"][0];
+    assert_eq!((&away["device_id"], &away["health"]), (&"crane_9".into(), &"offline".into()), "{contents}");
     ensure!(!body.contains("Whom it was"), "TLP:RED is shown");
     let (status, body) = ask(&site, "/v1/overview", Some("wrong")).await?;
     ensure!(status.starts_with("http/1.1 401") && !body.contains("stages"), "{status} {body}");
@@ -106,7 +125,7 @@ fn keep(name: &str, picture: &[u8]) -> Result<PathBuf> {
 #[tokio::test]
 async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> Result<()> {
     let Some(mut browser) = Browser::start().await? else { return Ok(()) };
-    let mut site = Site::plan().set("admin.token", TOKEN).set("lag.every", "1s").start().await?;
+    let mut site = plan().start().await?;
     let url = format!("http://{}/", site_admin(&site)?);
     browser.window(1920, 1080, false).await?;
     browser.open(&url).await?;
@@ -117,6 +136,7 @@ async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> R
     })
     .await?;
     traffic(&site).await?;
+    lose_a_device(&site).await?;
     wait_until("the page shows that events come", PATIENCE, async || {
         // The figure of what comes in: a number above zero.
         let rate = browser.value("document.querySelector('#figures dd').textContent").await?;

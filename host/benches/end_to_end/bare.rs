@@ -40,7 +40,7 @@ async fn take(task: &Task) -> Result<()> {
     let (stop, metrics) = (Stop::default(), Metrics::new());
     let (chunks, mut taken) = mpsc::channel(64);
     let lanes = Arc::new(Lanes { chunks });
-    let session = Session::new(config, lanes, &metrics, Readiness::new([]), stop.clone(), None)?;
+    let session = Session::new(config, lanes, &metrics, Readiness::new([]), stop.clone(), None, None)?;
     let session = tokio::spawn(session.run());
     let mut begun = None;
     // A backlog comes with the connection, a live load waits for this word.

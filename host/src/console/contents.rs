@@ -7,6 +7,8 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::overview::About;
 use crate::{
+    admin::devices,
+    attestation::{Health, Overview, Status},
     broker::redis_streams::{Fields, Letters, Order, Pool, Span, newest},
     event::EntryId,
     mark::Mark,
@@ -25,18 +27,23 @@ const EVENTS: usize = 14;
 /// The newest dead letters, whose reasons are counted.
 const LETTERS: usize = 128;
 
+/// Devices that are shown.
+const DEVICES: usize = 6;
+
 /// What was said last.
 pub(super) struct Contents {
     redis: Pool,
     /// Keys of the streams that events go to.
     streams: Vec<String>,
     letters: Letters,
+    devices: devices::Handle,
     last: Mutex<Option<(Instant, Value)>>,
 }
 
 impl Contents {
-    pub fn new(about: &About, letters: Letters) -> Self {
-        Self { redis: about.redis.clone(), streams: about.routed_keys.clone(), letters, last: Mutex::new(None) }
+    pub fn new(about: &About, letters: Letters, devices: devices::Handle) -> Self {
+        let (redis, streams) = (about.redis.clone(), about.routed_keys.clone());
+        Self { redis, streams, letters, devices, last: Mutex::new(None) }
     }
 
     /// What there is now. While Redis is away there is less.
@@ -58,9 +65,34 @@ impl Contents {
             "alerts": events.into_iter().take(EVENTS).collect::<Vec<_>>(),
             "shared": shared,
             "dead_letters": self.reasons().await,
+            "devices": self.troubled().await,
         });
         *last = Some((Instant::now(), value.clone()));
         value
+    }
+
+    /// Devices that failed or are not there, those that failed last before the others.
+    async fn troubled(&self) -> Vec<Value> {
+        let Some(asking) = self.devices.asking.get() else { return Vec::new() };
+        let all = Overview::read(&asking.devices, &asking.registry, &asking.config).await.unwrap_or_default();
+        let failed = |device: &Overview| {
+            device.last.as_ref().filter(|last| last.status == Status::Failed).map(|last| last.at_ms)
+        };
+        let is_away =
+            |device: &Overview| device.health == Health::Stale.as_str() || device.health == Health::Offline.as_str();
+        let mut all: Vec<_> = all.into_iter().filter(|device| failed(device).is_some() || is_away(device)).collect();
+        all.sort_by_key(|device| std::cmp::Reverse((failed(device), device.heard_ms)));
+        let of = |device: &Overview| {
+            let last = device.last.as_ref().filter(|last| last.status == Status::Failed);
+            json!({
+                "device_id": device.device_id,
+                "health": device.health,
+                "heard_ms": device.heard_ms,
+                "failed_ms": last.map(|last| last.at_ms),
+                "reason": last.map(|last| short(&last.reason)),
+            })
+        };
+        all.iter().take(DEVICES).map(of).collect()
     }
 
     /// Reasons of the newest dead letters, the most frequent first.

@@ -23,7 +23,7 @@ use serde_json::json;
 pub use self::overview::About;
 use self::{contents::Contents, page::PAGE};
 use crate::{
-    admin::{Liveness, Readiness, guests},
+    admin::{Liveness, Readiness, devices, guests},
     broker::redis_streams::Letters,
     ingest::Shown,
     lag::Seen,
@@ -56,10 +56,10 @@ impl Handle {
         (liveness, readiness): (&Liveness, &Readiness),
         metrics: &Metrics,
         seen: &Seen,
-        guests: &guests::Handle,
+        (guests, devices): (&guests::Handle, &devices::Handle),
         letters: Letters,
     ) -> Self {
-        let contents = Contents::new(&about, letters);
+        let contents = Contents::new(&about, letters, devices.clone());
         Self {
             about: Arc::new(about),
             liveness: liveness.clone(),

@@ -33,6 +33,7 @@ pub struct About {
     spool_bytes: Option<u64>,
     slots: Vec<SlotName>,
     is_broadcast: bool,
+    attests: bool,
     pub(super) redis: Pool,
 }
 
@@ -69,6 +70,7 @@ impl About {
             spool_bytes: config.spool.as_ref().map(|spool| spool.max_bytes.as_u64()),
             slots: config.guests.all().map(|(slot, _)| slot).collect(),
             is_broadcast: config.broadcast.is_some(),
+            attests: config.attestation.is_some(),
             redis: redis.clone(),
         })
     }
@@ -125,6 +127,15 @@ impl Handle {
                 "entries": entries(&about.outbox),
                 "oldest_seconds": metrics.outbox_oldest.seconds(),
                 "stream": stream,
+            });
+        }
+        if about.attests {
+            let of = &metrics.attestation;
+            overview["devices"] = json!({
+                "health": BTreeMap::from(of.health()),
+                "verdicts": BTreeMap::from(of.verdicts()),
+                "enrolled": of.enrolled.get(),
+                "unanswered": of.unanswered.get(),
             });
         }
         overview

@@ -305,6 +305,21 @@
       ...reasons.slice(0, 3).map((one) => node("li", {}, `${one.count}× ${one.stage}: ${one.reason}`))) : "");
   };
 
+  const showDevices = (now) => {
+    $("p-devices").hidden = !now.devices;
+    if (!now.devices) return;
+    const { health, verdicts, enrolled, unanswered } = now.devices;
+    const tone = (value, bad) => (value ? bad : "");
+    const troubled = (now.contents && now.contents.devices) || [];
+    rows("p-devices", [
+      row([dot(health.offline ? "bad" : health.stale ? "warn" : "well"), "online"], [node("b", {}, exact(health.online)), node("span", { class: "soft" }, ` of ${short(health.online + health.stale + health.offline)} heard of`)],
+        health.stale || health.offline ? under(node("span", { class: "tint", "data-tone": "warn" }, `${short(health.stale)} stale, ${short(health.offline)} offline`)) : ""),
+      row([dot(verdicts.failed ? "warn" : "well"), "attested"], [node("b", {}, exact(verdicts.valid)), node("span", { class: "soft" }, ` times, ${short(enrolled)} enrolled`)],
+        verdicts.failed || unanswered ? under(node("span", { class: "tint", "data-tone": tone(verdicts.failed, "bad") || "warn" }, `${short(verdicts.failed)} failed, ${short(unanswered)} without an answer`)) : ""),
+    ], troubled.length ? node("ul", { class: "past", "aria-label": "Devices to look at" }, ...troubled.slice(0, 3).map((one) => node("li", {},
+      one.reason ? `${one.device_id} failed ${ago(one.failed_ms)}: ${one.reason}` : `${one.device_id} ${one.health}, heard ${ago(one.heard_ms)}`))) : "");
+  };
+
   const showViewers = (now) => {
     $("p-viewers").hidden = !now.viewers.length;
     rows("p-viewers", now.viewers.map((one) => row([dot(one.reading ? "well" : "bad"), `/ws/${one.feed}`], [node("b", {}, exact(one.clients)), one.clients === 1 ? " viewer" : " viewers", node("span", { class: "soft" }, `, ${short(one.sent)} messages`)])));
@@ -330,7 +345,7 @@
     $("about").textContent = `Aurora ${now.version} · up ${spans((now.now_ms - now.started_ms) / 1000)}`;
     showState(...judge(now));
     showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showBrokers(now, then);
-    showSites(now); showLetters(now); showViewers(now); showAlerts(now);
+    showSites(now); showDevices(now); showLetters(now); showViewers(now); showAlerts(now);
     // What does not fit on a wall fades out; what fits keeps its edge.
     document.querySelectorAll(".rest").forEach((one) => one.classList.toggle("cut", one.scrollHeight > one.clientHeight + 20));
   };

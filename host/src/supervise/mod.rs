@@ -143,7 +143,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let (target, seen) = (Target::new(config), Seen::default());
     let console = About::new(config, &redis).map(|about| {
         let letters = Letters::new(&redis, &target.layout, target.dead_letter);
-        console::Handle::new(about, (&liveness, &readiness), &metrics, &seen, &guests, letters)
+        console::Handle::new(about, (&liveness, &readiness), &metrics, &seen, (&guests, &devices), letters)
     });
     let handle = admin::Handle {
         liveness: liveness.clone(),

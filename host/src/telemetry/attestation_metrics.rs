@@ -56,6 +56,20 @@ impl AttestationMetrics {
         }
     }
 
+    /// Verdicts so far, by status.
+    #[must_use]
+    pub fn verdicts(&self) -> [(&'static str, u64); 3] {
+        attestation::Status::ALL
+            .map(|status| (status.as_str(), self.results.with_label_values(&[status.as_str()]).get()))
+    }
+
+    /// How many devices are online, stale and offline.
+    #[must_use]
+    pub fn health(&self) -> [(&'static str, i64); 3] {
+        attestation::Health::ALL
+            .map(|health| (health.as_str(), self.devices.with_label_values(&[health.as_str()]).get()))
+    }
+
     /// Shows how many devices are online, stale and offline.
     pub fn show_health(&self, devices: [i64; 3]) {
         for (health, count) in attestation::Health::ALL.iter().zip(devices) {
