@@ -11,6 +11,7 @@
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
 //! | [`raw`] | events out of a Redis stream |
 //! | [`federation`] | the ceiling of what may leave the site, and the streams that are offered to others |
+//! | [`intel`] | indicators that sites tell each other of: the table, matches, sightings |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`attestation`] | challenges to devices, and verdicts on their answers |
 //! | [`spool`] | decided batches on disk while Redis is away |
@@ -37,6 +38,7 @@ pub mod broker;
 pub mod ingest;
 pub mod raw;
 pub mod federation;
+pub mod intel;
 pub mod pipeline;
 pub mod attestation;
 pub mod spool;

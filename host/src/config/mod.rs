@@ -41,7 +41,7 @@ use outline::Outline;
 use crate::{
     attestation, broadcast,
     broker::{jetstream, mqtt, redis_streams},
-    federation, lag,
+    federation, intel, lag,
     pipeline::dedup,
     raw, spool,
 };
@@ -76,6 +76,8 @@ pub struct Config {
     pub nats: Option<jetstream::Config>,
     /// What of them may leave at the most.
     pub federation: federation::Config,
+    /// What other sites tell, and what a match with it does.
+    pub intel: Option<intel::Config>,
     /// Live events for viewers.
     pub broadcast: Option<broadcast::Config>,
     /// How far readers of streams are behind.
@@ -217,6 +219,9 @@ impl Config {
             nats.validate(findings);
         }
         self.federation.validate(self.nats.as_ref(), self.redis.as_ref(), self.raw.as_ref(), findings);
+        if let Some(intel) = &self.intel {
+            intel.validate(findings);
+        }
         self.admin.validate(findings);
         self.lag.validate(findings);
         if let Some(broadcast) = &self.broadcast {

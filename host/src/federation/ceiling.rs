@@ -1,12 +1,14 @@
 //! From what a policy decided to what leaves.
 
+use std::borrow::Cow;
+
 use super::{
     config::{CAPITAL, Config as Federation, Marking, Set},
     cut::Cut,
     names::{Names, canonical},
     narrowing::Narrowing,
     networks::{Networks, network},
-    never::Never,
+    never::{Never, Why},
     offer::Offer,
     sendable::Sendable,
 };
@@ -16,7 +18,7 @@ use crate::{
     event::Context,
     pipeline::dedup::EventKind,
     sandbox::{
-        Kind, Severity,
+        Kind, ObservableType, Severity,
         answer::{Decisions, Share},
         events::{EventRef, Events},
     },
@@ -65,6 +67,12 @@ impl Ceiling {
             fields: never.fields.clone(),
             mask: never.mask,
         }
+    }
+
+    /// Why the observable `value` of this type never leaves, if so, in the words of a provenance.
+    #[must_use]
+    pub fn never(&self, kind: ObservableType, value: &str) -> Option<Cow<'static, str>> {
+        self.never.judge(kind, value).map(Why::text)
     }
 
     /// Narrows `decisions` on `events`, each of which came in its `context`.

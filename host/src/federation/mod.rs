@@ -39,5 +39,7 @@ pub use ceiling::Ceiling;
 pub(crate) use config::CAPITAL;
 pub use config::{CeilingConfig, Config, Marking, NeverConfig, Set, Streams, WarningLists};
 pub use cut::Cut;
+pub(crate) use names::canonical as canonical_name;
+pub(crate) use networks::meanings;
 pub use offer::Offer;
 pub use sendable::Sendable;

@@ -34,7 +34,7 @@ const LONGEST: usize = 253;
 
 /// A name in the one form that names are compared in: lower case, punycode, without the dot of the root. None if it is no
 /// name of a host.
-pub(super) fn canonical(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn canonical(text: &str) -> Option<Cow<'_, str>> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if !name.is_ascii() {
         // An address here is one in digits of another script.

@@ -104,7 +104,7 @@ pub(super) static RESERVED: LazyLock<Networks> = LazyLock::new(|| {
 });
 
 /// What `address` stands for: an IPv4 address in IPv6 dress is that address, and 6to4 is both.
-pub(super) fn meanings(address: IpAddr) -> [IpAddr; 2] {
+pub(crate) fn meanings(address: IpAddr) -> [IpAddr; 2] {
     let IpAddr::V6(v6) = address else { return [address; 2] };
     let [.., a, b, c, d] = v6.octets();
     let last = IpAddr::V4(Ipv4Addr::new(a, b, c, d));

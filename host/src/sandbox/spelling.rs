@@ -97,6 +97,27 @@ impl ObservableType {
 }
 
 impl Tlp {
+    /// All of them, from the most open one on.
+    pub const ALL: [Self; 5] = [Self::Clear, Self::Green, Self::Amber, Self::AmberStrict, Self::Red];
+
+    /// Reads one in whatever case and with whatever sign: `amber+strict`, `AMBER_STRICT`, `TLP:GREEN`; `white` of TLP 1 is
+    /// `CLEAR`.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_uppercase().replace(['_', '-', ' '], "+");
+        let word = text.strip_prefix("TLP:").unwrap_or(&text);
+        if word == "WHITE" {
+            return Some(Self::Clear);
+        }
+        Self::ALL.into_iter().find(|tlp| tlp.as_str() == word)
+    }
+
+    /// The stricter of the two.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        if other as u8 > self as u8 { other } else { self }
+    }
+
     /// As TLP 2.0 writes it: `CLEAR`, `GREEN`, `AMBER`, `AMBER+STRICT`, `RED`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -12,6 +12,7 @@ use super::{
     attestation_metrics::AttestationMetrics,
     feeds::{FeedMetrics, FeedVectors},
     guest_metrics::{GuestMetrics, GuestVectors},
+    intel_metrics::IntelMetrics,
     sharing_metrics::{EntryMetrics, SharingVectors},
     streams::StreamMetrics,
 };
@@ -219,6 +220,8 @@ pub struct Metrics {
     pub raw_deleted: IntCounter,
     /// Challenges to devices, and verdicts.
     pub attestation: AttestationMetrics,
+    /// Shared indicators.
+    pub intel: IntelMetrics,
     ingest_answers: IntCounterVec,
     sharing: SharingVectors,
     stages: [StageMetrics; Stage::ALL.len()],
@@ -307,6 +310,7 @@ impl Metrics {
         Self {
             attestation: AttestationMetrics::new(&registry),
             sharing: SharingVectors::new(&registry),
+            intel: IntelMetrics::new(&registry),
             events_published: counter("aurora_events_published_total", "Total events published to Redis"),
             events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
             events_repeated: counter("aurora_events_repeated_total", "Deliveries that had been stored before"),

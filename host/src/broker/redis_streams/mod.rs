@@ -19,7 +19,9 @@ mod follow;
 mod group;
 mod newest;
 mod kinds;
+mod blocking;
 mod state;
+mod indicators;
 mod config;
 mod keys;
 mod cluster;
@@ -35,6 +37,8 @@ pub use devices::{Answered, Challenge, Claim, Devices, DevicesError, Issued, Kno
 pub use durability::{Durability, Level};
 pub use follow::{Follow, Followed};
 pub use group::GroupReader;
+pub(crate) use indicators::AT_ONCE;
+pub use indicators::{Answer as Recording, Found, Indicators, IndicatorsError, Telling, What as Told};
 pub use kinds::{KindError, misfits};
 pub use layout::{Layout, Memory, Stream};
 pub use letters::{Fields, Letters, LettersError, Listed, Order, Span, Walk};

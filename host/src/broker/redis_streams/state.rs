@@ -3,21 +3,20 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    sync::{Arc, LazyLock},
+    time::Duration,
 };
 
-use redis::{Connection, ErrorKind, RedisError, RedisResult, Script};
+use redis::{Connection, RedisResult, Script};
 
-use super::{Config, Pool};
+use super::{
+    Config, Pool,
+    blocking::{Blocking, NoAnswer, Words},
+};
 use crate::{
     config::StateLimits,
     state::{Away, Change, Found, MARKS, Mark, Shelf, Usage, Value, Written},
-    telemetry::{Chain, SlotName},
+    telemetry::SlotName,
 };
 
 static CHANGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("state.lua")));
@@ -31,34 +30,27 @@ return { time[1], time[2], redis.call('HLEN', KEYS[1]), redis.call('HMGET', KEYS
     )
 });
 
-/// How often it is tried whether Redis answers again, and how long it then may take. By a thread of its own: no lane waits for
-/// that.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// What Redis refuses is said once in this time.
-const MINUTE: Duration = Duration::from_secs(60);
+const WORDS: Words = Words {
+    thread: "state",
+    refused: "Redis refuses what guests remember",
+    lost: "guests are without what they remember",
+    back: "guests remember again",
+};
 
 /// The tables of all guests of a site. Shared by the lanes.
 #[derive(Clone)]
 pub struct StateShelf(Arc<Tables>);
 
 struct Tables {
-    redis: Pool,
+    redis: Blocking,
     names: Config,
-    /// Connections that nobody uses at the moment: as many as there were lanes at once.
-    idle: Mutex<Vec<Connection>>,
-    /// Redis has not answered, and nobody asks until it does.
-    is_away: AtomicBool,
-    /// When it was last said in the log that Redis refuses.
-    told: Mutex<Option<Instant>>,
 }
 
 impl StateShelf {
     /// In the Redis of `redis`, under the names of `config`. Nothing is connected yet.
     #[must_use]
     pub fn new(redis: Pool, config: &Config) -> Self {
-        let (names, idle) = (config.clone(), Mutex::default());
-        Self(Arc::new(Tables { redis, names, idle, is_away: AtomicBool::new(false), told: Mutex::default() }))
+        Self(Arc::new(Tables { redis: Blocking::new(redis, WORDS), names: config.clone() }))
     }
 
     /// The key of the table of `slot`, and the key of when its entries end.
@@ -68,97 +60,8 @@ impl StateShelf {
         (names.state_key(&format!("guest:{slot}")), names.state_key(&format!("guest-ends:{slot}")))
     }
 
-    /// Has `ask` ask Redis, unless it is away. `again`: it may be asked twice, so a connection that has died while it lay
-    /// idle, as over a restart of Redis, costs nothing.
     fn ask<T>(&self, wait: Duration, again: bool, ask: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, Away> {
-        if self.is_away() {
-            return Err(Away);
-        }
-        // Not in the match itself, which would hold the lock to its end.
-        let idle = self.0.idle().pop();
-        let asked = match idle {
-            None => self.0.ask_anew(wait, &ask),
-            Some(connection) => match self.0.ask_on(connection, wait, &ask) {
-                Err(error) if again && !error.is_timeout() => {
-                    // What befell this one befell the others.
-                    self.0.idle().clear();
-                    self.0.ask_anew(wait, &ask)
-                }
-                asked => asked,
-            },
-        };
-        asked.map_err(|error| {
-            match error.kind() {
-                ErrorKind::Server(_) | ErrorKind::Extension => self.0.refused(&error),
-                _ => self.0.lost(&error),
-            }
-            Away
-        })
-    }
-}
-
-impl Tables {
-    fn ask_anew<T>(&self, wait: Duration, ask: &impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
-        self.ask_on(self.redis.blocking(wait)?, wait, ask)
-    }
-
-    fn ask_on<T>(
-        &self,
-        mut connection: Connection,
-        wait: Duration,
-        ask: &impl Fn(&mut Connection) -> RedisResult<T>,
-    ) -> RedisResult<T> {
-        connection.set_read_timeout(Some(wait))?;
-        connection.set_write_timeout(Some(wait))?;
-        let answer = ask(&mut connection)?;
-        self.idle().push(connection);
-        Ok(answer)
-    }
-
-    /// It answers, and says no: no right, no memory, a key that holds something else. That costs nobody time.
-    fn refused(&self, error: &RedisError) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() > MINUTE) {
-            *told = Some(Instant::now());
-            tracing::warn!(error = %Chain(error), "Redis refuses what guests remember");
-        }
-    }
-
-    /// Has nobody ask any more until Redis answers.
-    fn lost(self: &Arc<Self>, error: &RedisError) {
-        self.idle().clear();
-        if self.is_away.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        tracing::warn!(error = %Chain(error), "guests are without what they remember");
-        let tables = Arc::downgrade(self);
-        let try_again = move || {
-            loop {
-                thread::sleep(PAUSE);
-                match tables.upgrade() {
-                    Some(tables) if !tables.is_back() => {}
-                    _ => return,
-                }
-            }
-        };
-        if thread::Builder::new().name("state".to_owned()).spawn(try_again).is_err() {
-            // Then each call has to find out by itself.
-            self.is_away.store(false, Ordering::Relaxed);
-        }
-    }
-
-    fn is_back(&self) -> bool {
-        let ping = |connection: &mut Connection| redis::cmd("PING").query::<redis::Value>(connection);
-        let is_back = self.ask_anew(PAUSE, &ping).is_ok();
-        if is_back {
-            self.is_away.store(false, Ordering::Relaxed);
-            tracing::info!("guests remember again");
-        }
-        is_back
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.redis.ask(wait, again, ask).map_err(|NoAnswer| Away)
     }
 }
 
@@ -205,7 +108,7 @@ impl Shelf for StateShelf {
     }
 
     fn is_away(&self) -> bool {
-        self.0.is_away.load(Ordering::Relaxed)
+        self.0.redis.is_away()
     }
 }
 
