@@ -9,6 +9,7 @@
 //! | [`federation`] | nothing leaves the site that should not, and what should leaves once |
 //! | [`servers`] | other servers than an ordinary site's, a cluster, and what `aurora check --connect` says of them |
 //! | [`attestation`] | devices that prove what they are, and those that cannot |
+//! | [`intel`] | indicators of other sites: kept, matched, seen again, exported and imported |
 //! | [`consumers`] | what people and programs of the site see: metrics, alerts, live events, the page |
 //! | [`guests`] | guests that sites ship: from `aurora guest new` to chosen by rule, exchanged while events flow |
 
@@ -20,4 +21,5 @@ mod federation;
 mod servers;
 mod guests;
 mod attestation;
+mod intel;
 mod consumers;

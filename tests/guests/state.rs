@@ -67,7 +67,7 @@ struct Host {
 
 fn remembers(guest: &mut aurora::config::Guest) -> Result<()> {
     guest.path = built_guest("tests/remembering", "remembering")?;
-    guest.grants = [Grant::State].into_iter().collect();
+    guest.grants = [Grant::State, Grant::Lookup].into_iter().collect();
     // The machine may be busy, and that is not what is tried.
     guest.state.timeout = PATIENCE;
     Ok(())
@@ -427,7 +427,7 @@ async fn a_table_in_memory_and_one_in_redis_make_the_same_of_the_same_changes() 
 async fn a_restart_and_a_kill_of_the_daemon_change_nothing_of_it() -> Result<()> {
     let plan = Site::plan()
         .guest("normalize", &built_guest("tests/remembering", "remembering")?)
-        .set("guests.normalize.grants", vec!["state"])
+        .set("guests.normalize.grants", vec!["state", "lookup"])
         .set("guests.normalize.state.timeout", "10s")
         .subscribe("site/+/events", 1, "auto", "test");
     let mut site = plan.start().await?;
@@ -470,7 +470,7 @@ fn a_guest_that_remembers_needs_the_grant() -> Result<()> {
     let output = Command::new(binary()?).args(["check", "--config"]).arg(&config).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("imports aurora:state/state@0.1.0") && said.contains("grants = [\"state\"]"), "{said}");
+    assert!(said.contains("aurora:state/state@0.1.0") && said.contains("grants = [\"state\", \"lookup\"]"), "{said}");
     Ok(())
 }
 

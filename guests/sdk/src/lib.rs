@@ -2,7 +2,8 @@
 //!
 //! * [`RawEvents::iter`] walks the raw events of a batch, [`OriginEvents::iter`] the normalized ones.
 //! * [`Normalizing`] writes a normalizer's answer, [`Routing`] a router's, [`Deciding`] a federation policy's.
-//! * [`log`] and [`settings`] are what a guest may ask of the host; [`mod@state`], too, if its site lets it remember.
+//! * [`log`] and [`settings`] are what a guest may ask of the host; [`mod@state`], too, if its site lets it remember, and
+//!   [`mod@lookup`], if it lets it look observables up.
 //! * [`time`] reads an event's own time, [`Scope::of_address`] says whether an address means anything elsewhere.
 //!
 //! All of it also compiles natively, so a guest's logic runs under plain `cargo test` and in the host's benches.
@@ -17,6 +18,7 @@ mod routing;
 mod utf8;
 mod view;
 mod panics;
+pub mod lookup;
 pub mod state;
 pub mod time;
 #[cfg(not(target_family = "wasm"))]

@@ -7,6 +7,7 @@ mod device;
 pub(crate) mod entry;
 mod explain;
 mod guest;
+mod intel;
 mod pipe;
 mod run;
 mod spool;
@@ -46,6 +47,9 @@ enum Command {
     /// Enrol devices, ask them whether they are what they say, and see who is there.
     #[command(subcommand)]
     Device(device::Command),
+    /// Shared indicators: what other sites tell, what was seen here; add, expire, export and import them.
+    #[command(subcommand)]
+    Intel(intel::Command),
     /// Watch events as they come: normalized ones, dead letters, what leaves the site, the audit trail.
     #[command(after_help = tap::EXAMPLES)]
     Tap(tap::Args),
@@ -73,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::DeadLetter(command) => dead_letter::run(command),
         Command::Explain(args) => explain::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Intel(command) => intel::run(command),
         Command::Tap(args) => tap::run(&args),
         Command::Spool(command) => spool::run(command),
         Command::Demo(args) => demo::run(args),

@@ -12,6 +12,8 @@ pub enum Grant {
     Wasi,
     /// A table of what it remembers, as large as `[guests.<stage>.state]` says.
     State,
+    /// What this and other sites tell of observables.
+    Lookup,
 }
 
 impl Grant {
@@ -22,6 +24,7 @@ impl Grant {
             Self::Log => "log",
             Self::Wasi => "wasi",
             Self::State => "state",
+            Self::Lookup => "lookup",
         }
     }
 }

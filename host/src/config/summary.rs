@@ -32,6 +32,9 @@ impl fmt::Display for Config {
             };
             write!(f, "\nattest     devices {asked}, {} to answer", shown(attestation.answer_within))?;
         }
+        if let Some(intel) = &self.intel {
+            write!(f, "\nintel      indicators live {}, {} at most", shown(intel.ttl), intel.max)?;
+        }
         match self.lanes.count {
             0 => write!(f, "\nlanes      one a core")?,
             count => write!(f, "\nlanes      {count}")?,

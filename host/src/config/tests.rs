@@ -703,6 +703,7 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
         spool: Some(spool::Config { path: "/var/lib/aurora/spool".into(), ..spool::Config::default() }),
         raw: Some(raw::Config::default()),
         attestation: Some(attestation::Config::default()),
+        intel: Some(intel::Config::default()),
         broadcast: Some(broadcast::Config { token_file: viewers.token_file, ..broadcast::Config::default() }),
         ..minimal
     };
@@ -766,6 +767,9 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "federation.streams",
         "federation.ceiling",
         "federation.ceiling.never",
+        "intel",
+        "intel.match",
+        "intel.match.rule[0]",
         "broadcast",
         "lag",
         "admin",
@@ -775,6 +779,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         let text = match section {
             "" => "zzzzzzzzz = 1".to_owned(),
             "mqtt.subscriptions[0]" => "[[mqtt.subscriptions]]\nzzzzzzzzz = 1".to_owned(),
+            "intel.match.rule[0]" => "[[intel.match.rule]]\nzzzzzzzzz = 1".to_owned(),
             "guests.normalize.rule[0]" => "[[guests.normalize.rule]]\nzzzzzzzzz = 1".to_owned(),
             section => format!("[{section}]\nzzzzzzzzz = 1"),
         };

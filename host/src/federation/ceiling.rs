@@ -16,9 +16,10 @@ use crate::{
     broker::jetstream::Subjects,
     config::Config,
     event::Context,
+    intel,
     pipeline::dedup::EventKind,
     sandbox::{
-        Kind, ObservableType, Severity,
+        Kind, ObservableType, Severity, Tlp,
         answer::{Decisions, Share},
         events::{EventRef, Events},
     },
@@ -90,6 +91,16 @@ impl Ceiling {
             if !self.sets.contains(&Set::Aurora) && Offer::of(context).is_none() && !event.kind().is_attestation() {
                 CAPITAL[0].clone_into(&mut shared.subject);
             }
+            // What other sites have told goes no further than they said, and an event that has it tells it.
+            let came = event.fields().find(|(key, _)| *key == intel::TLP).and_then(|(_, value)| Tlp::read(value));
+            if let Some(came) = came
+                && came as u8 > shared.tlp as u8
+            {
+                let (from, to) = (shared.tlp.as_str(), came.as_str());
+                shared.cut.push(format!("TLP:{from} to TLP:{to}, with which its shared indicator came"));
+                shared.tlp = came;
+                metrics.federation_cut(Cut::Tlp).inc();
+            }
             if let Some((cut, what)) = self.refusal(shared, event, context) {
                 metrics.federation_cut(cut).inc();
                 *reason = format!("ceiling: {what}; the policy would have shared it: {reason}");
@@ -144,7 +155,7 @@ impl Ceiling {
 /// them apart.
 fn is_of_others(subject: &str) -> bool {
     subject == CAPITAL[1]
-        || subject.starts_with("aurora.intel.ioc.")
+        || subject.starts_with("aurora.intel.")
         || Offer::ALL.into_iter().any(|offer| offer.takes(subject))
 }
 

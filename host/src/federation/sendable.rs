@@ -6,6 +6,8 @@ use crate::{config::Config, sandbox::ObservableType};
 pub struct Sendable {
     /// By type: whether an observable goes to `aurora.intel.ioc.<type>`.
     intel: [bool; ObservableType::ALL.len()],
+    /// By type: whether that one was seen goes to `aurora.intel.sighting.<type>`.
+    sighting: [bool; ObservableType::ALL.len()],
     /// Whether alerts go to `AURORA.alerts`.
     pub(crate) alerts: bool,
     /// Whether observables go to `AURORA.ioc_sharing`.
@@ -21,8 +23,12 @@ impl Sendable {
         let goes = |set, subject: &str| {
             federation.sets.contains(&set) && subjects.iter().all(|subjects| subjects.allow(subject))
         };
+        let tells = config.intel.as_ref().is_some_and(|intel| intel.sightings);
+        let of =
+            |what: &str, kind: ObservableType| goes(Set::Aurora, &format!("aurora.intel.{what}.{}", kind.as_str()));
         Self {
-            intel: ObservableType::ALL.map(|kind| goes(Set::Aurora, &format!("aurora.intel.ioc.{}", kind.as_str()))),
+            intel: ObservableType::ALL.map(|kind| of("ioc", kind)),
+            sighting: ObservableType::ALL.map(|kind| tells && of("sighting", kind)),
             alerts: goes(Set::Capital, CAPITAL[0]),
             sharing: goes(Set::Capital, CAPITAL[1]),
         }
@@ -31,6 +37,11 @@ impl Sendable {
     /// Whether an observable of this type goes to a subject of its own.
     pub(crate) fn intel(&self, kind: ObservableType) -> bool {
         self.intel[kind as usize]
+    }
+
+    /// Whether it is told that one of this type was seen.
+    pub(crate) fn sighting(&self, kind: ObservableType) -> bool {
+        self.sighting[kind as usize]
     }
 
     /// Whether it goes anywhere by itself.

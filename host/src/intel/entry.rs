@@ -64,6 +64,13 @@ struct Stored {
 }
 
 impl Known {
+    /// The sites that tell it; of one that was only seen those that have seen it.
+    #[must_use]
+    pub fn sites(&self) -> Vec<&str> {
+        let names: Vec<&str> = self.sources.keys().map(String::as_str).collect();
+        if names.is_empty() { self.sightings.keys().map(String::as_str).collect() } else { names }
+    }
+
     /// Reads an entry; none if it is over at `now_ms`, or was written by somebody else.
     pub(super) fn read(text: &str, now_ms: u64) -> Option<Self> {
         let stored: Stored = serde_json::from_str(text).ok()?;

@@ -5,15 +5,35 @@
 //! | `config` | `[intel]` |
 //! | `indicator` | the one form that indicators are compared in |
 //! | `seen`, `entry`, `table` | what sites tell; what is kept of it; where |
+//! | `matcher`, `memory` | the look at a lane's batch; what is remembered of answers for a moment |
+//! | `rules`, `telling` | how far a match raises; what the event says of it |
+//! | `lookup` | what guests ask |
+//! | `stix`, `misp` | for others, and from them |
+//! | `keeping` | the tasks beside the lanes |
 
 mod config;
 mod indicator;
 mod seen;
 mod entry;
 mod table;
+mod memory;
+mod rules;
+mod telling;
+mod matcher;
+mod keeping;
+mod stix;
+mod misp;
+mod lookup;
 
 pub use config::{Config, Life, MatchRule, Matches, Raise};
 pub use entry::{Known, Source, Times};
 pub use indicator::{Indicator, IndicatorError, LONGEST};
+pub use keeping::{WAITING, keep_count, keep_sightings};
+pub use lookup::{LOOKUPS, Lookup, Nowhere, Remembered, Told};
+pub(crate) use matcher::Matched;
+pub use matcher::Matcher;
+pub use misp::MispEvent;
 pub use seen::{Recorded, Seen, What};
+pub use stix::{Bundle, Item, LARGEST as LARGEST_BUNDLE, Skipped, read as read_bundle};
 pub use table::{Table, TableError};
+pub use telling::{MATCH, SOURCES, TLP};

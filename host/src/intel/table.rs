@@ -1,11 +1,8 @@
 //! The table of a site, shared by its hosts.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use sha2::{Digest, Sha256};
@@ -126,8 +123,8 @@ impl Table {
     }
 
     /// The same for a thread that waits; none while Redis does not answer.
-    pub(super) fn look_up_now(&self, ids: &[&[u8]], wait: Duration) -> Option<Vec<Option<Known>>> {
-        Some(self.read(self.0.entries.look_now(ids, wait)?).1)
+    pub(crate) fn look_up_now(&self, ids: &[&[u8]]) -> Option<Vec<Option<Known>>> {
+        Some(self.read(self.0.entries.look_now(ids, self.0.config.timeout)?).1)
     }
 
     /// What is known from the one at `from` on, in the order in which it ends; and how many there are. What ended or is none

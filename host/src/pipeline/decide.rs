@@ -1,5 +1,5 @@
-//! The three stages, run on one batch by one thread. No I/O, but for the verdict on answers of devices where a site wants
-//! one; no clock but the batch's own, and the breakers': `aurora pipe`, the benches and the lanes all decide here.
+//! The three stages, run on one batch by one thread. No I/O, but for the verdict on answers of devices and the look for
+//! shared indicators, where a site wants them; no clock but the batch's own, and the breakers': `aurora pipe`, the benches and the lanes all decide here.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -7,6 +7,7 @@ use super::{
     dead_letter::{DeadLetter, Effect},
     decided::{Decided, Maker, Makers, Outcome},
     identity::mark_of,
+    recognise::recognise,
     seat::{Ruling, Seat},
     seats::{Group, Seats, order},
     stages::Stages,
@@ -16,6 +17,7 @@ use crate::{
     broker::jetstream::Subjects,
     event::{Context, Delivery},
     federation::{Ceiling, Offer},
+    intel::Matcher,
     sandbox::{
         self, Caller, Category, Fault, Federation, Normalizer, OriginEvents, RawEvents, Router, World,
         answer::{Decisions, Normalized, Routes, Verdict},
@@ -42,6 +44,8 @@ pub struct Decider {
     metrics: Metrics,
     /// Whose verdict an answer to a challenge gets; none: it is judged by its form alone.
     attestor: Option<Attestor>,
+    /// Who finds shared indicators; none: nobody looks.
+    matcher: Option<Matcher>,
 }
 
 /// Events that no guest decided, the guest that was at fault or not called, and why.
@@ -61,13 +65,20 @@ impl Decider {
             retries,
             metrics,
             attestor: None,
+            matcher: None,
         }
     }
 
-    /// Answers to challenges get the verdict of `attestor`. It is the one thing here that reaches out, to Redis.
+    /// Answers to challenges get the verdict of `attestor`, which reaches out to Redis.
     #[must_use]
     pub fn attested_by(self, attestor: Option<Attestor>) -> Self {
         Self { attestor, ..self }
+    }
+
+    /// Events are looked up by `matcher`, which reaches out to Redis.
+    #[must_use]
+    pub fn matched_by(self, matcher: Option<Matcher>) -> Self {
+        Self { matcher, ..self }
     }
 
     /// Runs the stages on `deliveries`. Never fails: whatever cannot be decided is a dead letter of the answer.
@@ -85,6 +96,9 @@ impl Decider {
             federate.begin();
         }
         self.normalize(&mut decided);
+        if let Some(matcher) = &mut self.matcher {
+            recognise(matcher, &mut decided);
+        }
         for index in 0..decided.parts.len() {
             let part = &decided.parts[index];
             let (distinct, context) = distinct(part.origin.iter().map(|&i| &decided.deliveries[i as usize]));

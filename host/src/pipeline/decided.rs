@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{dead_letter::DeadLetter, identity::Fingerprint};
 use crate::{
     event::{Context, Delivery},
+    intel::Matched,
     sandbox::{
         answer::{Decisions, Routes, Share, reordered},
         events::{EventRef, Events},
@@ -65,6 +66,8 @@ pub(super) struct Part {
     pub decided_by: Makers,
     /// Whether they are entries of streams of this site, which are only to be shared.
     pub is_offered: bool,
+    /// Which observables of which events other sites tell of.
+    pub matched: Matched,
 }
 
 impl Part {
@@ -79,6 +82,7 @@ impl Part {
             decisions: Decisions::default(),
             decided_by: Makers::default(),
             is_offered: false,
+            matched: Matched::new(),
         }
     }
 }
@@ -146,6 +150,8 @@ pub struct DecidedEvent<'a> {
     pub streams: &'a [usize],
     /// Why it goes there.
     pub route_reason: &'a str,
+    /// Its observables that other sites tell of.
+    pub matched: &'a [u32],
     /// How it is shared, if it is.
     pub share: Option<&'a Share>,
     /// Why it is shared or kept.
@@ -238,6 +244,7 @@ impl Decided {
             received_ms: delivery.received_ms,
             streams: part.routes.streams(index),
             route_reason: part.routes.reason(index),
+            matched: part.matched.get(&index).map_or(&[], Vec::as_slice),
             share: part.decisions.share(index),
             share_reason: part.decisions.reason(index),
             normalized_by: part.normalized_by.of(index),

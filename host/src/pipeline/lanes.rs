@@ -24,6 +24,7 @@ use crate::{
     broker::redis_streams::{Producer, Session},
     config,
     event::{Closed, Context, Delivery, Intake, Refusal, Refused},
+    intel::Matcher,
     telemetry::{Metrics, Stage},
 };
 
@@ -64,6 +65,8 @@ pub struct Beside {
     pub tap: Tap,
     /// Whose verdict answers of devices get.
     pub attestor: Option<Attestor>,
+    /// Who finds shared indicators.
+    pub matcher: Option<Matcher>,
 }
 
 /// Decided batches that wait for a lane's publisher.
@@ -100,7 +103,9 @@ impl Lanes {
             let (ending, ended) = oneshot::channel();
             let lane = Lane {
                 gather: Gather::new(input, config.batch, config.batch_bytes.as_u64(), config.linger),
-                decider: Decider::new(stages, config.retries, metrics.clone()).attested_by(beside.attestor.clone()),
+                decider: Decider::new(stages, config.retries, metrics.clone())
+                    .attested_by(beside.attestor.clone())
+                    .matched_by(beside.matcher.clone()),
                 target: Arc::clone(target),
                 producer: session.producer(&format!("lane-{index}")),
                 publisher,

@@ -44,11 +44,35 @@ impl Leaving {
             give(&Message { subject: CAPITAL[0], id: &again(&id), kind: "copy", data: &data, provenance });
         }
         for &observable in &share.observables {
+            if event.matched.contains(&observable) {
+                self.sighting(event, share, observable, &id, provenance, &mut give);
+                continue;
+            }
             let id = format!("{id}:ioc:{observable}");
             self.observable(event, share, observable as usize, |subject, is_again, data| {
                 let id = if is_again { again(&id) } else { id.clone() };
                 give(&Message { subject, id: &id, kind: "ioc", data, provenance });
             });
+        }
+    }
+
+    /// Of what other sites tell they hear that it was seen here. Told anew it would seem to be known to one site more, and
+    /// live on by that.
+    fn sighting(
+        &self,
+        event: &DecidedEvent<'_>,
+        share: &Share,
+        observable: u32,
+        id: &str,
+        provenance: &str,
+        give: &mut impl FnMut(&Message<'_>),
+    ) {
+        let (kind, ..) = event.event.observable(observable as usize);
+        if self.sendable.sighting(kind) {
+            let (subject, id) =
+                (format!("aurora.intel.sighting.{}", kind.as_str()), format!("{id}:sighting:{observable}"));
+            let data = ioc_json(event, observable as usize, &self.site, share.tlp);
+            give(&Message { subject: &subject, id: &id, kind: "sighting", data: &data, provenance });
         }
     }
 

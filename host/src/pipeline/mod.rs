@@ -25,6 +25,7 @@ mod seat;
 mod seats;
 mod bisect;
 mod decide;
+mod recognise;
 mod decided;
 mod identity;
 pub mod dedup;

@@ -9,6 +9,7 @@ wasmtime::component::bindgen!({
         package aurora:host@0.1.0;
         world stages {
             include aurora:event/guest@0.1.0;
+            include aurora:event/informed@0.1.0;
             include aurora:state/stateful@0.1.0;
             export aurora:normalizer/normalize@0.1.0;
             export aurora:router/route@0.1.0;

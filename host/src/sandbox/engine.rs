@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     config::Guests,
+    intel::{Lookup, Nowhere},
     state::{Local, Shelf},
     supply::Supply,
 };
@@ -31,6 +32,8 @@ pub struct Sandbox {
     pub(super) fuel: Option<u64>,
     /// Where guests remember.
     pub(super) shelf: Arc<dyn Shelf>,
+    /// Where they look observables up.
+    pub(super) lookup: Arc<dyn Lookup>,
 }
 
 /// The sandbox cannot be set up.
@@ -89,7 +92,7 @@ impl Sandbox {
         let cache = config.cache.as_deref().map(|folder| Cache::open(folder).map(Arc::new)).transpose()?;
         let compiler = Compiler::new(&config.compile, memory, fuel.is_some());
         let supply = Arc::new(Supply::new(config)?);
-        Ok(Self { engine, cache, compiler, supply, fuel, shelf: Arc::new(Local::default()) })
+        Ok(Self { engine, cache, compiler, supply, fuel, shelf: Arc::new(Local::default()), lookup: Arc::new(Nowhere) })
     }
 
     /// The same, compiling in this process and without limits: for who made the guest himself, and is no `aurora`, as a
@@ -128,6 +131,12 @@ impl Sandbox {
     #[must_use]
     pub fn remembering(self, shelf: Arc<dyn Shelf>) -> Self {
         Self { shelf, ..self }
+    }
+
+    /// Its guests look observables up in `lookup`; without this, nowhere.
+    #[must_use]
+    pub fn looking_up(self, lookup: Arc<dyn Lookup>) -> Self {
+        Self { lookup, ..self }
     }
 }
 

@@ -28,6 +28,7 @@ impl Need {
             // Its own settings say nothing that its site did not mean it to have.
             "aurora:event/types" | "aurora:event/settings" => Self::Nothing,
             "aurora:event/log" => Self::Grant(Grant::Log),
+            "aurora:event/lookup" => Self::Grant(Grant::Lookup),
             "aurora:state/state" => Self::Grant(Grant::State),
             name => match name.strip_prefix("wasi:").and_then(|name| name.split('/').next()) {
                 Some("io" | "clocks" | "random" | "cli" | "filesystem" | "sockets") if is_wasi_0_2(import) => {

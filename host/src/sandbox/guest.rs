@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     config::{self, Grant, Grants, Instance},
+    intel::{LOOKUPS, Lookup},
     state::{Draft, Mark, ReadOnly, Table},
     supply::{Distrusted, FetchError, Fetched, Verdict},
     telemetry::GuestMetrics,
@@ -67,6 +68,8 @@ pub struct Guest<W: World> {
     verdict: Verdict,
     /// What it remembers, if it imports that.
     pub(super) table: Option<Table>,
+    /// Where it looks observables up, if it imports that.
+    pub(super) lookup: Option<Arc<dyn Lookup>>,
     /// The component, until it is kept as a good one.
     wasm: Mutex<Option<Vec<u8>>>,
 }
@@ -228,6 +231,7 @@ impl<W: World> Guest<W> {
                 limits: config.state.clone(),
                 metrics: metrics.state(),
             }),
+            lookup: inspection.needs().hold(Grant::Lookup).then(|| Arc::clone(&sandbox.lookup)),
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;
@@ -279,6 +283,7 @@ impl<W: World> Guest<W> {
                 metrics: metrics.state(),
                 ..table.clone()
             }),
+            lookup: self.lookup.clone(),
             wasm: Mutex::new(None),
         }
     }
@@ -354,6 +359,7 @@ impl<W: World> Guest<W> {
             now: 0,
             wasi: None,
             draft: None,
+            lookup: None,
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
@@ -438,6 +444,7 @@ impl<W: World> Caller<W> {
             state.hearing.last_words.clear();
             state.set_time(W::time(input));
             state.draft = draft;
+            state.lookup = guest.lookup.clone().map(|lookup| (lookup, LOOKUPS));
             let mut answer = match W::call(&exports, &mut store, input) {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(Failure::InvalidSettings(text))) => {

@@ -10,7 +10,7 @@ use wasmtime::{
 
 use super::{
     bindings::aurora::{
-        event::{log, settings},
+        event::{log, lookup, settings},
         state::state,
     },
     trial::Hearing,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Grant, Grants},
+    intel::Lookup,
     state::Draft,
     telemetry::Stage,
 };
@@ -62,6 +63,8 @@ pub struct State {
     pub(super) wasi: Option<Box<Wasi>>,
     /// What it reads and writes of what it remembers, in a call of a guest that does.
     pub(super) draft: Option<Draft>,
+    /// Where it looks observables up, in a call of a guest that does, and how many more.
+    pub(super) lookup: Option<(Arc<dyn Lookup>, usize)>,
 }
 
 /// A guest wanted more memory than it may have. Travels through wasmtime as the reason of a trap.
@@ -87,6 +90,7 @@ impl State {
             match grant {
                 Grant::Log => log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
                 Grant::Wasi => wasi::add_to(&mut linker)?,
+                Grant::Lookup => lookup::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
                 Grant::State => state::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?,
             }
         }

@@ -15,6 +15,7 @@ mod grant;
 mod import;
 mod wasi;
 mod state;
+mod lookup;
 mod world;
 mod guest;
 mod inspect;

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     config::Guests,
+    intel::{LOOKUPS, Lookup, Told},
     state::{Draft, Local, Mark, Table, Value},
 };
 
@@ -92,13 +93,14 @@ impl Sandbox {
 }
 
 impl<W: World> Guest<W> {
-    /// Calls it once about so many `events` in a fresh instance, with `settings` instead of its own, and with `state` as what it
-    /// remembers. What it writes there is gone.
+    /// Calls it once about so many `events` in a fresh instance, with `settings` instead of its own, with `state` as what it
+    /// remembers, and `known` as what is told of observables. What it writes is gone.
     #[must_use]
     pub fn attempt(
         &self,
         settings: &Arc<Settings>,
         state: &BTreeMap<String, Vec<u8>>,
+        known: &Arc<Told>,
         events: usize,
         input: W::Input<'_>,
     ) -> Call<W::Answer> {
@@ -127,6 +129,7 @@ impl<W: World> Guest<W> {
         store.data_mut().hearing.lines = Some(Vec::new());
         store.data_mut().set_time(W::time(input));
         store.data_mut().draft = self.table.as_ref().map(|table| draft(table, state, events));
+        store.data_mut().lookup = self.lookup.as_ref().map(|_| (Arc::clone(known) as Arc<dyn Lookup>, LOOKUPS));
         let done = W::call(&exports, &mut store, input);
         call.took = begun.elapsed();
         call.cpu = cpu_time().saturating_sub(spent_before);

@@ -2,6 +2,7 @@
 //! period, lanes and publishers end, and what was not settled is left to be delivered again.
 
 mod attest;
+mod intel;
 mod signals;
 mod spool;
 mod watch;
@@ -17,6 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::intel::{Looking, table};
 use attest::Attesting;
 use signals::Signals;
 use watch::watch_redis;
@@ -34,6 +36,7 @@ use crate::{
     event::Stop,
     federation::Offer,
     ingest::Ingest,
+    intel::Remembered,
     lag::{Lag, Seen},
     listen,
     pipeline::{Audit, Beside, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
@@ -156,7 +159,11 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
     let shelf = StateShelf::new(redis.clone(), redis_config);
-    let sandbox = Sandbox::new(&config.guests, lanes)?.remembering(Arc::new(shelf));
+    let table = config.intel.as_ref().map(|_| table(config, &redis, redis_config, &metrics));
+    let mut sandbox = Sandbox::new(&config.guests, lanes)?.remembering(Arc::new(shelf));
+    if let Some(table) = &table {
+        sandbox = sandbox.looking_up(Arc::new(Remembered::new(table.clone())));
+    }
     let spool = match &config.spool {
         Some(spool_config) => Some((spool::open(spool_config, &metrics).await?, spool_config.after)),
         None => None,
@@ -200,7 +207,18 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         // Set only here.
         let _ = devices.asking.set(attesting.asking());
     }
-    let beside = Beside { tap, attestor: attesting.as_ref().map(|attesting| attesting.attestor(&audit)) };
+    let redis_stop = CancellationToken::new();
+    let looking = table.map(Looking::new);
+    let beside = Beside {
+        tap,
+        attestor: attesting.as_ref().map(|attesting| attesting.attestor(&audit)),
+        matcher: looking.as_ref().map(|looking| looking.matcher(&config.site.id)),
+    };
+    if let Some(looking) = looking {
+        let (count, sightings) = looking.tasks(&redis_stop);
+        others.spawn(named("shared indicators", count));
+        others.spawn(named("sightings", sightings));
+    }
 
     let give_up = CancellationToken::new();
     let shared = Arc::new(target);
@@ -230,7 +248,6 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         });
     }
     readiness.set(Part::Lanes, PartState::Ready);
-    let redis_stop = CancellationToken::new();
     let letters = Letters::new(&redis, &shared.layout, shared.dead_letter);
     others.spawn(named(
         "redis watch",

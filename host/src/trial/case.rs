@@ -10,7 +10,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Batch, Origin, Raw, Surroundings, event};
-use crate::{event::Context, sandbox::Settings, telemetry::Stage};
+use crate::{
+    event::Context,
+    intel::{Indicator, Known, Source, Times, Told},
+    sandbox::{Settings, Tlp},
+    telemetry::Stage,
+};
 
 /// A folder with `input`, and with `case.toml` and `expected.json` where they are needed.
 #[derive(Clone, Debug)]
@@ -54,10 +59,34 @@ pub struct About {
     pub options: BTreeMap<String, toml::Value>,
     /// What the guest remembers, key and value: a text as it is, anything else as JSON.
     pub state: BTreeMap<String, toml::Value>,
+    /// What is told of observables.
+    pub indicators: Vec<KnownHere>,
     /// Streams that a router may name, beside the stock ones.
     pub streams: Vec<String>,
     /// Subjects that a policy may name, wildcards allowed, beside the stock ones.
     pub subjects: Vec<String>,
+}
+
+/// `[[indicators]]`: what is told of one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownHere {
+    /// Its type, as in `aurora.intel.ioc.<type>`.
+    pub r#type: String,
+    /// Its value.
+    pub value: String,
+    /// The sites that tell it.
+    #[serde(default)]
+    pub sites: Vec<String>,
+    /// How far it may go.
+    #[serde(default = "amber")]
+    pub tlp: String,
+    /// How many messages have told of it; none: one for each site.
+    pub count: Option<u64>,
+}
+
+fn amber() -> String {
+    "AMBER".to_owned()
 }
 
 /// How an input is cut into events.
@@ -138,6 +167,7 @@ impl Default for About {
             received_ms: RECEIVED_MS,
             options: BTreeMap::new(),
             state: BTreeMap::new(),
+            indicators: Vec::new(),
             streams: Vec::new(),
             subjects: Vec::new(),
         }
@@ -238,7 +268,29 @@ impl Case {
                 Err(_) => Err(CaseError::Option { path: self.folder.join("case.toml"), key: key.clone() }),
             },
         };
+        let known = self.about.indicators.iter().map(|one| self.known(one)).collect::<Result<Told, _>>()?;
+        let around = Surroundings { known: Arc::new(known), ..around };
         Ok(Surroundings { state: Arc::new(self.about.state.iter().map(bytes).collect::<Result<_, _>>()?), ..around })
+    }
+
+    /// As the host would have it, told for a day when the event came.
+    fn known(&self, one: &KnownHere) -> Result<Known, CaseError> {
+        let wrong = |reason: String| CaseError::Input { path: self.folder.join("case.toml"), reason };
+        let KnownHere { r#type, value, sites, tlp, count } = one;
+        let indicator = Indicator::new(r#type, value).map_err(|error| wrong(format!("indicator {value:?} {error}")))?;
+        let tlp = Tlp::read(tlp).ok_or_else(|| wrong(format!("{tlp:?} is no marking")))?;
+        let at = u64::try_from(self.about.received_ms).unwrap_or_default();
+        let times = Times { first_ms: at, last_ms: at, count: 1 };
+        Ok(Known {
+            indicator,
+            sources: sites.iter().map(|site| (site.clone(), Source { times, tlp })).collect(),
+            sightings: BTreeMap::new(),
+            first_ms: at,
+            last_ms: at,
+            expires_ms: at + 86_400_000,
+            count: count.unwrap_or(sites.len() as u64),
+            tlp,
+        })
     }
 
     /// The input as a guest of `stage` gets it: raw events, or for a router and a policy normalized ones, as JSON.

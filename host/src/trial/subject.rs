@@ -9,6 +9,7 @@ use crate::{
         redis_streams,
     },
     config::{self, Grants},
+    intel::Told,
     sandbox::{
         Call, Digest, Fault, Federation, Guest, Inspection, LoadError, Normalizer, NotAComponent, OriginEvents,
         RawEvents, Router, Sandbox, Settings,
@@ -36,6 +37,8 @@ pub struct Surroundings {
     pub settings: Arc<Settings>,
     /// What it remembers at the start of each call. What a call writes is gone after it.
     pub state: Arc<BTreeMap<String, Vec<u8>>>,
+    /// What is told of observables.
+    pub known: Arc<Told>,
     /// Streams that a router may name.
     pub streams: Vec<String>,
     /// Subjects that a policy may name.
@@ -102,6 +105,7 @@ impl Surroundings {
         Self {
             settings,
             state: Arc::default(),
+            known: Arc::default(),
             streams: stock.chain(streams.iter().cloned()).collect(),
             subjects: nats.subjects.iter().chain(subjects).cloned().collect(),
         }
@@ -203,7 +207,7 @@ impl Subject {
                     payload: &payload,
                 };
                 finish(
-                    guest.attempt(&around.settings, &around.state, events.len(), &input),
+                    guest.attempt(&around.settings, &around.state, &around.known, events.len(), &input),
                     events.len(),
                     look,
                     |answer| outcome::normalized(&Normalized::check(answer, events.len())?),
@@ -211,7 +215,7 @@ impl Subject {
             }
             (Self::Route(guest), Batch::Normalized(_)) => with_events(batch, |events, input| {
                 finish(
-                    guest.attempt(&around.settings, &around.state, events.len(), input),
+                    guest.attempt(&around.settings, &around.state, &around.known, events.len(), input),
                     events.len(),
                     look,
                     |answer| {
@@ -222,7 +226,7 @@ impl Subject {
             }),
             (Self::Federate(guest), Batch::Normalized(_)) => with_events(batch, |events, input| {
                 finish(
-                    guest.attempt(&around.settings, &around.state, events.len(), input),
+                    guest.attempt(&around.settings, &around.state, &around.known, events.len(), input),
                     events.len(),
                     look,
                     |answer| {

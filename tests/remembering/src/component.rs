@@ -9,6 +9,7 @@ wit_bindgen::generate!({
         "aurora:event/types@0.1.0": aurora_guest::bindings::aurora::event::types,
         "aurora:event/log@0.1.0": aurora_guest::bindings::aurora::event::log,
         "aurora:event/settings@0.1.0": aurora_guest::bindings::aurora::event::settings,
+        "aurora:event/lookup@0.1.0": aurora_guest::lookup::bindings::aurora::event::lookup,
         "aurora:state/state@0.1.0": aurora_guest::state::bindings::aurora::state::state,
     },
 });

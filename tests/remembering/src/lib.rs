@@ -13,6 +13,7 @@
 //! | `ask`: reads one key after the other | how many until it was refused, 100,000 at most |
 //! | `both KEY`: a read and an addition, for all such events of the batch at once | the value and the count |
 //! | `once`: is put off the first time | the count of `once` |
+//! | `told TYPE VALUE`: looks an observable up | the sites that tell it, how often, its marking; or `nothing` |
 //! | `trap`: counts `trap`, then traps | |
 //!
 //! What is refused has the refusal as its title. As a router it counts events under `routed` and says so in its reason.
@@ -20,7 +21,8 @@
 use std::time::Duration;
 
 use aurora_guest::{
-    Category, Kind, Normalized, Normalizing, OriginEvents, RawEvents, Routes, Routing, Severity, Summary, Text,
+    Category, Kind, Normalized, Normalizing, ObservableType, OriginEvents, RawEvents, Routes, Routing, Severity,
+    Summary, Text, lookup,
     state::{self, Increment, Refusal},
 };
 
@@ -116,6 +118,7 @@ fn told(index: usize, line: &str) -> Result<String, Refusal> {
             let refused = (0..100_000).find(|i| state::get(&format!("ask:{i}")).is_err());
             Ok(format!("{refused:?}"))
         }
+        ["told", kind, value] => Ok(looked_up(kind, value)),
         ["trap"] => {
             let _ = state::increment(Increment::of_event(index, "trap", MINUTE));
             let _ = state::put("trapped", b"yes", MINUTE);
@@ -123,6 +126,18 @@ fn told(index: usize, line: &str) -> Result<String, Refusal> {
             Ok(String::new())
         }
         _ => Ok(line.to_owned()),
+    }
+}
+
+fn looked_up(kind: &str, value: &str) -> String {
+    let kind = ObservableType::ALL.into_iter().find(|known| known.as_str() == kind).unwrap_or(ObservableType::Ip);
+    match lookup::look_up([(kind, value)]) {
+        Ok(found) => found.into_iter().flatten().next().map_or_else(
+            || "nothing".to_owned(),
+            |known| format!("{} {} {}", known.sites.join(","), known.count, known.tlp.as_str()),
+        ),
+        Err(lookup::Refusal::Unavailable) => "unavailable".to_owned(),
+        Err(refusal) => format!("{refusal:?}"),
     }
 }
 

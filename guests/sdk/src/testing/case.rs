@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
 
+use super::Told;
 use crate::{Context, RawEvents};
 
 /// A case's `case.toml`: where its input came from. All of it may be left out.
@@ -34,6 +35,8 @@ pub struct Case {
     pub options: BTreeMap<String, toml::Value>,
     /// What the guest remembers, key and value: a text as it is, anything else as JSON.
     pub state: BTreeMap<String, toml::Value>,
+    /// What is told of observables.
+    pub indicators: Vec<Told>,
     /// Streams that a router may name, beside the stock ones.
     pub streams: Vec<String>,
     /// Subjects that a policy may name, wildcards allowed, beside the stock ones.
@@ -70,6 +73,7 @@ impl Default for Case {
             received_ms: RECEIVED_MS,
             options: BTreeMap::new(),
             state: BTreeMap::new(),
+            indicators: Vec::new(),
             streams: Vec::new(),
             subjects: Vec::new(),
         }

@@ -5,7 +5,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Case, decisions_json, event, normalized_json, routes_json, with_options, with_state};
+use super::{Case, decisions_json, event, normalized_json, routes_json, with_options, with_state, with_told};
 use crate::{Decisions, Failure, Normalized, OriginEvents, RawEvents, Routes};
 
 /// The folders of a guest's `cases/`, at any depth.
@@ -79,7 +79,8 @@ impl Cases {
         for folder in &self.0 {
             let (case, path) = (Case::read(folder), folder.join("input"));
             let input = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            let outcomes = with_state(case.state(), || with_options(case.settings(), || run(&case, &input)))
+            let answer = || with_options(case.settings(), || run(&case, &input));
+            let outcomes = with_told(&case.indicators, case.received_ms, || with_state(case.state(), answer))
                 .unwrap_or_else(|failure| panic!("{}: the whole call failed: {failure:?}", folder.display()));
             let text = serde_json::to_string_pretty(&outcomes).expect("JSON") + "\n";
             let expected = folder.join("expected.json");

@@ -14,11 +14,13 @@ mod cases;
 mod event;
 mod options;
 mod outcome;
+pub(crate) mod lookup;
 pub(crate) mod state;
 
 pub use case::{Case, Framing};
 pub use cases::Cases;
 pub use event::{Event, origin_events};
+pub use lookup::{Told, with_told, without_told};
 pub(crate) use options::option;
 pub use options::with_options;
 pub use outcome::{decisions_json, events_json, normalized_json, routes_json};

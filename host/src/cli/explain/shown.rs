@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     sent::Sent,
-    trace::{Place, Traced, Traces},
+    trace::{Intel, Place, Traced, Traces},
 };
 use crate::cli::dead_letter::plain;
 
@@ -57,6 +57,9 @@ fn of_event(event: &Traces) -> String {
         let name = guest.name.as_deref().unwrap_or("of an unknown name");
         row(&guest.slot, &format!("{name} {}", guest.digest));
     }
+    if let Some(intel) = &event.intel {
+        row("intel", &of_intel(intel));
+    }
     if let Some(reason) = &event.route_reason {
         row("routed", reason);
     }
@@ -90,6 +93,21 @@ fn of_event(event: &Traces) -> String {
         Some(Sent::Missing { stream }) => row("jetstream", &format!("not in {stream} yet")),
         Some(Sent::Unknown { reason }) => row("jetstream", &format!("not known: {reason}")),
         None => {}
+    }
+    text
+}
+
+fn of_intel(intel: &Intel) -> String {
+    let Some(matches) = &intel.matches else { return intel.status.clone().unwrap_or_default() };
+    let mut text = format!("{matches}, told by {}", intel.sources.as_deref().unwrap_or("nobody"));
+    if let Some(tlp) = &intel.tlp {
+        let _ = write!(text, " under TLP:{tlp}");
+    }
+    if let Some(raised) = &intel.raised {
+        let _ = write!(text, "; raised from {raised}");
+    }
+    if let Some(status) = &intel.status {
+        let _ = write!(text, "; some was {status}");
     }
     text
 }

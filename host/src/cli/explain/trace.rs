@@ -57,6 +57,8 @@ pub(super) struct Traces {
     pub timestamp: Option<String>,
     /// Who decided on it, in the order of the stages.
     pub guests: Vec<Named>,
+    /// The shared indicators that were found in it.
+    pub intel: Option<Intel>,
     /// Why it is in its streams.
     pub route_reason: Option<String>,
     /// Its entries.
@@ -141,6 +143,28 @@ struct Record {
     title: String,
     timestamp_ms: Option<i64>,
     device_id: Option<String>,
+    #[serde(default)]
+    fields: Intel,
+}
+
+/// What the host has written into an event of shared indicators.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct Intel {
+    /// What was found.
+    #[serde(rename(deserialize = "intel.match"))]
+    pub matches: Option<String>,
+    /// Who tells it.
+    #[serde(rename(deserialize = "intel.sources"))]
+    pub sources: Option<String>,
+    /// How far it may go.
+    #[serde(rename(deserialize = "intel.tlp"))]
+    pub tlp: Option<String>,
+    /// From which severity to which.
+    #[serde(rename(deserialize = "intel.raised"))]
+    pub raised: Option<String>,
+    /// Why there is none of this.
+    #[serde(rename(deserialize = "intel"))]
+    pub status: Option<String>,
 }
 
 /// What stands beside it.
@@ -249,6 +273,7 @@ async fn read(fields: &Fields, names: &mut Names) -> Option<Traces> {
         title: record.title,
         timestamp: record.timestamp_ms.map(rfc3339),
         guests: named,
+        intel: Some(record.fields).filter(|intel| intel.matches.is_some() || intel.status.is_some()),
         route_reason: route,
         share: share.map(|reason| Shared { subject, reason }),
         keep_reason: keep,

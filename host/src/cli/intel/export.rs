@@ -1,0 +1,67 @@
+use std::{
+    io::{self, BufWriter},
+    process::ExitCode,
+};
+
+use super::open::{Filter, Place, now, tlp};
+use crate::{
+    intel::{Bundle, Known, MispEvent},
+    sandbox::Tlp,
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  aurora intel export --config aurora.toml > indicators.json
+  aurora intel export --config aurora.toml --format misp --type ip --type domain > event.json
+  aurora intel export --config aurora.toml --max-tlp green > for-the-community.json";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filter: Filter,
+    /// A STIX 2.1 bundle, or an event of MISP; both are JSON.
+    #[arg(long, value_enum, default_value_t = Format::Stix)]
+    format: Format,
+    /// Leave out what is marked more strictly: clear, green, amber, amber+strict or red.
+    #[arg(long, value_name = "MARKING", default_value = "amber+strict", value_parser = tlp)]
+    max_tlp: Tlp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Stix,
+    Misp,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let opened = args.place.open()?;
+    let (now, site) = (now(), opened.config.site.id.as_str());
+    let site = if site.is_empty() { "local" } else { site };
+    let (mut written, mut strict) = (0u64, 0u64);
+    let mut wanted = |known: &Known| {
+        if !args.filter.takes(known) {
+            return false;
+        }
+        let is_open = known.tlp as u8 <= args.max_tlp as u8;
+        *if is_open { &mut written } else { &mut strict } += 1;
+        is_open
+    };
+    let out = BufWriter::new(io::stdout().lock());
+    match args.format {
+        Format::Stix => {
+            let mut bundle = Bundle::begin(out, site, now)?;
+            opened.each(|known| if wanted(&known) { Ok(bundle.add(&known)?) } else { Ok(()) }).await?;
+            bundle.end()?;
+        }
+        Format::Misp => {
+            let mut event = MispEvent::begin(out, site, args.max_tlp, now)?;
+            opened.each(|known| if wanted(&known) { Ok(event.add(&known)?) } else { Ok(()) }).await?;
+            event.end()?;
+        }
+    }
+    let more = if strict > 0 { format!("; {strict} are marked more strictly than --max-tlp") } else { String::new() };
+    eprintln!("{written} indicators{more}");
+    Ok(ExitCode::SUCCESS)
+}

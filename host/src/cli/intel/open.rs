@@ -1,0 +1,139 @@
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+
+use crate::{
+    broker::redis_streams::Pool,
+    config::{self, Config, Purpose},
+    federation::Ceiling,
+    intel::{Indicator, Known, Table},
+    pipeline::Aside,
+    sandbox::{ObservableType, Tlp},
+    telemetry::Metrics,
+};
+
+/// Where the table is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// The daemon's configuration; of it [redis], [intel], [federation.ceiling] and site.id are used. Without it only what
+    /// the environment sets.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Which indicators.
+#[derive(Debug, clap::Args)]
+pub(super) struct Filter {
+    /// Only those of this type; may be given several times.
+    #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
+    pub kinds: Vec<ObservableType>,
+    /// Only those that this site tells, or has seen.
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+    /// Only those that somebody has seen.
+    #[arg(long)]
+    pub seen: bool,
+}
+
+/// A configuration, and the way to its table.
+pub(super) struct Opened {
+    pub config: Config,
+    pub table: Table,
+    pub aside: Aside,
+}
+
+impl Place {
+    /// Reads the configuration as its user may: without the secrets of the other brokers.
+    pub fn open(&self) -> anyhow::Result<Opened> {
+        let config = match Config::load(self.config.as_deref(), config::environment(), Purpose::Pipe) {
+            Ok(config) => config,
+            Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
+        };
+        let redis = config.redis.clone().filter(|redis| !redis.url.is_empty());
+        let redis = redis.context("no redis.url is configured; name the daemon's configuration with --config FILE")?;
+        if config.intel.is_none() {
+            eprintln!("note: the configuration has no [intel], so its daemon looks out for nothing");
+        }
+        let intel = config.intel.clone().unwrap_or_default();
+        let ceiling = Arc::new(Ceiling::new(&config));
+        let table = Table::new(&Pool::new(&redis)?, &redis, &intel, ceiling, &Metrics::new().intel);
+        let aside = Aside::new(&config)?;
+        Ok(Opened { config, table, aside })
+    }
+}
+
+impl Opened {
+    /// Writes an entry into the audit trail. It goes first: nothing is changed of which nobody could be told.
+    pub async fn note(&mut self, action: &str, details: &str) -> anyhow::Result<()> {
+        self.aside.look().await?;
+        Ok(self.aside.note(action, details).await?)
+    }
+
+    /// Goes through the whole table. What moves while it is read, for it is told again, may be missed or seen twice.
+    pub async fn each(&self, mut of: impl FnMut(Known) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut from = 0;
+        loop {
+            let (size, page) = self.table.page(from).await?;
+            for known in page {
+                of(known)?;
+            }
+            from += Table::PAGE;
+            if from >= size {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What is known of one.
+    pub async fn known(&self, indicator: &Indicator) -> anyhow::Result<Option<Known>> {
+        Ok(self.table.look_up(std::slice::from_ref(indicator)).await?.pop().flatten())
+    }
+}
+
+impl Filter {
+    /// Whether it is one of these.
+    pub fn takes(&self, known: &Known) -> bool {
+        let of_site = |site: &String| known.sources.contains_key(site) || known.sightings.contains_key(site);
+        (self.kinds.is_empty() || self.kinds.contains(&known.indicator.kind()))
+            && self.site.as_ref().is_none_or(of_site)
+            && (!self.seen || !known.sightings.is_empty())
+    }
+}
+
+/// A type on a command line.
+pub(super) fn kind(text: &str) -> Result<ObservableType, String> {
+    let known = ObservableType::ALL.into_iter().find(|kind| kind.as_str() == text.to_ascii_lowercase());
+    known.ok_or_else(|| {
+        let all: Vec<_> = ObservableType::ALL.into_iter().map(ObservableType::as_str).collect();
+        format!("is no type; there are {}", all.join(", "))
+    })
+}
+
+/// The indicator that two words of a command line name.
+pub(super) fn indicator(kind: ObservableType, value: &str) -> anyhow::Result<Indicator> {
+    Indicator::of(kind, value).with_context(|| format!("{value:?} cannot be an indicator"))
+}
+
+/// A marking on a command line.
+pub(super) fn tlp(text: &str) -> Result<Tlp, String> {
+    Tlp::read(text).ok_or_else(|| "is no marking; there are clear, green, amber, amber+strict, red".to_owned())
+}
+
+/// A length of time on a command line.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime_serde::re::humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("is no time".to_owned()) } else { Ok(time) }
+}
+
+/// Now, milliseconds since 1970-01-01 UTC.
+pub(super) fn now() -> u64 {
+    u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or_default()
+}
+
+/// A moment, as people and programs read it.
+pub(super) fn rfc3339(milliseconds: u64) -> String {
+    let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
+    chrono::DateTime::from_timestamp_millis(milliseconds)
+        .unwrap_or_default()
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

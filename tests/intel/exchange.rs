@@ -1,0 +1,122 @@
+//! STIX out and in, MISP out, by the built command.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::{Context as _, Result};
+use aurora::{
+    intel::{Seen, What},
+    sandbox::Tlp,
+};
+use harness::Site;
+use serde_json::{Value, json};
+
+use super::{HASH, aurora, done, indicator, known, now, plan, table_at, told};
+
+const STRICT: &str = "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003";
+
+/// A site without a daemon that has indicators.
+async fn site() -> Result<Site> {
+    let site = plan().without_nats().brokers().await?;
+    site.write_configuration(([127, 0, 0, 1], 0).into())?;
+    let table = table_at(&site.redis.url(), |_| {})?;
+    let all = [
+        told(indicator("ip", "45.155.205.233"), "site-a", "m1"),
+        told(indicator("domain", "evil.net"), "site-b", "m2"),
+        Seen { tlp: Tlp::AmberStrict, ..told(indicator("hash_sha256", HASH), "site-a", "m3") },
+        Seen { tlp: Tlp::Red, ..told(indicator("cve", "CVE-2021-44228"), "site-a", "m4") },
+        Seen { what: What::Sighting, ..told(indicator("domain", "evil.net"), "site-c", "m5") },
+    ];
+    table.record(&all).await?;
+    Ok(site)
+}
+
+/// What a command writes to standard output, without what it tells beside.
+fn json_of(said: &str) -> Result<Value> {
+    let end = said.rfind('}').context("no JSON")?;
+    Ok(serde_json::from_str(&said[..=end])?)
+}
+
+#[tokio::test]
+async fn an_export_is_a_whole_bundle_and_another_site_takes_it_in_again() -> Result<()> {
+    let from = site().await?;
+    let said = done(&from, &["intel", "export"])?;
+    assert!(said.ends_with("3 indicators; 1 are marked more strictly than --max-tlp\n"), "{said}");
+    let bundle = json_of(&said)?;
+    let objects = bundle["objects"].as_array().context("no objects")?;
+    let ids: BTreeSet<&str> = objects.iter().filter_map(|object| object["id"].as_str()).collect();
+    assert_eq!(ids.len(), objects.len());
+    let of = |kind: &str| objects.iter().filter(|object| object["type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("indicator").len(), 3);
+    let marked = of("indicator").into_iter().find(|object| object["pattern"].to_string().contains("SHA-256"));
+    assert_eq!(marked.context("no file")?["object_marking_refs"], json!([STRICT]));
+    assert!(ids.contains(STRICT), "what is referred to is there");
+    let sighting = of("sighting").pop().context("no sighting")?;
+    let place = sighting["where_sighted_refs"][0].as_str().context("nowhere")?;
+    let identity = objects.iter().find(|object| object["id"] == place).context("nobody")?;
+    assert_eq!(identity["name"], "site-c");
+
+    let to = plan().without_nats().brokers().await?;
+    to.write_configuration(([127, 0, 0, 1], 0).into())?;
+    let file = to.folder().join("bundle.json");
+    fs::write(&file, bundle.to_string())?;
+    let file = file.display().to_string();
+    let first = done(&to, &["intel", "import", &file, "--site", "partner"])?;
+    assert!(first.contains("3 new, 0 known before, 0 from an earlier import, 0 refused, 0 skipped"), "{first}");
+    let again = done(&to, &["intel", "import", &file, "--site", "partner"])?;
+    assert!(again.contains("0 new, 0 known before, 3 from an earlier import"), "{again}");
+    let table = table_at(&to.redis.url(), |_| {})?;
+    let taken = known(&table, &indicator("hash_sha256", HASH)).await?;
+    assert_eq!((taken.tlp, taken.count, taken.sources.contains_key("partner")), (Tlp::AmberStrict, 1, true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn misp_gets_an_event_with_the_same() -> Result<()> {
+    let from = site().await?;
+    let said = done(&from, &["intel", "export", "--format", "misp", "--max-tlp", "green", "--type", "domain"])?;
+    let event = &json_of(&said)?["Event"];
+    let attributes = event["Attribute"].as_array().context("no attributes")?;
+    assert_eq!(attributes.len(), 1, "{said}");
+    assert_eq!((&attributes[0]["type"], &attributes[0]["value"]), (&"domain".into(), &"evil.net".into()));
+    assert_eq!(attributes[0]["Sighting"][0]["source"], "site-c");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hostile_bundle_is_told_apart_object_by_object() -> Result<()> {
+    let site = plan().without_nats().brokers().await?;
+    site.write_configuration(([127, 0, 0, 1], 0).into())?;
+    let object =
+        |id: u32, pattern: &str| json!({ "type": "indicator", "id": format!("indicator--{id}"), "pattern": pattern });
+    let bundle = json!({ "type": "bundle", "objects": [
+        object(1, "[domain-name:value = 'evil.net' OR ipv4-addr:value = '10.0.0.1']"),
+        object(2, "[ipv4-addr:value = '45.1.2.3' AND domain-name:value = 'evil.net']"),
+        object(3, "[domain-name:value = 'a b']"),
+        { "type": "malware", "id": "malware--\u{1b}[2J" },
+    ]});
+    let file = site.folder().join("bundle.json");
+    fs::write(&file, bundle.to_string())?;
+    let file = file.display().to_string();
+    let tried = done(&site, &["intel", "import", &file, "--dry-run"])?;
+    assert!(tried.contains("domain:evil.net") && tried.contains("2 would be taken, 2 skipped"), "{tried}");
+    let said = done(&site, &["intel", "import", &file])?;
+    for part in [
+        "skipped indicator--2: its pattern is not understood: an AND",
+        "skipped indicator--3: domain \"a b\" is no name",
+        "refused ip:10.0.0.1: reserved",
+        "1 malware",
+        "1 new, 0 known before, 0 from an earlier import, 1 refused, 2 skipped",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains('\u{1b}'));
+    let (said, taken) = aurora(&site, &["intel", "import", &file, "--site", "a b"])?;
+    assert!(!taken && said.contains("is no name"), "{said}");
+    fs::write(&file, "{\"type\":\"indicator\"}")?;
+    let (said, taken) = aurora(&site, &["intel", "import", &file])?;
+    assert!(!taken && said.contains("is no STIX bundle"), "{said}");
+    let audit = site.stream("aurora:audit").await?;
+    assert!(audit.iter().any(|entry| entry.text("action") == "intel-import"), "{audit:?}");
+    assert!(known(&table_at(&site.redis.url(), |_| {})?, &indicator("domain", "evil.net")).await?.expires_ms > now());
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What is kept: counted once, for its time, within its bounds.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use aurora::intel::{Life, Recorded, Seen, What};
+use aurora::sandbox::Tlp;
+use harness::connect_redis;
+
+use super::{DAY, alone, indicator, known, now, told};
+
+#[tokio::test]
+async fn a_message_counts_once_however_often_it_comes_and_sites_are_kept_apart() -> Result<()> {
+    let (table, ..) = alone(|_| {}).await?;
+    let evil = indicator("domain", "Evil.net.");
+    let first = Seen { first_ms: 5, ..told(evil.clone(), "a", "m1") };
+    let batch = [first.clone(), told(evil.clone(), "b", "m2"), first.clone()];
+    assert_eq!(table.record(&batch).await?, [Recorded::New, Recorded::Counted(2), Recorded::Again]);
+    assert_eq!(table.record(&batch).await?, [Recorded::Again, Recorded::Again, Recorded::Again]);
+    let sighting = Seen { what: What::Sighting, tlp: Tlp::Red, ..told(evil.clone(), "c", "m3") };
+    assert_eq!(table.record(&[sighting]).await?, [Recorded::Counted(3)]);
+    let known = known(&table, &indicator("domain", "evil.NET")).await?;
+    assert_eq!(known.sources.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(known.sightings.keys().collect::<Vec<_>>(), ["c"]);
+    assert_eq!((known.count, known.first_ms, known.tlp), (3, 5, Tlp::Red));
+    assert_eq!((known.sources["a"].times.count, known.sources["a"].tlp), (1, Tlp::Green));
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_type_has_its_life_and_nobody_can_make_it_longer() -> Result<()> {
+    let (table, redis, _folder) = alone(|intel| {
+        intel.ttl_of.insert("ip".to_owned(), Life(Duration::from_secs(86_400)));
+    })
+    .await?;
+    let (ip, domain) = (indicator("ip", "45.155.205.233"), indicator("domain", "evil.net"));
+    let now = now();
+    let greedy = |one| Seen { expires_ms: Some(now + 400 * DAY), last_ms: now + 300 * DAY, ..told(one, "a", "m") };
+    table.record(&[greedy(ip.clone()), greedy(domain.clone())]).await?;
+    let within = |life: u64, expires: u64| (now + life..now + life + 60_000).contains(&expires);
+    let (ip, domain) = (known(&table, &ip).await?, known(&table, &domain).await?);
+    assert!(within(DAY, ip.expires_ms) && within(30 * DAY, domain.expires_ms), "{ip:?} {domain:?}");
+    assert!(ip.last_ms < now + 60_000, "what is to come has not been seen yet");
+    // What was over before it came, and what ends by itself.
+    let old = Seen { last_ms: now - 31 * DAY, first_ms: 0, ..told(indicator("domain", "old.net"), "a", "m2") };
+    assert_eq!(table.record(&[old]).await?, [Recorded::Ended]);
+    let soon = indicator("domain", "soon.net");
+    let short = Seen { expires_ms: Some(now + 1500), ..told(soon.clone(), "a", "m3") };
+    // On a slow machine it may be over when it comes, and then it is not there either.
+    assert!(matches!(table.record(&[short]).await?[..], [Recorded::New | Recorded::Ended]));
+    harness::wait_until("its end", harness::PATIENCE, async || match known(&table, &soon).await {
+        Ok(known) => Err(format!("{known:?}")),
+        Err(_) => Ok(()),
+    })
+    .await?;
+    assert_eq!(table.refresh(true).await?, 2, "and its place is free again");
+    let mut connection = connect_redis(&redis.url()).await?;
+    let left: i64 = redis::cmd("PTTL").arg("aurora:state:intel").query_async(&mut connection).await?;
+    assert_eq!(left, -1, "each entry has its own end");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_table_takes_nothing_new_and_goes_on_with_what_it_has() -> Result<()> {
+    let (table, ..) = alone(|intel| intel.max = 2).await?;
+    let of = |number: u32| indicator("domain", &format!("evil{number}.net"));
+    let all: Vec<Seen> = (0..3).map(|number| told(of(number), "a", "m")).collect();
+    assert_eq!(table.record(&all).await?, [Recorded::New, Recorded::New, Recorded::Full]);
+    assert_eq!(table.record(&[told(of(0), "a", "m2")]).await?, [Recorded::Counted(2)]);
+    assert_eq!(table.forget(&[of(0), of(7)]).await?, 1);
+    assert_eq!(table.record(&all[2..]).await?, [Recorded::New]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_site_would_never_share_it_does_not_look_out_for() -> Result<()> {
+    let (table, ..) = alone(|_| {}).await?;
+    for (kind, value) in [("ip", "10.0.0.1"), ("domain", "files.local"), ("url", "http://127.0.0.1/")] {
+        let recorded = table.record(&[told(indicator(kind, value), "a", "m")]).await?;
+        assert_eq!(recorded, [Recorded::Refused("reserved".to_owned())], "{value}");
+    }
+    assert_eq!(table.refresh(false).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_only_seen_here_lives_no_longer_by_it_and_many_sites_are_bounded() -> Result<()> {
+    let (table, ..) = alone(|_| {}).await?;
+    let evil = indicator("domain", "evil.net");
+    let own = |message: &str| Seen { what: What::Own, ..told(evil.clone(), "here", message) };
+    assert_eq!(table.record(&[own("e0:0")]).await?, [Recorded::Ended], "nobody tells it");
+    let now = now();
+    table.record(&[Seen { expires_ms: Some(now + DAY), ..told(evil.clone(), "a", "m") }]).await?;
+    assert_eq!(table.record(&[own("e1:0"), own("e1:0"), own("e2:0")]).await?.len(), 3);
+    let seen = known(&table, &evil).await?;
+    assert_eq!((seen.expires_ms, seen.count, seen.sightings["here"].count), (now + DAY, 1, 2));
+    let sites: Vec<Seen> = (0..100).map(|site| told(evil.clone(), &format!("s{site}"), &format!("m{site}"))).collect();
+    table.record(&sites).await?;
+    assert_eq!(known(&table, &evil).await?.sources.len(), 32);
+    Ok(())
+}
+
+#[tokio::test]
+async fn thousands_are_recorded_paged_and_looked_up() -> Result<()> {
+    let (table, ..) = alone(|_| {}).await?;
+    let of = |number: u32| indicator("domain", &format!("evil{number}.net"));
+    let all: Vec<Seen> = (0..1700).map(|number| told(of(number), "a", "m")).collect();
+    assert!(table.record(&all).await?.iter().all(|one| *one == Recorded::New));
+    let wanted: Vec<_> = (1000..2400).map(of).collect();
+    let found = table.look_up(&wanted).await?;
+    assert_eq!((found.len(), found.iter().flatten().count()), (1400, 700));
+    let (mut from, mut paged) = (0, 0);
+    loop {
+        let (size, page) = table.page(from).await?;
+        paged += page.len();
+        from += aurora::intel::Table::PAGE;
+        if from >= size {
+            break;
+        }
+    }
+    assert_eq!(paged, 1700);
+    Ok(())
+}
