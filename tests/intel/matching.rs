@@ -91,7 +91,8 @@ async fn rules_say_how_far_and_what_nobody_tells_stays_as_it_is() -> Result<()> 
     Ok(())
 }
 
-#[tokio::test]
+// The command goes through the proxy, which runs here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_redis_is_away_events_say_that_nobody_looked_and_go_on() -> Result<()> {
     let mut plan = plan().without_nats().proxied(Place::Redis).set("intel.timeout", "200ms");
     plan = plan.set("spool.path", "spool").set("spool.after", "100ms");

@@ -11,7 +11,7 @@ use super::{DAY, alone, indicator, known, now, told};
 
 #[tokio::test]
 async fn a_message_counts_once_however_often_it_comes_and_sites_are_kept_apart() -> Result<()> {
-    let (table, ..) = alone(|_| {}).await?;
+    let (table, _redis, _folder) = alone(|_| {}).await?;
     let evil = indicator("domain", "Evil.net.");
     let first = Seen { first_ms: 5, ..told(evil.clone(), "a", "m1") };
     let batch = [first.clone(), told(evil.clone(), "b", "m2"), first.clone()];
@@ -62,7 +62,7 @@ async fn each_type_has_its_life_and_nobody_can_make_it_longer() -> Result<()> {
 
 #[tokio::test]
 async fn a_full_table_takes_nothing_new_and_goes_on_with_what_it_has() -> Result<()> {
-    let (table, ..) = alone(|intel| intel.max = 2).await?;
+    let (table, _redis, _folder) = alone(|intel| intel.max = 2).await?;
     let of = |number: u32| indicator("domain", &format!("evil{number}.net"));
     let all: Vec<Seen> = (0..3).map(|number| told(of(number), "a", "m")).collect();
     assert_eq!(table.record(&all).await?, [Recorded::New, Recorded::New, Recorded::Full]);
@@ -74,7 +74,7 @@ async fn a_full_table_takes_nothing_new_and_goes_on_with_what_it_has() -> Result
 
 #[tokio::test]
 async fn what_the_site_would_never_share_it_does_not_look_out_for() -> Result<()> {
-    let (table, ..) = alone(|_| {}).await?;
+    let (table, _redis, _folder) = alone(|_| {}).await?;
     for (kind, value) in [("ip", "10.0.0.1"), ("domain", "files.local"), ("url", "http://127.0.0.1/")] {
         let recorded = table.record(&[told(indicator(kind, value), "a", "m")]).await?;
         assert_eq!(recorded, [Recorded::Refused("reserved".to_owned())], "{value}");
@@ -85,7 +85,7 @@ async fn what_the_site_would_never_share_it_does_not_look_out_for() -> Result<()
 
 #[tokio::test]
 async fn what_is_only_seen_here_lives_no_longer_by_it_and_many_sites_are_bounded() -> Result<()> {
-    let (table, ..) = alone(|_| {}).await?;
+    let (table, _redis, _folder) = alone(|_| {}).await?;
     let evil = indicator("domain", "evil.net");
     let own = |message: &str| Seen { what: What::Own, ..told(evil.clone(), "here", message) };
     assert_eq!(table.record(&[own("e0:0")]).await?, [Recorded::Ended], "nobody tells it");
@@ -102,7 +102,7 @@ async fn what_is_only_seen_here_lives_no_longer_by_it_and_many_sites_are_bounded
 
 #[tokio::test]
 async fn thousands_are_recorded_paged_and_looked_up() -> Result<()> {
-    let (table, ..) = alone(|_| {}).await?;
+    let (table, _redis, _folder) = alone(|_| {}).await?;
     let of = |number: u32| indicator("domain", &format!("evil{number}.net"));
     let all: Vec<Seen> = (0..1700).map(|number| told(of(number), "a", "m")).collect();
     assert!(table.record(&all).await?.iter().all(|one| *one == Recorded::New));
