@@ -288,6 +288,24 @@ mod tests {
     }
 
     #[test]
+    fn what_came_marked_leaves_no_more_openly_and_stays_where_it_may_not() {
+        let came = |tlp: &str| {
+            let mut draft = draft();
+            draft.fields.push((intel::TLP.to_owned(), tlp.to_owned()));
+            draft
+        };
+        let sent = narrowed(&ceiling(|_| {}), &came("AMBER"), share(ALERTS, Tlp::Green), "test").unwrap();
+        assert_eq!(
+            (sent.tlp, sent.cut[0].as_str()),
+            (Tlp::Amber, "TLP:GREEN to TLP:AMBER, with which its shared indicator came")
+        );
+        let sent = narrowed(&ceiling(|_| {}), &came("GREEN"), share(ALERTS, Tlp::Amber), "test").unwrap();
+        assert_eq!(sent.tlp, Tlp::Amber, "it makes nothing more open");
+        let said = refused(&ceiling(|_| {}), &came("RED"), share(ALERTS, Tlp::Green));
+        assert!(said.contains("TLP:RED is above TLP:AMBER+STRICT"), "{said}");
+    }
+
+    #[test]
     fn nothing_is_masked_where_that_is_not_wanted() {
         let ceiling = ceiling(|config| config.federation.ceiling.never.mask = false);
         let sent = narrowed(&ceiling, &draft(), share(ALERTS, Tlp::Clear), "test").unwrap();

@@ -53,6 +53,7 @@ impl Sendable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intel;
 
     #[test]
     fn every_type_has_the_place_of_its_number() {
@@ -68,7 +69,12 @@ mod tests {
         assert!(first.intel(ObservableType::Ip) && !first.alerts && !first.sharing);
         config.federation.sets.push(Set::Capital);
         config.federation.ceiling.subjects = Some(vec!["AURORA.alerts".to_owned(), "aurora.intel.ioc.url".to_owned()]);
+        config.intel = Some(intel::Config::default());
+        assert!(
+            Sendable::new(&Config { intel: config.intel.clone(), ..Config::default() }).sighting(ObservableType::Ip)
+        );
         let narrow = Sendable::new(&config);
+        assert!(!narrow.sighting(ObservableType::Ip) && !first.sighting(ObservableType::Ip));
         assert!(narrow.alerts && !narrow.sharing && narrow.intel(ObservableType::Url));
         assert!(!narrow.anywhere(ObservableType::Ip));
     }

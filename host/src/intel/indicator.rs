@@ -150,7 +150,7 @@ fn url(value: &str) -> Result<String, IndicatorError> {
     let mut url = match with_host(value) {
         Some(url) => url,
         // A program would take it for a path, a person means a web page. What has another scheme is neither.
-        None if !value.contains("://") => with_host(&format!("http://{value}")).ok_or(NONE)?,
+        None if is_without_scheme(value) => with_host(&format!("http://{value}")).ok_or(NONE)?,
         None => return Err(NONE),
     };
     match url.host() {
@@ -164,6 +164,16 @@ fn url(value: &str) -> Result<String, IndicatorError> {
     // It stays in the browser, so no sensor sees it.
     url.set_fragment(None);
     Ok(url.into())
+}
+
+/// Whether what stands before the first colon is a host, as in `evil.net:8080/a`, if there is a colon at all.
+fn is_without_scheme(value: &str) -> bool {
+    match value.split_once(':') {
+        None => true,
+        Some((before, rest)) => {
+            before.contains(['/', '?']) || before.starts_with('[') || rest.starts_with(|c: char| c.is_ascii_digit())
+        }
+    }
 }
 
 fn email(value: &str) -> Result<String, IndicatorError> {
@@ -239,6 +249,13 @@ mod tests {
             ("domain", "bücher.example", "XN--BCHER-KVA.example", "xn--bcher-kva.example"),
             ("url", "HTTP://Evil.example:80/a?b#c", "http://evil.example/a?b", "http://evil.example/a?b"),
             ("url", "evil.example", "http://evil.example./", "http://evil.example/"),
+            ("url", "evil.example:8080/a", "http://EVIL.example:8080/a", "http://evil.example:8080/a"),
+            (
+                "url",
+                "evil.example/?to=http://a",
+                "http://evil.example/?to=http://a",
+                "http://evil.example/?to=http://a",
+            ),
             ("email", "John@Evil.Example", "john@evil.example", "john@evil.example"),
             (
                 "hash_md5",

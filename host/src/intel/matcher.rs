@@ -24,8 +24,8 @@ pub struct Matcher {
     table: Table,
     rules: Arc<Rules>,
     site: Arc<str>,
-    /// Takes what was seen here to the table.
-    sightings: mpsc::Sender<Seen>,
+    /// Takes what was seen here to the table; none: it counts as no sighting.
+    sightings: Option<mpsc::Sender<Seen>>,
     memory: Memory,
 }
 
@@ -52,8 +52,14 @@ impl Matcher {
     /// Looks into `table`, for `site`; what was seen goes to `sightings`.
     #[must_use]
     pub fn new(table: Table, site: &str, sightings: mpsc::Sender<Seen>) -> Self {
+        Self { sightings: Some(sightings), ..Self::looking_only(table, site) }
+    }
+
+    /// The same of events that have happened long ago.
+    #[must_use]
+    pub fn looking_only(table: Table, site: &str) -> Self {
         let rules = Arc::new(Rules::new(table.config()));
-        Self { table, rules, site: site.into(), sightings, memory: Memory::new(Instant::now()) }
+        Self { table, rules, site: site.into(), sightings: None, memory: Memory::new(Instant::now()) }
     }
 
     /// Looks all observables of `batch` up, and puts into the events what was found. `name` gives the id of an event: of
@@ -90,10 +96,12 @@ impl Matcher {
         if let Some(fresh) = fresh {
             fresh.into_iter().for_each(|(id, answer)| self.memory.put(id, answer));
         }
-        for seen in sightings {
-            // Redis is away for long, and a count that is short of some is better than lanes that wait.
-            if self.sightings.try_send(seen).is_err() {
-                self.table.metrics().sightings_lost.inc();
+        if let Some(waiting) = &self.sightings {
+            for seen in sightings {
+                // Redis is away for long, and a count that is short of some is better than lanes that wait.
+                if waiting.try_send(seen).is_err() {
+                    self.table.metrics().sightings_lost.inc();
+                }
             }
         }
         all

@@ -64,3 +64,61 @@ fn listed(names: Vec<String>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        intel::{Config, Indicator, Source, Times},
+        sandbox::{Category, Kind},
+    };
+
+    fn known(value: &str, sites: &[&str], tlp: Tlp) -> Arc<Known> {
+        let times = Times { first_ms: 0, last_ms: 0, count: 1 };
+        Arc::new(Known {
+            indicator: Indicator::new("domain", value).unwrap(),
+            sources: sites.iter().map(|site| ((*site).to_owned(), Source { times, tlp })).collect(),
+            sightings: BTreeMap::from([("seer".to_owned(), times)]),
+            first_ms: 0,
+            last_ms: 0,
+            expires_ms: 9,
+            count: 1,
+            tlp,
+        })
+    }
+
+    fn draft(severity: Severity) -> Draft {
+        let fields = [("intel.tlp", "CLEAR"), ("intel", "x"), ("intelligence", "y")];
+        Draft {
+            kind: Kind::Alert,
+            severity,
+            category: Category::Network,
+            timestamp_ms: 0,
+            fields: fields.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            observables: Vec::new(),
+            techniques: Vec::new(),
+            source: String::new(),
+            device_id: String::new(),
+            dedup_key: String::new(),
+            title: String::new(),
+            description: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_strictest_marking_and_all_sites_are_told_and_severity_only_rises() {
+        let rules = Rules::new(&Config::default());
+        let found = [known("a.net", &["one", "two"], Tlp::Green), known("b.net", &[], Tlp::Amber)];
+        for (before, after) in [(Severity::Info, Severity::High), (Severity::Critical, Severity::Critical)] {
+            let mut draft = draft(before);
+            clean(&mut draft);
+            assert_eq!(enter(&mut draft, &found, &rules, 0), before != after);
+            let of = |key: &str| draft.fields.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str());
+            assert_eq!((of(MATCH), of(SOURCES)), (Some("domain:a.net, domain:b.net"), Some("one, seer, two")));
+            assert_eq!((of(TLP), of("intelligence"), of(STATUS)), (Some("AMBER"), Some("y"), None));
+            assert_eq!((draft.severity, of(RAISED)), (after, (before != after).then_some("info to high")));
+        }
+    }
+}

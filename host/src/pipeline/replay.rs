@@ -22,6 +22,7 @@ use super::{
 use crate::{
     broker::redis_streams::{Message, Stored},
     event::{Delivery, Duty, Identity},
+    intel::Matcher,
     telemetry::Metrics,
 };
 
@@ -71,6 +72,12 @@ impl Replay {
             target: Arc::clone(target),
             rules: Rules { force, dedup },
         }
+    }
+
+    /// Events are looked up by `matcher`.
+    #[must_use]
+    pub fn matched_by(self, matcher: Option<Matcher>) -> Self {
+        Self { decider: self.decider.matched_by(matcher), ..self }
     }
 
     /// Decides on `letters`, and stores nothing.

@@ -388,6 +388,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_observables_is_read_in_its_one_form() {
+        let told = "[[indicators]]\ntype = 'domain'\nvalue = 'Evil.NET'\nsites = ['a', 'b']\ntlp = 'red'";
+        let (_folder, told) = case(&[("input", "x"), ("case.toml", told)]);
+        let around = told.unwrap().surroundings().unwrap();
+        let wanted = Indicator::new("domain", "evil.net").unwrap();
+        let found = crate::intel::Lookup::look_up(&*around.known, &[wanted]).unwrap().remove(0).unwrap();
+        assert_eq!((found.sites(), found.count, found.tlp), (vec!["a", "b"], 2, Tlp::Red));
+        let (_folder, wrong) = case(&[("input", "x"), ("case.toml", "[[indicators]]\ntype = 'ip'\nvalue = 'x'")]);
+        assert!(wrong.unwrap().surroundings().unwrap_err().to_string().contains("is no address"));
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_case() {
         let wrong: [(&[(&str, &str)], &str); 3] = [
             (&[("input", "x"), ("case.toml", "sauce = 'typo'")], "case.toml"),

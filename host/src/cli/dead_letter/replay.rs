@@ -18,6 +18,8 @@ use crate::{
     broker::redis_streams::{Pool, StateShelf},
     config::Config,
     event::EntryId,
+    federation::Ceiling,
+    intel::{Matcher, Remembered, Table},
     pipeline::{Fate, Letter, Replay, Stages},
     sandbox::Sandbox,
     state::ReadOnly,
@@ -82,8 +84,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say("nothing is replayed");
         return Ok(ExitCode::FAILURE);
     }
-    let stages = guests(&mut opened.config, &args.with)?;
-    let mut replay = Replay::new(&stages, opened.aside.target(), args.force, !args.no_dedup);
+    let table = table(&opened.config)?;
+    let stages = guests(&mut opened.config, &args.with, table.as_ref())?;
+    let site = &opened.config.site.id;
+    let matcher = table.map(|table| Matcher::looking_only(table, site));
+    let replay = Replay::new(&stages, opened.aside.target(), args.force, !args.no_dedup);
+    let mut replay = replay.matched_by(matcher);
     let mut tally = Tally::default();
     let done = match args.dry_run {
         true => rehearse(&opened, &mut replay, &stages, &chosen, &mut tally).await,
@@ -101,7 +107,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if tally.failed > 0 || is_slip { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn guests(config: &mut Config, with: &[(String, PathBuf)]) -> anyhow::Result<Stages> {
+/// Where shared indicators are looked up, as the daemon does. What is found counts as no sighting: it happened long ago.
+fn table(config: &Config) -> anyhow::Result<Option<Table>> {
+    let (Some(intel), Some(redis)) = (&config.intel, &config.redis) else { return Ok(None) };
+    let ceiling = Arc::new(Ceiling::new(config));
+    Ok(Some(Table::new(&Pool::new(redis)?, redis, intel, ceiling, &Metrics::new().intel)))
+}
+
+fn guests(config: &mut Config, with: &[(String, PathBuf)], table: Option<&Table>) -> anyhow::Result<Stages> {
     for (guest, path) in with {
         let found = config.guests.get_mut(guest);
         let found = found.with_context(|| format!("--with {guest}: no rule has this name"))?;
@@ -117,7 +130,10 @@ fn guests(config: &mut Config, with: &[(String, PathBuf)]) -> anyhow::Result<Sta
     // What happened long ago must not count as now: guests read what they remember, and leave it as it is.
     let redis = config.redis.as_ref().context("no [redis] is configured")?;
     let shelf = ReadOnly(Arc::new(StateShelf::new(Pool::new(redis)?, redis)));
-    let sandbox = Sandbox::new(&config.guests, 1)?.remembering(Arc::new(shelf));
+    let mut sandbox = Sandbox::new(&config.guests, 1)?.remembering(Arc::new(shelf));
+    if let Some(table) = table {
+        sandbox = sandbox.looking_up(Arc::new(Remembered::new(table.clone())));
+    }
     let mut stages = Stages::load(config, &sandbox, &Metrics::new(), None).map_err(supervise::all)?;
     // As in the daemon: nothing leaves without [nats].
     if config.nats.is_none() {

@@ -89,11 +89,12 @@ fn line(known: &Known) -> String {
 /// How long until then, in its largest unit.
 pub(super) fn left(until_ms: u64) -> String {
     let seconds = until_ms.saturating_sub(now()) / 1000;
+    let rounded = |unit: u64| (seconds + unit / 2) / unit;
     let (count, unit) = match seconds {
         0..60 => (seconds, "s"),
-        60..3600 => (seconds / 60, "min"),
-        3600..86_400 => (seconds / 3600, "h"),
-        _ => (seconds / 86_400, "d"),
+        60..3570 => (rounded(60), "min"),
+        3570..84_600 => (rounded(3600), "h"),
+        _ => (rounded(86_400), "d"),
     };
     format!("{count} {unit}")
 }

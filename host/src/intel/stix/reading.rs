@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{marking, pattern};
 use crate::{
@@ -40,10 +40,11 @@ pub struct Skipped {
 }
 
 #[derive(Deserialize)]
-struct Outer {
+struct Outer<'b> {
     r#type: String,
-    #[serde(default)]
-    objects: Vec<Value>,
+    /// Read one by one: as values all of them would take ten times their bytes.
+    #[serde(default, borrow)]
+    objects: Vec<&'b RawValue>,
 }
 
 /// Reads a bundle: what is to be taken, what is skipped, and how many objects there are of types that say nothing of
@@ -52,13 +53,15 @@ struct Outer {
 /// # Errors
 /// It is none.
 pub fn read(bytes: &[u8], now_ms: u64) -> Result<(Vec<Item>, Vec<Skipped>, BTreeMap<String, usize>), String> {
-    let outer: Outer = serde_json::from_slice(bytes).map_err(|error| format!("is no STIX bundle: {error}"))?;
+    let outer: Outer<'_> = serde_json::from_slice(bytes).map_err(|error| format!("is no STIX bundle: {error}"))?;
     if outer.r#type != "bundle" {
         return Err(format!("is no STIX bundle but of type {:?}", cut(&outer.r#type)));
     }
-    let markings: BTreeMap<&str, Tlp> = outer.objects.iter().filter_map(own_marking).collect();
+    let markings: BTreeMap<String, Tlp> = outer.objects.iter().filter_map(|object| own_marking(object)).collect();
     let (mut items, mut skipped, mut others) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (place, object) in outer.objects.iter().enumerate() {
+        // It is JSON already.
+        let object: &Value = &serde_json::from_str(object.get()).unwrap_or_default();
         let id = match object["id"].as_str() {
             Some(id) => cut(id),
             None => format!("object {}", place + 1),
@@ -147,10 +150,12 @@ impl Validity {
 }
 
 /// A marking that the bundle defines itself.
-fn own_marking(object: &Value) -> Option<(&str, Tlp)> {
+fn own_marking(object: &RawValue) -> Option<(String, Tlp)> {
+    object.get().contains("marking-definition").then_some(())?;
+    let object: Value = serde_json::from_str(object.get()).ok()?;
     (object["type"] == "marking-definition").then_some(())?;
     let tlp = object["definition"]["tlp"].as_str().and_then(Tlp::read);
-    Some((object["id"].as_str()?, tlp?))
+    Some((object["id"].as_str()?.to_owned(), tlp?))
 }
 
 /// Not more of it than a person reads.
