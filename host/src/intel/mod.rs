@@ -34,6 +34,6 @@ pub(crate) use matcher::Matched;
 pub use matcher::Matcher;
 pub use misp::MispEvent;
 pub use seen::{Recorded, Seen, What};
-pub use stix::{Bundle, Item, LARGEST as LARGEST_BUNDLE, Skipped, read as read_bundle};
+pub use stix::{Bundle, Contents as BundleContents, Item, LARGEST as LARGEST_BUNDLE, Skipped, read as read_bundle};
 pub use table::{Table, TableError};
 pub use telling::{MATCH, SOURCES, TLP};

@@ -11,7 +11,7 @@ use super::open::{Place, now, tlp};
 use crate::{
     cli::dead_letter::{plain, say},
     event::is_source,
-    intel::{Item, LARGEST_BUNDLE, Recorded, Seen, What, read_bundle},
+    intel::{BundleContents, Item, LARGEST_BUNDLE, Recorded, Seen, What, read_bundle},
     sandbox::Tlp,
 };
 
@@ -51,7 +51,7 @@ const TOGETHER: usize = 2000;
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(is_source(&args.site), "--site {:?} is no name: 1 to 64 of A-Z a-z 0-9 . _ -", args.site);
     let (bytes, now) = (read(&args.file)?, now());
-    let (items, skipped, others) = match read_bundle(&bytes, now) {
+    let BundleContents { items, skipped, others } = match read_bundle(&bytes, now) {
         Ok(read) => read,
         Err(reason) => bail!("{} {reason}", args.file.display()),
     };

@@ -11,4 +11,4 @@ mod bundle;
 mod reading;
 
 pub use bundle::Bundle;
-pub use reading::{Item, LARGEST, Skipped, read};
+pub use reading::{Contents, Item, LARGEST, Skipped, read};

@@ -39,6 +39,17 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// What is in a bundle.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// What is to be taken.
+    pub items: Vec<Item>,
+    /// What is not.
+    pub skipped: Vec<Skipped>,
+    /// How many objects there are of types that say nothing of indicators.
+    pub others: BTreeMap<String, usize>,
+}
+
 #[derive(Deserialize)]
 struct Outer<'b> {
     r#type: String,
@@ -47,18 +58,17 @@ struct Outer<'b> {
     objects: Vec<&'b RawValue>,
 }
 
-/// Reads a bundle: what is to be taken, what is skipped, and how many objects there are of types that say nothing of
-/// indicators.
+/// Reads a bundle.
 ///
 /// # Errors
 /// It is none.
-pub fn read(bytes: &[u8], now_ms: u64) -> Result<(Vec<Item>, Vec<Skipped>, BTreeMap<String, usize>), String> {
+pub fn read(bytes: &[u8], now_ms: u64) -> Result<Contents, String> {
     let outer: Outer<'_> = serde_json::from_slice(bytes).map_err(|error| format!("is no STIX bundle: {error}"))?;
     if outer.r#type != "bundle" {
         return Err(format!("is no STIX bundle but of type {:?}", cut(&outer.r#type)));
     }
     let markings: BTreeMap<String, Tlp> = outer.objects.iter().filter_map(|object| own_marking(object)).collect();
-    let (mut items, mut skipped, mut others) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let Contents { mut items, mut skipped, mut others } = Contents::default();
     for (place, object) in outer.objects.iter().enumerate() {
         // It is JSON already.
         let object: &Value = &serde_json::from_str(object.get()).unwrap_or_default();
@@ -99,7 +109,7 @@ pub fn read(bytes: &[u8], now_ms: u64) -> Result<(Vec<Item>, Vec<Skipped>, BTree
             }
         }
     }
-    Ok((items, skipped, others))
+    Ok(Contents { items, skipped, others })
 }
 
 fn of_pattern(object: &Value) -> Result<Vec<(ObservableType, String)>, String> {
@@ -180,7 +190,7 @@ mod tests {
         object
     }
 
-    fn read_one(object: Value) -> (Vec<Item>, Vec<Skipped>, BTreeMap<String, usize>) {
+    fn read_one(object: Value) -> Contents {
         let bundle = json!({ "type": "bundle", "id": "bundle--1", "objects": [object] });
         read(bundle.to_string().as_bytes(), 1_000_000).unwrap()
     }
@@ -191,13 +201,13 @@ mod tests {
             "object_marking_refs": ["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82", "marking-definition--x"],
             "valid_from": "1970-01-01T00:10:00Z", "valid_until": "1970-01-01T00:20:00.5Z",
         });
-        let (items, skipped, _) = read_one(indicator(marked));
+        let Contents { items, skipped, .. } = read_one(indicator(marked));
         let Item { tlp, first_ms, expires_ms, name, .. } = &items[0];
         assert_eq!((*tlp, *first_ms, *expires_ms), (Some(Tlp::Amber), Some(600_000), Some(1_200_500)));
         assert_eq!(name, "indicator--1 2026-01-01T00:00:00Z 0");
         assert!(skipped.is_empty());
         let cve = json!({ "type": "vulnerability", "id": "vulnerability--1", "name": "cve-2021-44228" });
-        assert_eq!(read_one(cve).0[0].indicator.to_string(), "cve:CVE-2021-44228");
+        assert_eq!(read_one(cve).items[0].indicator.to_string(), "cve:CVE-2021-44228");
     }
 
     #[test]
@@ -213,13 +223,13 @@ mod tests {
             (json!({ "valid_until": "soon" }), "valid_until is no time"),
             (json!({ "type": null }), "no type"),
         ] {
-            let (items, skipped, _) = read_one(indicator(more));
+            let Contents { items, skipped, .. } = read_one(indicator(more));
             assert!(items.is_empty() && skipped.len() == 1, "{said}");
             assert!(skipped[0].id == "indicator--1" && skipped[0].why.contains(said), "{skipped:?}");
         }
-        let (items, skipped, others) = read_one(json!({ "type": "malware", "id": "malware--1" }));
+        let Contents { items, skipped, others } = read_one(json!({ "type": "malware", "id": "malware--1" }));
         assert!(items.is_empty() && skipped.is_empty() && others["malware"] == 1);
-        assert_eq!(read_one(json!("x")).1[0].id, "object 1");
+        assert_eq!(read_one(json!("x")).skipped[0].id, "object 1");
     }
 
     #[test]
