@@ -78,6 +78,10 @@ async fn rules_say_how_far_and_what_nobody_tells_stays_as_it_is() -> Result<()> 
     let unknown = HASH.replace("27", "11");
     site.publish(DOOR, 1, [alert("low", HASH), alert("low", &other), alert("low", &unknown)]).await?;
     let entries = site.stream_of("aurora:cps:alerts", 3).await?;
+    let scrape = site.scrape().await?;
+    let batches = scrape.get("aurora_stage_batch_events_count{stage=\"normalize\"}")?;
+    let questions = scrape.get("aurora_intel_questions_total")?;
+    assert!((1.0..=batches).contains(&questions), "{questions} questions for {batches} batches");
     let mut found: Vec<(String, String)> = entries
         .iter()
         .map(|entry| {

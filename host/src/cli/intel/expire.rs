@@ -79,7 +79,7 @@ async fn told_by(opened: &Opened, site: &str) -> anyhow::Result<Vec<Indicator>> 
             if known.sources.contains_key(site) && known.sources.len() == 1 {
                 all.push(known.indicator);
             }
-            Ok(())
+            Ok(true)
         })
         .await?;
     Ok(all)

@@ -52,12 +52,26 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.format {
         Format::Stix => {
             let mut bundle = Bundle::begin(out, site, now)?;
-            opened.each(|known| if wanted(&known) { Ok(bundle.add(&known)?) } else { Ok(()) }).await?;
+            opened
+                .each(|known| {
+                    if wanted(&known) {
+                        bundle.add(&known)?;
+                    }
+                    Ok(true)
+                })
+                .await?;
             bundle.end()?;
         }
         Format::Misp => {
             let mut event = MispEvent::begin(out, site, args.max_tlp, now)?;
-            opened.each(|known| if wanted(&known) { Ok(event.add(&known)?) } else { Ok(()) }).await?;
+            opened
+                .each(|known| {
+                    if wanted(&known) {
+                        event.add(&known)?;
+                    }
+                    Ok(true)
+                })
+                .await?;
             event.end()?;
         }
     }

@@ -41,12 +41,11 @@ pub(super) enum Format {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let opened = args.place.open()?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let (mut shown, mut all) = (0, 0u64);
-    opened
+    let mut shown = 0;
+    let all = opened
         .each(|known| {
-            all += 1;
             if shown >= args.most || !args.filter.takes(&known) {
-                return Ok(());
+                return Ok(shown < args.most);
             }
             if args.format == Format::Json {
                 serde_json::to_writer(&mut out, &Shown::of(&known)).map_err(io::Error::from)?;
@@ -62,7 +61,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 writeln!(out, "{}", line(&known))?;
             }
             shown += 1;
-            Ok(())
+            Ok(shown < args.most)
         })
         .await?;
     out.flush()?;

@@ -69,17 +69,20 @@ impl Opened {
         Ok(self.aside.note(action, details).await?)
     }
 
-    /// Goes through the whole table. What moves while it is read, for it is told again, may be missed or seen twice.
-    pub async fn each(&self, mut of: impl FnMut(Known) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// Goes through the table, as long as `of` wants more of it. Returns how many there are. What moves while it is read, for
+    /// it is told again, may be missed or seen twice.
+    pub async fn each(&self, mut of: impl FnMut(Known) -> anyhow::Result<bool>) -> anyhow::Result<u64> {
         let mut from = 0;
         loop {
             let (size, page) = self.table.page(from).await?;
             for known in page {
-                of(known)?;
+                if !of(known)? {
+                    return Ok(size);
+                }
             }
             from += Table::PAGE;
             if from >= size {
-                return Ok(());
+                return Ok(size);
             }
         }
     }
