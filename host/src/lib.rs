@@ -19,6 +19,7 @@
 //! | [`sandbox`] | the only place that knows wasmtime |
 //! | [`state`] | what guests remember from call to call |
 //! | [`trial`] | one guest on its own: cases, hostile input, recordings |
+//! | [`tasks`] | tasks for agents, apart from the pipeline: a worker, and who brings results to those who asked |
 //! | [`swap`] | other guests while events flow: installed, rehearsed, rolled back |
 //! | [`supervise`] | starts the tasks, watches them, drains them in flow order |
 //! | [`broadcast`] | live events for who watches, over WebSockets |
@@ -46,6 +47,7 @@ pub mod supply;
 pub mod sandbox;
 pub mod state;
 pub mod trial;
+pub mod tasks;
 pub mod swap;
 pub mod broadcast;
 pub mod lag;

@@ -2,6 +2,7 @@
 //!
 //! * [`RawEvents::iter`] walks the raw events of a batch, [`OriginEvents::iter`] the normalized ones.
 //! * [`Normalizing`] writes a normalizer's answer, [`Routing`] a router's, [`Deciding`] a federation policy's.
+//! * [`Task`] is what an agent is asked to do, [`Outcome`] or [`TaskFailure`] what it says.
 //! * [`log`] and [`settings`] are what a guest may ask of the host; [`mod@state`], too, if its site lets it remember, and
 //!   [`mod@lookup`], if it lets it look observables up.
 //! * [`time`] reads an event's own time, [`Scope::of_address`] says whether an address means anything elsewhere.
@@ -15,6 +16,7 @@ mod deciding;
 mod normalizing;
 mod raw;
 mod routing;
+mod tasking;
 mod utf8;
 mod view;
 mod panics;
@@ -29,6 +31,7 @@ pub use normalizing::{Disposition, EventWriter, Normalized, Normalizing, Summary
 pub use panics::panics_to_log;
 pub use raw::RawEvent;
 pub use routing::{Routes, Routing};
+pub use tasking::{Outcome, Task, TaskFailure};
 pub use utf8::{Utf8, same};
 pub use view::{EventView, Observable};
 

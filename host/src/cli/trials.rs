@@ -7,13 +7,15 @@ use crate::{
     config::{self, Config, Problems},
     pipeline::Conditions,
     raw,
-    sandbox::{Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    sandbox::{Agent, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
     spool::{self, SetAside},
+    tasks::{self, Agents},
     telemetry::{Chain, Metrics, SlotName, Stage},
 };
 
 pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
     let mut trials = guests(config);
+    trials.extend(agents(config));
     trials.extend(config.spool.as_ref().map(spool));
     if connect {
         if let Some(mqtt) = &config.mqtt {
@@ -33,6 +35,9 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
         if let (Some(broadcast), Some(redis)) = (&config.broadcast, &config.redis) {
             trials.push(Trial::broker("broadcast", broadcast::probe(broadcast, redis).await));
+        }
+        if let (Some(tasks), Some(redis)) = (&config.tasks, &config.redis) {
+            trials.push(Trial::broker("tasks", tasks::probe(tasks, redis).await));
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));
@@ -62,7 +67,8 @@ fn spool(config: &spool::Config) -> Trial {
 
 /// What is wrong with the guests of a configuration that has other problems, so that all of them are told at once.
 pub fn of_guests_beside(problems: &Problems) -> Vec<Trial> {
-    let trials = problems.sound_guests().map(guests).unwrap_or_default();
+    let mut trials = problems.sound_guests().map(guests).unwrap_or_default();
+    trials.extend(problems.sound_guests().and(problems.sound("tasks")).map(agents).unwrap_or_default());
     trials.into_iter().filter(|trial| trial.result.is_err()).collect()
 }
 
@@ -82,6 +88,22 @@ fn guests(config: &Config) -> Vec<Trial> {
         Trial { findings: beside(config, &slot), ..Trial::new(name, result) }
     };
     config.guests.all().map(trial).collect()
+}
+
+/// The guests that are agents, on the engine that they have to themselves.
+fn agents(config: &Config) -> Vec<Trial> {
+    let Some(tasks) = config.tasks.as_ref().filter(|tasks| !tasks.agents.is_empty()) else { return Vec::new() };
+    let sandbox = match Agents::sandbox(tasks, &config.guests) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return vec![Trial::new("sandbox of tasks", Err(Chain(&error).to_string()))],
+    };
+    let all = Metrics::new();
+    let trial = |(name, agent): (&String, &tasks::AgentConfig)| {
+        let metrics = all.guest(SlotName::of_rule(Stage::Task, name));
+        let loaded = Guest::<Agent>::load(&sandbox, &agent.guest(), &metrics);
+        Trial::new(format!("agent {name}"), said(loaded))
+    };
+    tasks.agents.iter().map(trial).collect()
 }
 
 /// What stands against the rule of `slot` among those before it.

@@ -10,7 +10,7 @@ use std::{
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use super::{Config, Purpose, findings::Findings};
+use super::{Config, Purpose, findings::Findings, quoted};
 use crate::{
     attestation::Registry,
     supply::PublicKey,
@@ -95,6 +95,11 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
             if !path.as_os_str().is_empty() {
                 all.push((format!("guests.{stage}{section}.path").into(), Use::Component, path));
             }
+        }
+    }
+    for (name, agent) in config.tasks.iter_mut().flat_map(|tasks| &mut tasks.agents) {
+        if !agent.path.as_os_str().is_empty() {
+            all.push((format!("tasks.agents.{}.path", quoted(name)).into(), Use::Component, &mut agent.path));
         }
     }
     all

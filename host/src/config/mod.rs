@@ -43,7 +43,7 @@ use crate::{
     broker::{jetstream, mqtt, redis_streams},
     federation, intel, lag,
     pipeline::dedup,
-    raw, spool,
+    raw, spool, tasks,
 };
 
 /// Everything that the daemon is told. Each module documents its own section.
@@ -78,6 +78,8 @@ pub struct Config {
     pub federation: federation::Config,
     /// What other sites tell, and what a match with it does.
     pub intel: Option<intel::Config>,
+    /// Tasks for agents.
+    pub tasks: Option<tasks::Config>,
     /// Live events for viewers.
     pub broadcast: Option<broadcast::Config>,
     /// How far readers of streams are behind.
@@ -224,6 +226,9 @@ impl Config {
         }
         self.admin.validate(findings);
         self.lag.validate(findings);
+        if let Some(tasks) = &self.tasks {
+            tasks.validate(self.redis.as_ref(), self.raw.as_ref(), &self.lag, findings);
+        }
         if let Some(broadcast) = &self.broadcast {
             broadcast.validate(&self.admin, self.ingest.as_ref(), findings);
         }

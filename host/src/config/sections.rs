@@ -290,7 +290,7 @@ impl Guest {
         self.oci.is_some() || !self.path.as_os_str().is_empty()
     }
 
-    pub(super) fn validate(&self, section: &str, findings: &mut Findings) {
+    pub(crate) fn validate(&self, section: &str, findings: &mut Findings) {
         let key = |name: &str| format!("{section}.{name}");
         let is_set = findings.given(&key("path"), !self.path.as_os_str().is_empty());
         let is_pulled = findings.given(&key("oci"), self.oci.is_some());

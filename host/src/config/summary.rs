@@ -83,6 +83,18 @@ impl fmt::Display for Config {
             }
             None => write!(f, "\nnats       none: nothing leaves the site")?,
         }
+        if let Some(tasks) = &self.tasks {
+            let (stream, group, workers) = (&tasks.stream, &tasks.group, tasks.workers);
+            write!(f, "\ntasks      {stream}, group {group}, {workers} at a time")?;
+            for (name, agent) in &tasks.agents {
+                let (guest, deadline) = (agent.guest(), shown(agent.deadline));
+                let place = guest.place();
+                write!(f, "\nagent      {name}: {}, {} at most, {deadline} a task", place.display(), agent.memory)?;
+                if !agent.grants.is_empty() {
+                    write!(f, ", {}", agent.grants)?;
+                }
+            }
+        }
         if let Some(broadcast) = &self.broadcast {
             let most = broadcast.max_clients;
             write!(f, "\nbroadcast  ws://{}, {most} viewers at most", broadcast.listen)?;

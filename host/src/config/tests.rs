@@ -704,6 +704,7 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
         raw: Some(raw::Config::default()),
         attestation: Some(attestation::Config::default()),
         intel: Some(intel::Config::default()),
+        tasks: Some(tasks::Config::default()),
         broadcast: Some(broadcast::Config { token_file: viewers.token_file, ..broadcast::Config::default() }),
         ..minimal
     };
@@ -770,6 +771,8 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "intel",
         "intel.match",
         "intel.match.rule[0]",
+        "tasks",
+        "tasks.agents.triage",
         "broadcast",
         "lag",
         "admin",

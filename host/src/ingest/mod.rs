@@ -1,4 +1,5 @@
-//! Events over HTTP, from collectors that speak no MQTT: `POST /v1/events`.
+//! Events over HTTP, from collectors that speak no MQTT: `POST /v1/events`. Where `[tasks]` is configured, tasks for agents
+//! as well: see `tasks.rs` beside this file.
 //!
 //! # The request
 //!
@@ -43,6 +44,7 @@ mod collect;
 mod identity;
 mod report;
 mod refusal;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -58,7 +60,7 @@ use axum::{
     extract::{Request, State},
     http::{header, request::Parts},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -78,6 +80,7 @@ use crate::{
     config,
     event::{self, Delivery, Duty, Intake},
     listen::{self, Peer},
+    tasks::Desk,
     telemetry::{Metrics, Stage},
 };
 
@@ -117,7 +120,7 @@ pub enum Error {
     },
 }
 
-/// The route `POST /v1/events`, and what it hands events to.
+/// The route `POST /v1/events`, and what it hands events to; and those of tasks, where there are any.
 pub struct Ingest<I> {
     intake: Arc<I>,
     metrics: Metrics,
@@ -129,6 +132,7 @@ pub struct Ingest<I> {
     max_in_flight: u32,
     identities: Identities,
     draining: CancellationToken,
+    desk: Option<Desk>,
 }
 
 impl<I: Intake> Ingest<I> {
@@ -154,19 +158,34 @@ impl<I: Intake> Ingest<I> {
             max_in_flight,
             identities: Identities::default(),
             draining: CancellationToken::new(),
+            desk: None,
         })
+    }
+
+    /// The same with the routes of tasks.
+    #[must_use]
+    pub fn with_tasks(self, desk: Option<Desk>) -> Self {
+        Self { desk, ..self }
     }
 
     /// Serves until `shutdown`, then answers 503 until every event taken is settled, and returns. It waits for the
     /// lanes without a limit: dropping the future gives up.
     pub async fn serve(mut self, listener: TcpListener, shutdown: CancellationToken) {
         self.draining = shutdown.clone();
-        let (places, all) = (self.places.clone(), self.max_in_flight);
+        let (places, all, desk) = (self.places.clone(), self.max_in_flight, self.desk.take());
+        let ingest = Arc::new(self);
+        let tasks = desk.map(|desk| {
+            Router::new()
+                .route("/v1/tasks", post(tasks::post_task::<I>))
+                .route("/v1/tasks/{id}", get(tasks::get_task::<I>))
+                .with_state((Arc::clone(&ingest), desk))
+        });
         let router = Router::new()
             .route("/v1/events", post(post_events::<I>))
+            .with_state(ingest)
+            .merge(tasks.unwrap_or_default())
             .fallback(async || Refusal::NoSuchRoute)
-            .method_not_allowed_fallback(async || Refusal::NoSuchMethod)
-            .with_state(Arc::new(self));
+            .method_not_allowed_fallback(async || Refusal::NoSuchMethod);
         let settled = CancellationToken::new();
         let drain = async {
             shutdown.cancelled().await;

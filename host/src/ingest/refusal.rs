@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     MediaType(String),
     #[error("the body is larger than {0} bytes; send it in parts")]
     BodyTooLarge(u64),
+    #[error("`input` is larger than {0} bytes (tasks.max_payload)")]
+    InputTooLarge(usize),
     #[error("the body holds more than {0} events; send it in parts")]
     TooManyEvents(usize),
     #[error("the body did not arrive in time")]
@@ -26,10 +28,16 @@ pub(super) enum Refusal {
     Busy(&'static str),
     #[error("the daemon is shutting down; nothing of this request was taken, send it again")]
     Draining,
-    #[error("there is only POST /v1/events")]
+    #[error("there is POST /v1/events and, with [tasks], POST /v1/tasks and GET /v1/tasks/<id>; nothing else")]
     NoSuchRoute,
-    #[error("/v1/events takes only POST")]
+    #[error("/v1/events and /v1/tasks take POST, /v1/tasks/<id> takes GET")]
     NoSuchMethod,
+    #[error("nobody asked for this task here, or so long ago that its result is not kept any more")]
+    NoSuchTask,
+    #[error("this Idempotency-Key was used for another task")]
+    Conflict,
+    #[error("Redis is away; nobody knows whether the task was added: send it again with the same Idempotency-Key")]
+    Away,
 }
 
 impl Refusal {
@@ -38,11 +46,12 @@ impl Refusal {
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge(_) | Self::TooManyEvents(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::InputTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::Draining | Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSuchRoute | Self::NoSuchTask => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -60,7 +69,7 @@ impl IntoResponse for Refusal {
         let header = match self {
             Self::NoToken => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"aurora\"")),
             Self::WrongToken => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"aurora\", error=\"invalid_token\"")),
-            Self::Busy(_) | Self::Draining => Some((header::RETRY_AFTER, "1")),
+            Self::Busy(_) | Self::Draining | Self::Away => Some((header::RETRY_AFTER, "1")),
             _ => None,
         };
         if let Some((name, value)) = header {

@@ -112,7 +112,7 @@ fn checked(
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     if !(1..=255).contains(&key.len()) {
         return Err(Refusal::Malformed("`Idempotency-Key` is 1 to 255 bytes long".to_owned()));

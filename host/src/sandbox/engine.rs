@@ -78,12 +78,26 @@ impl Sandbox {
         Self::with(config, lanes, None)
     }
 
+    /// An engine of its own for at most `calls` calls at a time of guests that are in no lane and have at most so much
+    /// `memory`. Where it takes them from, and whom it believes, is as `config` has it.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn beside(config: &Guests, calls: usize, memory: u64) -> Result<Self, SetupError> {
+        let instances = u32::try_from(calls).unwrap_or(u32::MAX).min(u32::MAX / 64).saturating_add(SPARE);
+        Self::sized(config, instances, memory, None)
+    }
+
     pub(super) fn with(config: &Guests, lanes: usize, fuel: Option<u64>) -> Result<Self, SetupError> {
         // Every guest may have an instance in every lane.
         let guests = u32::try_from(config.all().count()).unwrap_or(u32::MAX);
         let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
         let instances = lanes.saturating_add(2).saturating_mul(guests).min(u32::MAX / 64).saturating_add(SPARE);
         let memory = config.all().map(|(_, guest)| guest.memory.as_u64()).max().unwrap_or_default();
+        Self::sized(config, instances, memory, fuel)
+    }
+
+    fn sized(config: &Guests, instances: u32, memory: u64, fuel: Option<u64>) -> Result<Self, SetupError> {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
         let mut settings = engine_config(instances, memory);
         settings.consume_fuel(fuel.is_some());

@@ -6,7 +6,7 @@ use wasmparser::{Parser, Payload};
 
 use crate::{
     config::{Grant, Grants},
-    telemetry::SlotName,
+    telemetry::{SlotName, Stage},
 };
 
 /// What an import takes.
@@ -132,6 +132,7 @@ impl fmt::Display for Denied {
             self.needed
         )?;
         match self.slot.rule() {
+            Some(agent) if self.slot.stage() == Stage::Task => write!(f, "into [tasks.agents.{agent}]"),
             None => write!(f, "into [guests.{}]", self.slot.stage()),
             Some(rule) => write!(f, "beside name = {rule:?} in [[guests.{}.rule]]", self.slot.stage()),
         }
@@ -141,7 +142,6 @@ impl fmt::Display for Denied {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Stage;
 
     fn denied(imports: &[&str], grants: &[Grant], slot: &SlotName) -> Option<String> {
         let imports: Vec<_> = imports.iter().map(|&import| import.to_owned()).collect();
@@ -166,6 +166,8 @@ mod tests {
         let text = denied(&["wasi:sockets/tcp@0.3.0", "aurora:event/log@0.1.9"], &[], &slot).unwrap();
         assert!(text.starts_with("wasi:sockets/tcp@0.3.0, which no guest is granted; and aurora:event/log@0.1.9"));
         assert!(text.ends_with("beside name = \"acme\" in [[guests.route.rule]]"), "{text}");
+        let agent = denied(&["aurora:event/log@0.1.0"], &[], &SlotName::of_rule(Stage::Task, "triage")).unwrap();
+        assert!(agent.ends_with("into [tasks.agents.triage]"), "{agent}");
         // A name that only begins like one of ours.
         assert!(denied(&["aurora:event/log-all@0.1.0"], &[Grant::Log], &slot).is_some());
     }

@@ -1,7 +1,7 @@
 use wasmtime::component::Component;
 
 use super::{
-    CompileError, Federation, Need, Normalizer, Router, Sandbox, World,
+    Agent, CompileError, Federation, Need, Normalizer, Router, Sandbox, World,
     grant::{interface, needed},
     guest::Digest,
 };
@@ -63,13 +63,14 @@ impl Inspection {
         self.exports.iter().any(|name| interface(name) == wanted)
     }
 
-    /// The stages that it can serve.
+    /// The stages that it can serve; [`Stage::Task`] among them, which is none but has guests.
     #[must_use]
     pub fn stages(&self) -> Vec<Stage> {
         [
             (Normalizer::EXPORT, Normalizer::STAGE),
             (Router::EXPORT, Router::STAGE),
             (Federation::EXPORT, Federation::STAGE),
+            (Agent::EXPORT, Agent::STAGE),
         ]
         .into_iter()
         .filter(|(export, _)| self.exports(export))

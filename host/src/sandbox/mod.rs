@@ -28,6 +28,7 @@ pub mod answer;
 pub use bindings::aurora::event::types::{
     Category, Context, Kind, ObservableType, OriginEvents, RawEvents, Scope, Severity, Tlp,
 };
+pub use bindings::exports::aurora::task::run::{Again, Failure as TaskFailure, Outcome as TaskOutcome, Task};
 pub(crate) use cache::write_private;
 pub use compile::{CompileError, CompileJob, compile_in_child};
 pub use engine::{Sandbox, SetupError};
@@ -40,4 +41,4 @@ pub use import::{Settings, Voice};
 pub use inspect::{Inspection, NotAComponent};
 pub use trial::Call;
 pub use vault::Vault;
-pub use world::{Federation, Normalizer, Router, World};
+pub use world::{Agent, Attempted, Federation, Normalizer, Router, World};

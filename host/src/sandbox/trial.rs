@@ -14,7 +14,12 @@ use super::{
     Fault, Guest, Sandbox, SetupError, World,
     bindings::{
         aurora::event::types::Failure,
-        exports::aurora::{federation::federate::Decisions, normalizer::normalize::Normalized, router::route::Routes},
+        exports::aurora::{
+            federation::federate::Decisions,
+            normalizer::normalize::Normalized,
+            router::route::Routes,
+            task::run::{Failure as TaskFailure, Outcome},
+        },
     },
     fault::functions,
     guest::cpu_time,
@@ -212,6 +217,17 @@ impl Weigh for Decisions {
             + self.remove.len();
         let texts = strings(&self.reasons) + strings(&self.subjects) + strings(&self.keys);
         (texts + self.share.len() + self.tlp.len() + 4 * counts) as u64
+    }
+}
+
+impl Weigh for Result<Outcome, TaskFailure> {
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Ok(outcome) => outcome.output.len() + outcome.summary.len(),
+            Err(TaskFailure::Retry(again)) => again.reason.len(),
+            Err(TaskFailure::Permanent(reason) | TaskFailure::InvalidSettings(reason)) => reason.len(),
+        };
+        bytes as u64
     }
 }
 

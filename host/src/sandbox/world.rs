@@ -1,4 +1,4 @@
-//! The three worlds that a guest may be written for, as one shape.
+//! The worlds that a guest may be written for, as one shape: one for each stage, and that of tasks.
 
 use wasmtime::{
     Store,
@@ -8,7 +8,12 @@ use wasmtime::{
 use super::{
     bindings::{
         aurora::event::types::Failure,
-        exports::aurora::{federation::federate, normalizer::normalize, router::route},
+        exports::aurora::{
+            federation::federate,
+            normalizer::normalize,
+            router::route,
+            task::run::{self, Failure as TaskFailure, Outcome, Task},
+        },
     },
     import::State,
     trial::Weigh as _,
@@ -108,3 +113,47 @@ world!(
     /// `aurora:federation/federation-policy`
     Federation, Federate, "aurora:federation/federate", federate, call_federate, OriginEvents, events.timestamp_ms, Decisions
 );
+
+/// `aurora:task/agent`
+#[derive(Debug)]
+pub struct Agent;
+
+/// What a guest says of a task. A failure is an answer like another one: it is about this task, and not about the guest.
+pub type Attempted = Result<Outcome, TaskFailure>;
+
+impl World for Agent {
+    const STAGE: Stage = Stage::Task;
+    const EXPORT: &'static str = "aurora:task/run";
+    type Input<'a> = &'a Task<'a>;
+    type Answer = Attempted;
+    type Indices = run::GuestIndices;
+    type Exports = run::Guest;
+
+    fn indices(pre: &InstancePre<State>) -> wasmtime::Result<Self::Indices> {
+        run::GuestIndices::new(pre)
+    }
+
+    fn exports(
+        indices: &Self::Indices,
+        store: &mut Store<State>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Self::Exports> {
+        indices.load(store, instance)
+    }
+
+    fn call(
+        exports: &Self::Exports,
+        store: &mut Store<State>,
+        input: Self::Input<'_>,
+    ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
+        Ok(Ok(exports.call_run(store, input.clone())?))
+    }
+
+    fn bytes(answer: &Self::Answer) -> u64 {
+        answer.bytes()
+    }
+
+    fn time(input: Self::Input<'_>) -> i64 {
+        input.now_ms
+    }
+}

@@ -5,6 +5,7 @@ mod attest;
 mod intel;
 mod signals;
 mod spool;
+mod tasks;
 mod watch;
 
 use std::{convert::Infallible, future::pending, num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
@@ -36,13 +37,14 @@ use crate::{
     event::Stop,
     federation::Offer,
     ingest::Ingest,
-    intel::Remembered,
     lag::{Lag, Seen},
     listen,
     pipeline::{Audit, Beside, Lanes, Publisher, Relay, Stages, Started, Tap, Target, Trail, Unspool, Witness},
     raw,
     sandbox::{LoadError, Sandbox},
+    state::Shelf,
     swap::{Reload, Swap},
+    tasks::Desk,
     telemetry::{Broker, Metrics},
 };
 
@@ -158,12 +160,10 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     };
     let admin = tokio::spawn(admin::serve(admin_socket, handle, admin_stop.clone()));
 
-    let shelf = StateShelf::new(redis.clone(), redis_config);
+    let shelf: Arc<dyn Shelf> = Arc::new(StateShelf::new(redis.clone(), redis_config));
     let table = config.intel.as_ref().map(|_| table(config, &redis, redis_config, &metrics));
-    let mut sandbox = Sandbox::new(&config.guests, lanes)?.remembering(Arc::new(shelf));
-    if let Some(table) = &table {
-        sandbox = sandbox.looking_up(Arc::new(Remembered::new(table.clone())));
-    }
+    let memory = tasks::Memory { shelf, table: table.clone() };
+    let sandbox = memory.of(Sandbox::new(&config.guests, lanes)?);
     let spool = match &config.spool {
         Some(spool_config) => Some((spool::open(spool_config, &metrics).await?, spool_config.after)),
         None => None,
@@ -347,9 +347,26 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     if let Some(attesting) = attesting {
         sources.spawn(named("challenger", attesting.challenger(&lanes, &stop.reading).run()));
     }
+    let mut desk = None;
+    if let Some(tasks_config) = &config.tasks {
+        let means = tasks::means(tasks_config, config, redis_config, &redis, &metrics);
+        let (agents, worker) = tasks::worker(&means, config, &memory, &metrics, &readiness, &stop).await?;
+        for (name, guest) in agents.iter() {
+            audit.record("guest-load", format!("task/{name} {} {}", guest.name(), guest.digest_text()));
+        }
+        if let Some(worker) = worker {
+            sources.spawn(async move { ("tasks", worker.run().await) });
+        }
+        // Results are for whoever asks: where nobody can, they are left to other readers of their group.
+        if config.ingest.is_some() && tasks_config.api {
+            let (one, correlator) = Desk::new(&means, &readiness);
+            others.spawn(named("task results", correlator.run(redis_stop.clone())));
+            desk = Some(one);
+        }
+    }
     let ingest_stop = CancellationToken::new();
     if let (Some(ingest_config), Some(socket)) = (&config.ingest, ingest_socket) {
-        let ingest = Ingest::new(ingest_config, Arc::clone(&lanes), metrics.clone())?;
+        let ingest = Ingest::new(ingest_config, Arc::clone(&lanes), metrics.clone())?.with_tasks(desk);
         sources.spawn(named("ingest", ingest.serve(socket, ingest_stop.clone())));
     }
     tracing::info!(site = config.site.id, admin = %config.admin.listen, "aurora runs");
@@ -434,11 +451,14 @@ impl Running {
         self.stop.reading.cancel();
         self.ingest_stop.cancel();
         let offers = Offer::ALL.map(|offer| self.metrics.offered_entries(offer.as_str()).in_flight);
-        let of_sources: Vec<_> =
-            [self.metrics.broker(Broker::Mqtt).in_flight.clone(), self.metrics.raw_in_flight.clone()]
-                .into_iter()
-                .chain(offers)
-                .collect();
+        let of_sources: Vec<_> = [
+            self.metrics.broker(Broker::Mqtt).in_flight.clone(),
+            self.metrics.raw_in_flight.clone(),
+            self.metrics.tasks.in_flight.clone(),
+        ]
+        .into_iter()
+        .chain(offers)
+        .collect();
         let settled = async {
             while of_sources.iter().any(|in_flight| in_flight.get() > 0) {
                 tokio::time::sleep(Duration::from_millis(5)).await;

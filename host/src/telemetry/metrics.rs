@@ -15,6 +15,7 @@ use super::{
     intel_metrics::IntelMetrics,
     sharing_metrics::{EntryMetrics, SharingVectors},
     streams::StreamMetrics,
+    tasks::TaskMetrics,
 };
 use crate::{broadcast::Feed, federation::Cut, spool};
 
@@ -35,6 +36,8 @@ pub enum Stage {
     Publish,
     /// From the outbox to JetStream.
     Relay,
+    /// Tasks of agents. No stage of the pipeline, and so not among [`ALL`](Self::ALL): it only has guests as stages do.
+    Task,
 }
 
 impl Stage {
@@ -53,6 +56,7 @@ impl Stage {
             Self::Dedup => "dedup",
             Self::Publish => "publish",
             Self::Relay => "relay",
+            Self::Task => "task",
         }
     }
 }
@@ -222,6 +226,8 @@ pub struct Metrics {
     pub attestation: AttestationMetrics,
     /// Shared indicators.
     pub intel: IntelMetrics,
+    /// Tasks for agents.
+    pub tasks: TaskMetrics,
     ingest_answers: IntCounterVec,
     sharing: SharingVectors,
     stages: [StageMetrics; Stage::ALL.len()],
@@ -332,6 +338,7 @@ impl Metrics {
             ),
             ingest_in_flight: gauge("aurora_ingest_in_flight", "Events taken over HTTP and not yet stored"),
             spool,
+            tasks: TaskMetrics::new(&registry),
             streams: StreamMetrics::new(&registry),
             outbox_pending: register(
                 &registry,
@@ -394,7 +401,10 @@ impl Metrics {
         self.sharing.cut(cut)
     }
 
-    /// Those of a stage.
+    /// Those of a stage of the pipeline.
+    ///
+    /// # Panics
+    /// For [`Stage::Task`], which is none.
     #[must_use]
     pub fn stage(&self, stage: Stage) -> &StageMetrics {
         &self.stages[stage as usize]

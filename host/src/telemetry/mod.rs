@@ -6,6 +6,7 @@ mod state_metrics;
 mod attestation_metrics;
 mod sharing_metrics;
 mod streams;
+mod tasks;
 mod feeds;
 mod intel_metrics;
 mod slot_name;
@@ -23,3 +24,4 @@ pub use metrics::{Broker, BrokerMetrics, InFlight, Metrics, SpoolMetrics, Stage,
 pub use sharing_metrics::EntryMetrics;
 pub use slot_name::SlotName;
 pub use state_metrics::StateMetrics;
+pub use tasks::TaskMetrics;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Deserialize;
 
 use super::Told;
-use crate::{Context, RawEvents};
+use crate::{Context, RawEvents, Task};
 
 /// A case's `case.toml`: where its input came from. All of it may be left out.
 #[derive(Clone, Debug, Deserialize)]
@@ -29,8 +29,14 @@ pub struct Case {
     pub channel: Option<String>,
     /// Address of the sender.
     pub source_ip: Option<String>,
-    /// When the host received it, milliseconds since 1970-01-01 UTC.
+    /// When the host received it, milliseconds since 1970-01-01 UTC; of a task, when its attempt begins.
     pub received_ms: i64,
+    /// Of a task: the agent that is asked for.
+    pub agent: String,
+    /// Of a task: which attempt it is.
+    pub attempt: u32,
+    /// Of a task: how many there will be.
+    pub attempts: u32,
     /// The guest's settings.
     pub options: BTreeMap<String, toml::Value>,
     /// What the guest remembers, key and value: a text as it is, anything else as JSON.
@@ -71,6 +77,9 @@ impl Default for Case {
             channel: None,
             source_ip: None,
             received_ms: RECEIVED_MS,
+            agent: "test".to_owned(),
+            attempt: 1,
+            attempts: 4,
             options: BTreeMap::new(),
             state: BTreeMap::new(),
             indicators: Vec::new(),
@@ -128,6 +137,22 @@ impl Case {
     #[must_use]
     pub fn raw_events(&self, input: &[u8]) -> RawEvents {
         RawEvents::of(self.context(), self.received_ms, self.cut(input))
+    }
+
+    /// `input` as tasks, one for each piece.
+    #[must_use]
+    pub fn tasks(&self, input: &[u8]) -> Vec<Task> {
+        let pieces = self.cut(input).into_iter().enumerate();
+        let task = |(number, input): (usize, &[u8])| Task {
+            id: format!("test-{}", number + 1),
+            agent: self.agent.clone(),
+            attempt: self.attempt,
+            attempts: self.attempts,
+            submitted_ms: self.received_ms,
+            now_ms: self.received_ms,
+            input: input.to_vec(),
+        };
+        pieces.map(task).collect()
     }
 
     /// The settings as the host hands them over: JSON texts.

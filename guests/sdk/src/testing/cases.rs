@@ -5,8 +5,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Case, decisions_json, event, normalized_json, routes_json, with_options, with_state, with_told};
-use crate::{Decisions, Failure, Normalized, OriginEvents, RawEvents, Routes};
+use super::{
+    Case, decisions_json, event, normalized_json, routes_json, tasks_json, with_options, with_state, with_told,
+};
+use crate::{Decisions, Failure, Normalized, OriginEvents, Outcome, RawEvents, Routes, Task, TaskFailure};
 
 /// The folders of a guest's `cases/`, at any depth.
 ///
@@ -70,6 +72,17 @@ impl Cases {
         self.check(|case, input| {
             let batch = event::read(case, input);
             guest(&batch).map(|answer| decisions_json(&batch, &answer))
+        });
+    }
+
+    /// Tries an agent, on each task by itself.
+    ///
+    /// # Panics
+    /// If a case differs.
+    pub fn task(&self, guest: impl Fn(&Task) -> Result<Outcome, TaskFailure>) {
+        self.check(|case, input| {
+            let outcomes: Vec<_> = case.tasks(input).iter().map(&guest).collect();
+            Ok(tasks_json(&outcomes))
         });
     }
 

@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{Decisions, Disposition, EventView, Normalized, OriginEvents, RawEvents, Routes, Scope};
+use crate::{
+    Decisions, Disposition, EventView, Normalized, OriginEvents, Outcome, RawEvents, Routes, Scope, TaskFailure,
+};
 
 /// A normalizer's answer to `batch`.
 #[must_use]
@@ -70,6 +72,30 @@ pub fn decisions_json(batch: &OriginEvents, answer: &Decisions) -> Value {
         json!({ "share": shared })
     });
     events.collect()
+}
+
+/// What an agent said of tasks.
+///
+/// # Panics
+/// If an output is no JSON: the host would take it for a failed attempt.
+#[must_use]
+pub fn tasks_json(answers: &[Result<Outcome, TaskFailure>]) -> Value {
+    let outcome = |answer: &Result<Outcome, TaskFailure>| match answer {
+        Ok(Outcome { output, summary }) => {
+            let output: Value = serde_json::from_slice(output).expect("an output that is JSON");
+            match summary.as_str() {
+                "" => json!({ "outcome": "done", "output": output }),
+                summary => json!({ "outcome": "done", "output": output, "summary": summary }),
+            }
+        }
+        Err(TaskFailure::Retry { after_ms: 0, reason }) => json!({ "outcome": "retry", "reason": reason }),
+        Err(TaskFailure::Retry { after_ms, reason }) => {
+            json!({ "outcome": "retry", "reason": reason, "after_ms": after_ms })
+        }
+        Err(TaskFailure::Permanent(reason)) => json!({ "outcome": "permanent", "reason": reason }),
+        Err(TaskFailure::InvalidSettings(reason)) => json!({ "outcome": "invalid-settings", "reason": reason }),
+    };
+    answers.iter().map(outcome).collect()
 }
 
 fn entry(event: &EventView<'_>) -> Value {

@@ -234,6 +234,11 @@ impl RawStream {
         self.connection.xlen(&self.stream).await
     }
 
+    /// For scripts about the same entries.
+    pub(super) fn connection(&mut self) -> &mut MultiplexedConnection {
+        &mut self.connection
+    }
+
     fn mine_between(&self, first: &str, last: &str, most: usize) -> Cmd {
         let mut command = self.of_group("XPENDING");
         command.arg(first).arg(last).arg(most).arg(&self.consumer);

@@ -53,6 +53,24 @@ pub async fn probe_raw(redis: &Pool, key: &str, removes: bool) -> Result<Vec<Fin
     })
 }
 
+/// Whether we may do with the streams of tasks, of results and of dead letters, at these keys in this order, what a worker
+/// and a correlator do.
+///
+/// # Errors
+/// If Redis cannot be asked.
+pub async fn probe_tasks(redis: &Pool, keys: &[String; 3], removes: bool) -> Result<Vec<Finding>, PoolError> {
+    let mut connection = redis.get().await?;
+    let found = async {
+        let mut findings = rights::rehearse_tasks(&mut *connection, keys, removes).await?;
+        findings.extend(streams(&mut *connection, keys).await?);
+        Ok(findings)
+    };
+    found.await.map_err(|error| {
+        redis.discard(connection);
+        PoolError::Connect(deadpool::managed::PoolError::Backend(error))
+    })
+}
+
 /// Whether we may do with the streams at `keys` what a broadcaster does.
 ///
 /// # Errors

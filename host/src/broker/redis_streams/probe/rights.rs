@@ -84,6 +84,33 @@ const OF_BROADCAST: [&str; 5] = [
     "XINFO CONSUMERS RAW group",
 ];
 
+/// What it does with the stream of tasks for agents, where it does them; `RAW` stands for it.
+const OF_TASKS: [&str; 9] = [
+    "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 RAW",
+    "TYPE RAW",
+    "XADD RAW * field value",
+    "XGROUP CREATE RAW group 0 MKSTREAM",
+    "XREADGROUP GROUP group consumer COUNT 1 STREAMS RAW >",
+    "XPENDING RAW group",
+    "XCLAIM RAW group consumer 60000 0-1",
+    "XINFO GROUPS RAW",
+    "XACK RAW group 0-1",
+];
+
+/// What it does with the stream of their results.
+const OF_RESULTS: [&str; 7] = [
+    "TYPE RAW",
+    "XADD RAW * field value",
+    "XREAD COUNT 1 STREAMS RAW 0",
+    "XGROUP CREATE RAW group 0 MKSTREAM",
+    "XREADGROUP GROUP group consumer COUNT 1 STREAMS RAW >",
+    "XAUTOCLAIM RAW group consumer 60000 0",
+    "XACK RAW group 0-1",
+];
+
+/// And with that of their dead letters.
+const OF_TASK_LETTERS: [&str; 2] = ["TYPE RAW", "XADD RAW * field value"];
+
 /// And, unless it is told not to.
 const REMOVES: &str = "XDEL RAW 0-1";
 
@@ -115,6 +142,18 @@ pub(super) async fn rehearse_raw(
 /// The same of what is done with a stream that is broadcast.
 pub(super) async fn rehearse_broadcast(connection: &mut impl ConnectionLike, key: &str) -> RedisResult<Vec<Finding>> {
     queue(connection, OF_BROADCAST.iter().map(|command| with_key(command, key))).await
+}
+
+/// The same of what is done with the streams of tasks, results and dead letters.
+pub(super) async fn rehearse_tasks(
+    connection: &mut impl ConnectionLike,
+    [tasks, results, letters]: &[String; 3],
+    removes: bool,
+) -> RedisResult<Vec<Finding>> {
+    let of_tasks = OF_TASKS.iter().chain(removes.then_some(&REMOVES)).map(|command| with_key(command, tasks));
+    let of_results = OF_RESULTS.iter().map(|command| with_key(command, results));
+    let of_letters = OF_TASK_LETTERS.iter().map(|command| with_key(command, letters));
+    queue(connection, of_tasks.chain(of_results).chain(of_letters)).await
 }
 
 async fn queue(
@@ -240,7 +279,8 @@ mod tests {
 
     /// First words of what is tried.
     fn tried() -> BTreeSet<&'static str> {
-        let all = COMMANDS.iter().chain(&OF_RAW).chain(&OF_BROADCAST).chain([&REMOVES]);
+        let all =
+            COMMANDS.iter().chain(&OF_RAW).chain(&OF_BROADCAST).chain(&OF_TASKS).chain(&OF_RESULTS).chain([&REMOVES]);
         all.filter_map(|command| command.split(' ').next()).collect()
     }
 

@@ -1,0 +1,163 @@
+//! Who has asked for the result of a task, and what came of it: kept in Redis, so that any host of a site answers.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::{RedisResult, Script, aio::MultiplexedConnection};
+
+use super::{Config, Pool, PoolError};
+use crate::event::EntryId;
+
+static SUBMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("tickets_submit.lua")));
+static MATCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("tickets_match.lua")));
+
+/// The tickets. Cheap to clone.
+#[derive(Clone)]
+pub struct Tickets {
+    redis: Pool,
+    /// Key of the stream of tasks.
+    tasks: String,
+    /// Its group of workers.
+    group: String,
+    /// Key of the stream of results.
+    results: String,
+    /// What the keys of tickets begin with.
+    prefix: String,
+    keep: Duration,
+}
+
+/// What became of a task that somebody wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It was added.
+    Added,
+    /// It was added before, and has this result, if it has one.
+    Known(Option<String>),
+    /// Its id is that of another task.
+    Other,
+    /// So many wait already.
+    Full(u64),
+}
+
+/// What became of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matched {
+    /// Somebody has asked for it.
+    Matched,
+    /// Nobody has.
+    Unmatched,
+    /// There was one before.
+    Repeated,
+    /// It was acknowledged before.
+    Gone,
+}
+
+/// Redis could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketError {
+    /// No connection.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// It went away, or refuses.
+    #[error("Redis cannot be asked about tasks")]
+    Redis(#[from] redis::RedisError),
+}
+
+impl Tickets {
+    /// Of tasks in the stream `tasks` with results in the stream `results`, kept for `keep`.
+    #[must_use]
+    pub fn new(redis: &Pool, config: &Config, tasks: &str, group: &str, results: &str, keep: Duration) -> Self {
+        Self {
+            redis: redis.clone(),
+            tasks: config.key(tasks),
+            group: group.to_owned(),
+            results: config.key(results),
+            prefix: config.state_key("task"),
+            keep,
+        }
+    }
+
+    fn key(&self, task: &str) -> String {
+        format!("{}:{task}", self.prefix)
+    }
+
+    /// Adds the task `id` with these names and values, unless `most` wait.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses. It may have been added all the same; the same again finds it.
+    pub async fn submit(
+        &self,
+        id: &str,
+        digest: &str,
+        fields: &[(&str, &str)],
+        most: u64,
+    ) -> Result<Submitted, TicketError> {
+        let mut call = SUBMIT.prepare_invoke();
+        call.key(&self.tasks).key(self.key(id)).arg(&self.group).arg(most).arg(self.keep_ms()).arg(digest);
+        fields.iter().for_each(|(name, value)| _ = call.arg(*name).arg(*value));
+        let (what, result, waiting): (String, String, u64) =
+            self.ask(async |redis| call.invoke_async(redis).await).await?;
+        Ok(match what.as_str() {
+            "added" => Submitted::Added,
+            "known" => Submitted::Known(Some(result).filter(|result| !result.is_empty())),
+            "full" => Submitted::Full(waiting),
+            _ => Submitted::Other,
+        })
+    }
+
+    /// Whether the task `id` was asked for, and its result, if it is there.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn look(&self, id: &str) -> Result<Option<Option<String>>, TicketError> {
+        let key = self.key(id);
+        let ask = async |redis: &mut MultiplexedConnection| {
+            redis::cmd("HMGET").arg(key).arg("digest").arg("result").query_async(redis).await
+        };
+        let (digest, result): (Option<String>, Option<String>) = self.ask(ask).await?;
+        Ok(digest.map(|_| result))
+    }
+
+    /// Brings results, each with its entry, its task and what its ticket gets, to their tickets, and acknowledges them to
+    /// `group`. Says what became of each, and for how long it had been there.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn bring(
+        &self,
+        group: &str,
+        results: &[(EntryId, String, String)],
+    ) -> Result<Vec<(Matched, Duration)>, TicketError> {
+        let mut call = MATCH.prepare_invoke();
+        call.key(&self.results).arg(group).arg(self.keep_ms());
+        for (entry, task, result) in results {
+            call.key(self.key(task)).arg(entry.to_string()).arg(result);
+        }
+        let answers: Vec<(String, u64)> = self.ask(async |redis| call.invoke_async(redis).await).await?;
+        let answer = |(what, ms): (String, u64)| {
+            let what = match what.as_str() {
+                "matched" => Matched::Matched,
+                "unmatched" => Matched::Unmatched,
+                "repeated" => Matched::Repeated,
+                _ => Matched::Gone,
+            };
+            (what, Duration::from_millis(ms))
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    fn keep_ms(&self) -> u64 {
+        u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, TicketError> {
+        let mut connection = self.redis.get().await?;
+        let answer = question(&mut connection).await;
+        answer.map_err(|error| {
+            self.redis.discard(connection);
+            TicketError::Redis(error)
+        })
+    }
+}
