@@ -14,6 +14,25 @@ pub enum Batch {
     Raw(Vec<Raw>),
     /// Of a router or a policy.
     Normalized(Vec<Origin>),
+    /// Of an agent, which is asked about each by itself.
+    Tasks(Vec<Task>),
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its name.
+    pub id: String,
+    /// The agent that is asked for.
+    pub agent: String,
+    /// Which attempt it is.
+    pub attempt: u32,
+    /// Of how many.
+    pub attempts: u32,
+    /// When it begins, milliseconds since 1970-01-01 UTC.
+    pub now_ms: i64,
+    /// JSON.
+    pub input: Bytes,
 }
 
 /// A raw event.
@@ -43,6 +62,7 @@ impl Batch {
         match self {
             Self::Raw(events) => events.len(),
             Self::Normalized(events) => events.len(),
+            Self::Tasks(tasks) => tasks.len(),
         }
     }
 
@@ -58,6 +78,7 @@ impl Batch {
         match self {
             Self::Raw(events) => Self::Raw(events[range].to_vec()),
             Self::Normalized(events) => Self::Normalized(events[range].to_vec()),
+            Self::Tasks(tasks) => Self::Tasks(tasks[range].to_vec()),
         }
     }
 
@@ -70,6 +91,7 @@ impl Batch {
         let pick = |start| match self {
             Self::Raw(from) => Self::Raw(positions(start).map(|at| from[at].clone()).collect()),
             Self::Normalized(from) => Self::Normalized(positions(start).map(|at| from[at].clone()).collect()),
+            Self::Tasks(from) => Self::Tasks(positions(start).map(|at| from[at].clone()).collect()),
         };
         if all == 0 { Vec::new() } else { starts.map(pick).collect() }
     }
@@ -79,6 +101,7 @@ impl Batch {
         match (self, other) {
             (Self::Raw(events), Self::Raw(more)) => events.extend(more),
             (Self::Normalized(events), Self::Normalized(more)) => events.extend(more),
+            (Self::Tasks(tasks), Self::Tasks(more)) => tasks.extend(more),
             _ => {}
         }
     }

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Batch, Origin, Raw, Surroundings, event};
+use super::{Batch, Origin, Raw, Surroundings, Task, event};
 use crate::{
     event::Context,
     intel::{Indicator, Known, Source, Times, Told},
     sandbox::{Settings, Tlp},
+    tasks,
     telemetry::Stage,
 };
 
@@ -53,8 +54,14 @@ pub struct About {
     pub channel: Option<String>,
     /// Address of the sender.
     pub source_ip: Option<String>,
-    /// When the host received it, milliseconds since 1970-01-01 UTC.
+    /// When the host received it, milliseconds since 1970-01-01 UTC; of a task, when its attempt begins.
     pub received_ms: i64,
+    /// Of a task: the agent that is asked for.
+    pub agent: String,
+    /// Of a task: which attempt it is.
+    pub attempt: u32,
+    /// Of a task: how many there will be.
+    pub attempts: u32,
     /// The guest's settings.
     pub options: BTreeMap<String, toml::Value>,
     /// What the guest remembers, key and value: a text as it is, anything else as JSON.
@@ -165,6 +172,9 @@ impl Default for About {
             channel: None,
             source_ip: None,
             received_ms: RECEIVED_MS,
+            agent: "test".to_owned(),
+            attempt: 1,
+            attempts: 4,
             options: BTreeMap::new(),
             state: BTreeMap::new(),
             indicators: Vec::new(),
@@ -293,7 +303,8 @@ impl Case {
         })
     }
 
-    /// The input as a guest of `stage` gets it: raw events, or for a router and a policy normalized ones, as JSON.
+    /// The input as a guest of `stage` gets it: raw events, for a router and a policy normalized ones, as JSON, and for an
+    /// agent tasks.
     ///
     /// # Errors
     /// It is not what the stage takes.
@@ -319,6 +330,21 @@ impl Case {
                 payload: Bytes::copy_from_slice(payload),
             };
             return Ok(Batch::Raw(pieces.into_iter().map(raw).collect()));
+        }
+        if stage == Stage::Task {
+            let task = |(index, piece): (usize, &[u8])| {
+                // The host would not have the guest see anything else.
+                tasks::is_json(piece).map_err(|error| wrong(format!("task {}: {error}", index + 1)))?;
+                Ok(Task {
+                    id: format!("test-{}", index + 1),
+                    agent: self.about.agent.clone(),
+                    attempt: self.about.attempt,
+                    attempts: self.about.attempts,
+                    now_ms: received_ms,
+                    input: Bytes::copy_from_slice(piece),
+                })
+            };
+            return Ok(Batch::Tasks(pieces.into_iter().enumerate().map(task).collect::<Result<_, _>>()?));
         }
         let mut events = Vec::new();
         for (index, piece) in pieces.into_iter().enumerate() {

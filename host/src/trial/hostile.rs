@@ -6,10 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fastrand::Rng;
 
-use super::{Batch, Origin, Raw};
+use serde_json::Value;
+
+use super::{Batch, Origin, Raw, Task};
 use crate::{
     event::Context,
     sandbox::{Category, Kind, ObservableType, Scope, Severity, events::Draft},
+    tasks,
     telemetry::Stage,
 };
 
@@ -31,6 +34,18 @@ pub fn batches(stage: Stage, cases: &[&Batch], count: usize, seed: u64) -> Vec<(
             let make = |index| {
                 let (case, event) = raw(index, &own, &mut rng);
                 (case, Batch::Raw(vec![event]))
+            };
+            (0..count).map(make).collect()
+        }
+        Stage::Task => {
+            let own = |(case, batch): (usize, &&Batch)| {
+                let tasks = if let Batch::Tasks(tasks) = batch { tasks.clone() } else { Vec::new() };
+                tasks.into_iter().map(move |task| (case, task))
+            };
+            let own: Vec<(usize, Task)> = cases.iter().enumerate().flat_map(own).collect();
+            let make = |index| {
+                let (case, task) = task(index, &own, &mut rng);
+                (case, Batch::Tasks(vec![task]))
             };
             (0..count).map(make).collect()
         }
@@ -70,6 +85,24 @@ fn raw(index: usize, own: &[(usize, Raw)], rng: &mut Rng) -> (usize, Raw) {
         _ => model.map_or(1_772_323_200_000, |model| model.received_ms),
     };
     (case.unwrap_or_default(), Raw { context, received_ms, payload: Bytes::from(payload) })
+}
+
+/// A task whose input is a case's damaged, or noise: as it is where that is JSON, which the host sees to, else as a text.
+fn task(index: usize, own: &[(usize, Task)], rng: &mut Rng) -> (usize, Task) {
+    let payloads: Vec<(usize, Raw)> = own
+        .iter()
+        .map(|(case, task)| {
+            (*case, Raw { context: some_context(), received_ms: task.now_ms, payload: task.input.clone() })
+        })
+        .collect();
+    let (case, Raw { received_ms, payload, .. }) = raw(index, &payloads, rng);
+    let input = match tasks::is_json(&payload) {
+        Ok(()) => payload,
+        // As JSON it is up to six times as long, and the host takes in no more than a huge one.
+        Err(_) => Value::from(String::from_utf8_lossy(&payload[..payload.len().min(HUGE / 6)])).to_string().into(),
+    };
+    let agent = own.first().map_or_else(|| "test".to_owned(), |(_, task)| task.agent.clone());
+    (case, Task { id: format!("hostile-{index}"), agent, attempt: 1, attempts: 4, now_ms: received_ms, input })
 }
 
 /// A piece, and how often it is repeated.

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | normalize | raw event | `{"outcome":"accepted","events":[{"event":{…}}]}`, or `dropped`, `rejected`, `retry-after` with `reason` |
 //! | route | normalized event | `{"streams":[…],"route_reason":"…"}` |
+//! | task | task | `{"outcome":"done","output":…}`, or `retry`, `permanent`, `invalid-settings` with `reason` |
 //! | federate | normalized event | `{"share":{"subject":…,"tlp":…,"observables":[…],"reason":"…"}}` or `{"share":null,"keep_reason":"…"}` |
 //!
 //! where an event's `kind`, `dedup_key` and scopes stand beside what consumers see, and what is empty is left out.
@@ -23,7 +24,7 @@ mod outcome;
 mod recording;
 mod subject;
 
-pub use batch::{Batch, Origin, Raw};
+pub use batch::{Batch, Origin, Raw, Task};
 pub use budget::{Budget, Cost};
 pub use case::{Case, CaseError, cases_below, read_options};
 pub use culprits::Culprit;

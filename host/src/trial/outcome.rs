@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::event::event_value;
 use crate::sandbox::{
+    Attempted, TaskFailure,
     answer::{Decisions, Normalized, Routes, Verdict},
     events::Events,
 };
+use crate::tasks;
 
 /// One for each raw event. A key that an event has twice is an error that only a trial looks for: consumers would see
 /// the last one.
@@ -40,6 +42,27 @@ pub(super) fn normalized(answer: &Normalized) -> Result<Vec<Value>, String> {
         }
     };
     Ok(answer.verdicts.iter().map(verdict).collect())
+}
+
+/// Of one task.
+pub(super) fn attempted(answer: Attempted) -> Result<Vec<Value>, String> {
+    let said = match answer {
+        Ok(outcome) => {
+            let done = tasks::checked(outcome)?;
+            let output: Value = serde_json::from_slice(&done.output).map_err(|error| error.to_string())?;
+            match done.summary.as_str() {
+                "" => json!({ "outcome": "done", "output": output }),
+                summary => json!({ "outcome": "done", "output": output, "summary": summary }),
+            }
+        }
+        Err(TaskFailure::Retry(again)) if again.after_ms == 0 => json!({ "outcome": "retry", "reason": again.reason }),
+        Err(TaskFailure::Retry(again)) => {
+            json!({ "outcome": "retry", "reason": again.reason, "after_ms": again.after_ms })
+        }
+        Err(TaskFailure::Permanent(reason)) => json!({ "outcome": "permanent", "reason": reason }),
+        Err(TaskFailure::InvalidSettings(reason)) => json!({ "outcome": "invalid-settings", "reason": reason }),
+    };
+    Ok(vec![said])
 }
 
 /// One for each event.

@@ -117,6 +117,10 @@ impl Recording {
     /// Its batches for a guest of `stage`, with the outcomes where they are written.
     #[must_use]
     pub fn batches(&self, stage: Stage) -> Vec<(Batch, Option<Vec<Value>>)> {
+        // No task is part of what a pipeline sees.
+        if stage == Stage::Task {
+            return Vec::new();
+        }
         let parts = self.lines.chunk_by(|a, b| a.batch == b.batch).flat_map(|lines| lines.chunks(BATCH));
         let batches = parts.map(|lines| if stage == Stage::Normalize { raw(lines) } else { normalized(lines, stage) });
         batches.filter(|(batch, _)| !batch.is_empty()).collect()

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{Batch, Cost, batch::contexts, outcome};
+use super::{Batch, Cost, Task, batch::contexts, outcome};
 use crate::{
     broker::{
         jetstream::{self, Subjects},
@@ -11,8 +11,8 @@ use crate::{
     config::{self, Grants},
     intel::Told,
     sandbox::{
-        Call, Digest, Fault, Federation, Guest, Inspection, LoadError, Normalizer, NotAComponent, OriginEvents,
-        RawEvents, Router, Sandbox, Settings,
+        self, Agent, Call, Digest, Fault, Federation, Guest, Inspection, LoadError, Normalizer, NotAComponent,
+        OriginEvents, RawEvents, Router, Sandbox, Settings,
         answer::{Decisions, Normalized, Routes},
         events::Events,
     },
@@ -28,6 +28,8 @@ pub enum Subject {
     Route(Guest<Router>),
     /// A federation policy.
     Federate(Guest<Federation>),
+    /// An agent.
+    Task(Guest<Agent>),
 }
 
 /// What surrounds a guest: its settings, and what the site lets it name.
@@ -133,6 +135,7 @@ impl Subject {
             Some(Stage::Federate) => {
                 Ok(Self::Federate(Guest::load(sandbox, &config, &metrics.guest(Stage::Federate))?))
             }
+            Some(Stage::Task) => Ok(Self::Task(Guest::load(sandbox, &config, &metrics.guest(Stage::Task))?)),
             _ => Err(SubjectError::Stage { path: path.to_owned(), exports: inspection.exports.join(", ") }),
         }
     }
@@ -144,6 +147,7 @@ impl Subject {
             Self::Normalize(guest) => guest.grants(),
             Self::Route(guest) => guest.grants(),
             Self::Federate(guest) => guest.grants(),
+            Self::Task(guest) => guest.grants(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Subject {
             Self::Normalize(_) => Stage::Normalize,
             Self::Route(_) => Stage::Route,
             Self::Federate(_) => Stage::Federate,
+            Self::Task(_) => Stage::Task,
         }
     }
 
@@ -164,6 +169,7 @@ impl Subject {
             Self::Normalize(guest) => guest.digest(),
             Self::Route(guest) => guest.digest(),
             Self::Federate(guest) => guest.digest(),
+            Self::Task(guest) => guest.digest(),
         }
     }
 
@@ -174,6 +180,7 @@ impl Subject {
             Self::Normalize(guest) => guest.name(),
             Self::Route(guest) => guest.name(),
             Self::Federate(guest) => guest.name(),
+            Self::Task(guest) => guest.name(),
         }
     }
 
@@ -236,6 +243,22 @@ impl Subject {
                     },
                 )
             }),
+            (Self::Task(guest), Batch::Tasks(tasks)) => {
+                let attempt = |task: &Task| {
+                    let input = sandbox::Task {
+                        id: &task.id,
+                        agent: &task.agent,
+                        attempt: task.attempt,
+                        attempts: task.attempts,
+                        submitted_ms: task.now_ms,
+                        now_ms: task.now_ms,
+                        input: &task.input,
+                    };
+                    let call = guest.attempt(&around.settings, &around.state, &around.known, 1, &input);
+                    finish(call, 1, look, outcome::attempted)
+                };
+                in_turn(tasks.iter().map(attempt))
+            }
             _ => nothing(Err(Fault::Garbage("these events are not what the guest's stage takes".to_owned()))),
         }
     }
@@ -262,6 +285,27 @@ fn finish<T>(call: Call<T>, events: usize, look: bool, check: impl FnOnce(T) -> 
         log: call.log,
         cost: Cost { events, fuel: call.fuel, memory: call.memory as u64, output: call.output },
     }
+}
+
+/// Calls one after the other, as one: up to the first that fails.
+fn in_turn(runs: impl Iterator<Item = Run>) -> Run {
+    let (mut all, mut outcomes) = (nothing(Ok(Vec::new())), Vec::new());
+    for run in runs {
+        all.log.extend(run.log);
+        all.took += run.took;
+        all.cpu += run.cpu;
+        all.cost = Cost {
+            events: all.cost.events + run.cost.events,
+            fuel: all.cost.fuel + run.cost.fuel,
+            memory: all.cost.memory.max(run.cost.memory),
+            output: all.cost.output.max(run.cost.output),
+        };
+        match run.outcomes {
+            Ok(more) => outcomes.extend(more),
+            Err(fault) => return Run { outcomes: Err(fault), functions: run.functions, ..all },
+        }
+    }
+    Run { outcomes: Ok(outcomes), ..all }
 }
 
 fn nothing(outcomes: Result<Vec<Value>, Fault>) -> Run {

@@ -41,6 +41,8 @@ pub(super) enum Stage {
     Route,
     /// What leaves the site.
     Federate,
+    /// Tasks that somebody asks an agent to do.
+    Task,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -62,6 +64,7 @@ impl Stage {
             Self::Normalize => ["normalize", "normalizer", "normalizer"],
             Self::Route => ["route", "router", "router"],
             Self::Federate => ["federate", "federation", "federation-policy"],
+            Self::Task => ["task", "task", "agent"],
         }
     }
 }
@@ -117,7 +120,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let name = &args.name;
     println!("  aurora guest build .       # target/guests/{name}.wasm");
     println!("  aurora guest test .        # that file: cases/, hostile input, budgets");
-    println!("  aurora demo --guest {stage}=target/guests/{name}.wasm --keep   # at work, with real brokers\n");
+    match args.stage {
+        Stage::Task => {
+            println!("  aurora check --config aurora.toml   # with path = \"{name}.wasm\" in [tasks.agents.{name}]\n")
+        }
+        _ => {
+            println!("  aurora demo --guest {stage}=target/guests/{name}.wasm --keep   # at work, with real brokers\n")
+        }
+    }
     println!("README.md says what is where.");
     Ok(ExitCode::SUCCESS)
 }

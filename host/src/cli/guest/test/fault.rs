@@ -82,6 +82,7 @@ fn word(path: &Path) -> String {
 fn input(batch: &Batch, culprit: &Culprit) -> Vec<u8> {
     match batch.slice(culprit.range.clone()) {
         Batch::Raw(events) => events.iter().map(|event| &event.payload[..]).collect::<Vec<_>>().join(&b'\n'),
+        Batch::Tasks(tasks) => tasks.iter().map(|task| &task.input[..]).collect::<Vec<_>>().join(&b'\n'),
         Batch::Normalized(events) => match Events::of(events.iter().map(|origin| &origin.event)) {
             Ok(events) => {
                 let lines: Vec<_> = events.iter().map(|event| event_value(event).to_string()).collect();
@@ -99,18 +100,20 @@ fn keep(wasm: &Path, batch: &Batch, culprit: &Culprit, case: Option<&Case>, inpu
     let folder = wasm.with_file_name("faults").join(&*stem).join(format!("{}-{short}", culprit.fault.reason()));
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("input"), input)?;
+    let none = Context::default();
     let (context, received_ms) = match batch {
+        Batch::Tasks(tasks) => (&none, tasks[culprit.range.start].now_ms),
         Batch::Raw(events) => {
             let event = &events[culprit.range.start];
-            (&event.context, event.received_ms)
+            (&*event.context, event.received_ms)
         }
         Batch::Normalized(events) => {
             let event = &events[culprit.range.start];
-            (&event.context, event.event.timestamp_ms)
+            (&*event.context, event.event.timestamp_ms)
         }
     };
     // One raw event may hold line feeds, and a normalized one stands on a line of its own.
-    let whole = matches!(batch, Batch::Raw(_)) && culprit.range.len() == 1;
+    let whole = !matches!(batch, Batch::Normalized(_)) && culprit.range.len() == 1;
     let about = about(context, received_ms, whole, case);
     fs::write(folder.join("case.toml"), about)?;
     Ok(folder)
@@ -125,8 +128,9 @@ fn about(context: &Context, received_ms: i64, whole: bool, case: Option<&Case>) 
     };
     put("about", Some("an input on which the guest failed"));
     put("framing", Some(if whole { "whole" } else { "line" }));
-    put("source", Some(&context.source));
-    put("format", Some(&context.format));
+    // A task has none.
+    put("source", Some(context.source.as_str()).filter(|source| !source.is_empty()));
+    put("format", Some(context.format.as_str()).filter(|format| !format.is_empty()));
     put("topic", context.topic.as_deref());
     put("device_id", context.device_id.as_deref());
     put("channel", context.channel.as_deref());
