@@ -11,6 +11,7 @@
 //! | [`attestation`] | devices that prove what they are, and those that cannot |
 //! | [`intel`] | indicators of other sites: kept, matched, seen again, exported and imported |
 //! | [`consumers`] | what people and programs of the site see: metrics, alerts, live events, the page |
+//! | [`tasks`] | tasks for agents: one result for each, whoever does it, dies, or is written in Python |
 //! | [`guests`] | guests that sites ship: from `aurora guest new` to chosen by rule, exchanged while events flow |
 
 mod contract;
@@ -23,3 +24,4 @@ mod guests;
 mod attestation;
 mod intel;
 mod consumers;
+mod tasks;
