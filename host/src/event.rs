@@ -108,6 +108,13 @@ pub enum Identity {
     Entry(EntryId),
     /// An entry of a stream that is offered to other sites.
     Offer(Offer, EntryId),
+    /// A message of another site.
+    Message {
+        /// Digest of its site and of the id that it has there: the same in every stream that has a copy of it.
+        mark: [u8; 16],
+        /// The day of which it speaks, counted from 1970-01-01 UTC: marks are kept by days.
+        day: u32,
+    },
     /// A dead letter that is replayed: its entry.
     Letter(EntryId),
     /// It is never delivered again; the number tells it from others.

@@ -23,6 +23,7 @@ const NORMALIZED: Normalized<'_> = Normalized {
     raw: "",
     topic: "",
     provenance: "{}",
+    origin: "",
 };
 
 /// A server, and one process that stores batches in it.

@@ -7,6 +7,7 @@
 mod ceiling;
 mod sets;
 mod offers;
+mod inbound;
 
 use anyhow::{Context as _, Result};
 use harness::{PipeLine, hostile_guest, pipe};

@@ -180,6 +180,7 @@ fn ask(delivery: &Delivery) -> Ask<'_> {
             Identity::Request { .. } => "http".to_owned(),
             Identity::Entry(_) => "raw".to_owned(),
             Identity::Offer(..) => "offer".to_owned(),
+            Identity::Message { .. } => "federation".to_owned(),
             Identity::Letter(_) => "letter".to_owned(),
             Identity::Once(_) => "once".to_owned(),
         },

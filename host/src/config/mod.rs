@@ -168,6 +168,9 @@ impl Config {
         let mut findings = Findings::new(purpose, misfits);
         config.validate(&mut findings);
         files::check(&mut config, &mut findings);
+        if let (Some(inbound), Some(redis)) = (&config.federation.inbound, &mut config.redis) {
+            inbound.complete(redis);
+        }
         problems.extend(findings.into_found().into_iter().map(|finding| Problem {
             place: match overrides::variable_of(&overrides, &finding.key) {
                 Some(variable) => Place::Variable(variable.to_owned()),
@@ -208,6 +211,7 @@ impl Config {
                 // A record of the spool is the command of the atomic step, so there would be nothing in it.
                 ("spool", self.spool.is_some(), "whose batches cannot be kept on disk"),
                 ("federation.share", !self.federation.share.is_empty(), "which acknowledges no entries"),
+                ("federation.in", self.federation.inbound.is_some(), "which recognises no message that comes again"),
             ];
             for (section, _, why) in needs.into_iter().filter(|(_, is_set, _)| *is_set) {
                 let what = format!("is set, but `redis.step` is \"plain\", {why}");

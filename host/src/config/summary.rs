@@ -80,6 +80,10 @@ impl fmt::Display for Config {
                 for offer in &federation.share {
                     write!(f, ", {}", offer.as_str())?;
                 }
+                if let Some(inbound) = &federation.inbound {
+                    let (streams, age) = (inbound.streams(nats).join(" "), shown(inbound.max_age));
+                    write!(f, "\ntakes in   {} subjects of {streams}, not older than {age}", inbound.subjects.len())?;
+                }
             }
             None => write!(f, "\nnats       none: nothing leaves the site")?,
         }

@@ -223,6 +223,30 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
             "federation.share: names a stream twice",
         ),
         ("[federation]\nshare = ['alerts']", "federation.share[0]: unknown value \"alerts\"; choose one of"),
+        ("[federation.in]", "federation.in: is set, but without [nats] nothing comes in"),
+        ("[nats]\nurl = 'nats://a'\n[federation.in]\nsubjects = []", "federation.in.subjects: is empty"),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation.in]\nsubjects = ['a..b']",
+            "federation.in.subjects[0]: \"a..b\" is no subject",
+        ),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation.in]\nstreams = ['A', 'A']",
+            "federation.in.streams[1]: \"A\" is there twice",
+        ),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation.in]\nstreams = ['a.b']",
+            "federation.in.streams[0]: \"a.b\" is no name of a stream",
+        ),
+        ("[nats]\nurl = 'nats://a'\n[federation.in]\nunnamed = 'a b'", "federation.in.unnamed: \"a b\" is no site id"),
+        ("[nats]\nurl = 'nats://a'\n[federation.in]\nmax_age = '1s'", "federation.in.max_age: is out of range"),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation.in.into]\naudit = 'aurora:audit'",
+            "federation.in.into.audit: aurora:audit is a stream that has",
+        ),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation.in.into]\nsoar = 'aurora:soar:actions'",
+            "federation.in.into.soar: aurora:soar:actions is a stream",
+        ),
         ("[federation.streams]\nsoar = 'aurora:alerts'", "federation.streams.soar: is a stream that has another use"),
         ("[federation.streams]\nsoar = 'aurora:agent:results'", "federation.streams.soar: is the same stream as"),
         ("[federation.streams]\ngroup = 'a b'", "federation.streams.group: \"a b\" is no stream name"),
@@ -697,6 +721,8 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
     let secrets = ["AURORA_INGEST__TOKEN_FILE", "AURORA_BROADCAST__TOKEN_FILE"];
     let full = load_example(&example_with(|line| !line.contains("# no default")), &secrets);
     let (ingest, viewers) = (full.ingest.clone().unwrap(), full.broadcast.clone().unwrap());
+    let (inbound, mut redis) = (federation::inbound::Config::default(), minimal.redis.clone().unwrap());
+    inbound.complete(&mut redis);
     let expected = Config {
         nats: Some(jetstream::Config { url: "nats://127.0.0.1:4222".to_owned(), ..jetstream::Config::default() }),
         ingest: Some(Ingest { token_file: ingest.token_file, ..Ingest::default() }),
@@ -705,6 +731,8 @@ fn the_example_runs_and_shows_every_key_with_its_default() {
         attestation: Some(attestation::Config::default()),
         intel: Some(intel::Config::default()),
         tasks: Some(tasks::Config::default()),
+        redis: Some(redis),
+        federation: federation::Config { inbound: Some(inbound), ..minimal.federation.clone() },
         broadcast: Some(broadcast::Config { token_file: viewers.token_file, ..broadcast::Config::default() }),
         ..minimal
     };
@@ -766,6 +794,8 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "nats",
         "federation",
         "federation.streams",
+        "federation.in",
+        "federation.in.into",
         "federation.ceiling",
         "federation.ceiling.never",
         "intel",

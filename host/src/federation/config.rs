@@ -3,7 +3,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::{names::canonical, networks::network, offer::Offer, warning_list::WarningList};
+use super::{inbound, names::canonical, networks::network, offer::Offer, warning_list::WarningList};
 use crate::{
     broker::{
         jetstream,
@@ -27,6 +27,9 @@ pub struct Config {
     pub streams: Streams,
     /// `[federation.ceiling]`
     pub ceiling: CeilingConfig,
+    /// `[federation.in]`; none: nothing comes in.
+    #[serde(rename = "in")]
+    pub inbound: Option<inbound::Config>,
 }
 
 /// A set of subjects.
@@ -122,6 +125,7 @@ impl Default for Config {
             share: Vec::new(),
             streams: Streams::default(),
             ceiling: CeilingConfig::default(),
+            inbound: None,
         }
     }
 }
@@ -197,6 +201,11 @@ impl Config {
             }
         }
         self.validate_share(nats, redis, raw, findings);
+        if let Some(inbound) = &self.inbound {
+            let redis_streams = redis.cloned().unwrap_or_default();
+            let offered: Vec<_> = Offer::ALL.into_iter().map(|offer| self.stream_of(offer, &redis_streams)).collect();
+            inbound.validate(nats, redis, raw, &offered, findings);
+        }
         self.ceiling.validate(findings);
     }
 

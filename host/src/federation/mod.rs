@@ -1,4 +1,4 @@
-//! What may leave the site at the most, whatever a policy says: promise four, kept by the host.
+//! Federation with other sites, both ways. [`inbound`] is the way in; the rest is what may leave the site at the most, whatever a policy says: promise four, kept by the host.
 //!
 //! A policy decides, and [`Ceiling`] narrows what it decided before anything is encoded. It never widens: what the policy
 //! keeps stays kept. What it cuts it writes down beside the event, and `aurora explain` and `aurora pipe` show it.
@@ -21,6 +21,7 @@
 //! | `never`, `host`, `words` | what never leaves: whether an observable is one, and where in a text one stands |
 //! | `networks`, `names` | sets of addresses and of names |
 //! | `warning_list` | files of what never leaves |
+//! | `inbound` | what other sites share comes in |
 
 mod config;
 mod networks;
@@ -34,6 +35,7 @@ mod sendable;
 mod cut;
 mod narrowing;
 mod ceiling;
+pub mod inbound;
 
 pub use ceiling::Ceiling;
 pub(crate) use config::CAPITAL;

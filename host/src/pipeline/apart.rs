@@ -58,6 +58,7 @@ impl Stages {
     #[must_use]
     pub fn apart(&self, metrics: &Metrics) -> Self {
         Self {
+            inbound: Arc::clone(&self.inbound),
             normalize: apart(&self.normalize, metrics),
             route: apart(&self.route, metrics),
             federate: self.federate.as_ref().map(|slots| apart(slots, metrics)),

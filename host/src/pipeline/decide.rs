@@ -16,7 +16,10 @@ use crate::{
     attestation::Attestor,
     broker::jetstream::Subjects,
     event::{Context, Delivery},
-    federation::{Ceiling, Offer},
+    federation::{
+        Ceiling, Offer,
+        inbound::{self, site_of},
+    },
     intel::Matcher,
     sandbox::{
         self, Caller, Category, Fault, Federation, Normalizer, OriginEvents, RawEvents, Router, World,
@@ -40,6 +43,7 @@ pub struct Decider {
     streams: Arc<[String]>,
     subjects: Arc<Subjects>,
     ceiling: Arc<Ceiling>,
+    inbound: Arc<inbound::Rules>,
     retries: u32,
     metrics: Metrics,
     /// Whose verdict an answer to a challenge gets; none: it is judged by its form alone.
@@ -62,6 +66,7 @@ impl Decider {
             streams: Arc::clone(&stages.streams),
             subjects: Arc::clone(&stages.subjects),
             ceiling: Arc::clone(&stages.ceiling),
+            inbound: Arc::clone(&stages.inbound),
             retries,
             metrics,
             attestor: None,
@@ -101,6 +106,9 @@ impl Decider {
         }
         for index in 0..decided.parts.len() {
             let part = &decided.parts[index];
+            if !part.origins.is_empty() {
+                continue;
+            }
             let (distinct, context) = distinct(part.origin.iter().map(|&i| &decided.deliveries[i as usize]));
             let mark = |event: usize| mark_of(&decided.deliveries[part.origin[event] as usize], part.position[event]);
             let asked = About {
@@ -122,10 +130,12 @@ impl Decider {
     }
 
     fn normalize(&mut self, decided: &mut Decided) {
-        let (mut fit, mut offered) = (Vec::with_capacity(decided.deliveries.len()), Vec::new());
+        let (mut fit, mut offered, mut inbound) =
+            (Vec::with_capacity(decided.deliveries.len()), Vec::new(), Vec::new());
         for index in 0..decided.deliveries.len() {
             match decided.deliveries[index].unfit.take() {
                 None => match Offer::of(&decided.deliveries[index].context) {
+                    None if site_of(&decided.deliveries[index].context).is_some() => inbound.push(index),
                     None => fit.push(index),
                     Some(offer) => offered.push((index, offer)),
                 },
@@ -139,6 +149,50 @@ impl Decider {
         let sent = decided.parts.iter().map(|part| part.events.len()).sum();
         self.end(Stage::Normalize, clock, sent);
         self.offer(decided, &offered);
+        self.take_in(decided, &inbound);
+    }
+
+    /// Makes events of messages of other sites. All is decided on them with that: no guest has to say where they go, and
+    /// they never leave again.
+    fn take_in(&self, decided: &mut Decided, inbound: &[usize]) {
+        let (mut drafts, mut origin, mut origins) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut routes, mut decisions) = (Routes::default(), Decisions::default());
+        for &index in inbound {
+            let delivery = &decided.deliveries[index];
+            let context = &delivery.context;
+            match self.inbound.read(context, &delivery.payload, delivery.received_ms) {
+                Ok(message) => {
+                    // An indicator is no event; it is recorded when this is stored.
+                    let Some(draft) = message.event else {
+                        decided.outcomes[index] = Outcome::Accepted { part: 0, events: 0..0 };
+                        continue;
+                    };
+                    let (stream, reason) = self.inbound.stream(context, draft.category);
+                    routes.push(&[stream], reason);
+                    decisions.push_kept(format!("it came from {} and never leaves again", message.origin.site));
+                    drafts.push(draft);
+                    origin.push(index as u32);
+                    origins.push(message.origin);
+                }
+                Err(reason) => self.reject(decided, Stage::Source, index, None, reason),
+            }
+        }
+        if drafts.is_empty() {
+            return;
+        }
+        match Events::of(&drafts) {
+            Ok(events) => {
+                let part = decided.place_inbound(events, origin.clone(), origins, (routes, decisions));
+                for (event, index) in origin.into_iter().enumerate() {
+                    decided.outcomes[index as usize] = Outcome::Accepted { part, events: event..event + 1 };
+                }
+            }
+            Err(reason) => {
+                for index in origin {
+                    self.reject(decided, Stage::Source, index as usize, None, reason.clone());
+                }
+            }
+        }
     }
 
     /// Makes events of entries of streams that are offered to other sites.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{dead_letter::DeadLetter, identity::Fingerprint};
 use crate::{
     event::{Context, Delivery},
+    federation::inbound::Origin,
     intel::Matched,
     sandbox::{
         answer::{Decisions, Routes, Share, reordered},
@@ -66,11 +67,18 @@ pub(super) struct Part {
     pub decided_by: Makers,
     /// Whether they are entries of streams of this site, which are only to be shared.
     pub is_offered: bool,
+    /// Per event: where it comes from, where all of them come from other sites; else none.
+    pub origins: Vec<Origin>,
     /// Which observables of which events other sites tell of.
     pub matched: Matched,
 }
 
 impl Part {
+    /// Whether its events are what guests made of what this site's sources delivered.
+    pub(super) fn is_ours(&self) -> bool {
+        !self.is_offered && self.origins.is_empty()
+    }
+
     fn of(events: Events) -> Self {
         Self {
             events,
@@ -82,6 +90,7 @@ impl Part {
             decisions: Decisions::default(),
             decided_by: Makers::default(),
             is_offered: false,
+            origins: Vec::new(),
             matched: Matched::new(),
         }
     }
@@ -162,6 +171,8 @@ pub struct DecidedEvent<'a> {
     pub routed_by: Option<&'a Maker>,
     /// The policy that shared or kept it; none where the host kept it.
     pub federated_by: Option<&'a Maker>,
+    /// The site that it comes from, where that is another one.
+    pub origin: Option<&'a Origin>,
 }
 
 impl<'a> DecidedEvent<'a> {
@@ -191,7 +202,7 @@ const TOGETHER: usize = 1 << 20;
 impl Decided {
     /// Takes in events of `maker`. Returns their part, and the position of the first in it.
     pub(super) fn place(&mut self, events: Events, maker: &Maker) -> (usize, usize) {
-        let first = match self.parts.last_mut().filter(|last| !last.is_offered) {
+        let first = match self.parts.last_mut().filter(|last| last.is_ours()) {
             Some(last) if last.events.text_len() + events.text_len() <= TOGETHER => {
                 let first = last.events.len();
                 last.events.append(&events, 0..events.len());
@@ -215,6 +226,19 @@ impl Decided {
         self.parts.len() - 1
     }
 
+    /// Takes in events of other sites, those of the deliveries `origin`, which go to `routes`. Returns their part.
+    pub(super) fn place_inbound(
+        &mut self,
+        events: Events,
+        origin: Vec<u32>,
+        origins: Vec<Origin>,
+        (routes, decisions): (Routes, Decisions),
+    ) -> usize {
+        let position = vec![0; origin.len()];
+        self.parts.push(Part { origin, position, origins, routes, decisions, ..Part::of(events) });
+        self.parts.len() - 1
+    }
+
     /// Digests of the delivery at `index`.
     #[must_use]
     pub fn fingerprint(&self, index: usize) -> Fingerprint {
@@ -233,9 +257,10 @@ impl Decided {
 
     fn event<'a>(&'a self, part: &'a Part, index: usize, fingerprint: Fingerprint) -> DecidedEvent<'a> {
         let delivery = &self.deliveries[part.origin[index] as usize];
-        let position = part.position[index];
+        let (position, origin) = (part.position[index], part.origins.get(index));
         DecidedEvent {
-            id: fingerprint.event_id(position),
+            // Sites speak of one event by one id.
+            id: origin.map_or_else(|| fingerprint.event_id(position), |origin| origin.id),
             position,
             fingerprint,
             event: part.events.get(index),
@@ -250,6 +275,7 @@ impl Decided {
             normalized_by: part.normalized_by.of(index),
             routed_by: part.routed_by.of(index),
             federated_by: part.decided_by.of(index),
+            origin,
         }
     }
 }

@@ -63,7 +63,9 @@ impl Config {
     pub fn key(&self, event: &DecidedEvent<'_>) -> Option<[u8; 16]> {
         let (source, kind) = (event.source(), event.event.kind());
         let concerned = self.kinds.iter().any(|&concerned| concerned.is(kind));
-        if self.window.is_zero() || !concerned || self.except.iter().any(|except| except == source) {
+        // What another site says is not what happened here, and is known by another name.
+        let is_foreign = event.origin.is_some();
+        if self.window.is_zero() || is_foreign || !concerned || self.except.iter().any(|except| except == source) {
             return None;
         }
         let device = event.device_id().unwrap_or_default();

@@ -170,6 +170,9 @@ impl<'a> Batch<'a> {
                 let from = self.target.offers.iter().find(|(known, _)| *known == offer);
                 self.begin_entry(from.map(|(_, raw)| raw), id);
             }
+            Identity::Message { mark, day } => {
+                self.commit.delivery(Guard::Message { mark: &mark, day, life: self.target.remember.as_secs() });
+            }
             Identity::Letter(id) => self.begin_letter(id),
             Identity::Once(_) => self.commit.delivery(Guard::None),
         }
@@ -204,6 +207,7 @@ impl<'a> Batch<'a> {
                 raw: &event.fingerprint.raw(),
                 topic: event.context.topic.as_deref().unwrap_or_default(),
                 provenance: &provenance.stored,
+                origin: event.origin.map_or("", |origin| &origin.site),
             };
             for &stream in event.streams {
                 self.commit.normalized(self.target.streams[stream], &normalized);
@@ -215,6 +219,10 @@ impl<'a> Batch<'a> {
 
     fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>, provenance: &Texts) {
         let (Some(outbox), target) = (self.target.outbox, self.target) else { return };
+        // Whatever was decided: what came from another site never leaves again, or it would go round for ever.
+        if event.origin.is_some() {
+            return;
+        }
         target.leaving.each(event, &provenance.leaving, |message| {
             self.commit.outbox(outbox, message);
             self.entries.push(Entry::Shared(index));

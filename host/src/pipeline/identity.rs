@@ -43,6 +43,10 @@ impl Fingerprint {
                 hash.update(id.ms.to_le_bytes());
                 hash.update(id.sequence.to_le_bytes());
             }
+            Identity::Message { mark, day: _ } => {
+                hash.update([6]);
+                hash.update(mark);
+            }
             Identity::Once(number) => {
                 hash.update([4]);
                 hash.update(number.to_le_bytes());

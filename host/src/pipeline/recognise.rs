@@ -4,10 +4,10 @@ use super::decided::{Decided, Part};
 use crate::{intel::Matcher, sandbox::events::Events};
 
 /// Looks up the observables of what this site's sources delivered; what is offered to other sites it looked at when it
-/// came in.
+/// came in, and what others share was not seen here.
 pub(super) fn recognise(matcher: &mut Matcher, decided: &mut Decided) {
     let looked_at: Vec<usize> =
-        decided.parts.iter().enumerate().filter(|(_, part)| !part.is_offered).map(|(index, _)| index).collect();
+        decided.parts.iter().enumerate().filter(|(_, part)| part.is_ours()).map(|(index, _)| index).collect();
     // Taken out and put back: names of events are asked for while they change.
     let mut batch: Vec<Events> =
         looked_at.iter().map(|&part| std::mem::replace(&mut decided.parts[part].events, Events::none())).collect();

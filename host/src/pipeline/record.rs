@@ -7,10 +7,13 @@ use serde::{
 use uuid::Uuid;
 
 use super::decided::DecidedEvent;
-use crate::sandbox::{
-    Tlp,
-    answer::{Piece, Share},
-    events::EventRef,
+use crate::{
+    federation::inbound::Origin,
+    sandbox::{
+        Tlp,
+        answer::{Piece, Share},
+        events::EventRef,
+    },
 };
 
 /// A NormalizedEvent as consumers read it.
@@ -156,6 +159,10 @@ impl Serialize for Record<'_> {
         if let Some(Leaves { site, share }) = self.leaving {
             map.serialize_entry("site", site)?;
             map.serialize_entry("tlp", share.tlp.as_str())?;
+        } else if let Some(Origin { site, tlp, .. }) = self.event.origin {
+            // As it came.
+            map.serialize_entry("site", site)?;
+            map.serialize_entry("tlp", tlp.as_str())?;
         }
         map.end()
     }

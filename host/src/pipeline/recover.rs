@@ -148,6 +148,7 @@ impl Filling<'_> {
         let guard = match known_by {
             None => Guard::None,
             Some(KnownBy::Request { key, line, digest }) => Guard::Request { key, line: *line, digest: *digest },
+            Some(KnownBy::Message { mark, day, life }) => Guard::Message { mark, day: *day, life: *life },
             // Only of the very same stream: in another one the id would be another entry's.
             Some(KnownBy::Entry { stream, group, id, remove }) => match &self.target.raw {
                 Some(raw) if layout.key(raw.stream) == stream => {
@@ -199,6 +200,7 @@ impl Filling<'_> {
                     raw: text("raw"),
                     topic: text("topic"),
                     provenance: text("provenance"),
+                    origin: text("origin"),
                 },
             ),
             What::Message(_) => {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     broker::jetstream::Subjects,
     config::{self, Config, Rule},
-    federation::Ceiling,
+    federation::{Ceiling, inbound},
     sandbox::{Digest, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
     swap,
     telemetry::{Chain, GuestMetrics, Metrics, SlotName},
@@ -29,6 +29,8 @@ pub struct Stages {
     pub subjects: Arc<Subjects>,
     /// What no policy can go beyond.
     pub ceiling: Arc<Ceiling>,
+    /// How messages of other sites are read.
+    pub inbound: Arc<inbound::Rules>,
 }
 
 /// A slot of whichever stage.
@@ -86,12 +88,14 @@ impl Stages {
         let federate = slots::<Federation>(sandbox, &guests.federate, metrics, witness);
         let redis = config.redis.clone().unwrap_or_default();
         let nats = config.nats.clone().unwrap_or_default();
+        let streams: Vec<String> = redis.routable().map(|(name, _)| name.clone()).collect();
         match (normalize, route, federate) {
             (Ok(normalize), Ok(route), Ok(federate)) => Ok(Self {
                 normalize,
                 route,
                 federate: Some(federate),
-                streams: redis.routable().map(|(name, _)| name.clone()).collect(),
+                inbound: Arc::new(inbound::Rules::new(config, &streams)),
+                streams: streams.into(),
                 subjects: Arc::new(Subjects::new(&nats.subjects)),
                 ceiling: Arc::new(Ceiling::new(config)),
             }),

@@ -35,6 +35,8 @@ pub struct Target {
     pub dedup: dedup::Config,
     /// What other sites get of an event.
     pub leaving: Leaving,
+    /// For how long a message of another site is known again.
+    pub remember: Duration,
     /// Name of this site.
     pub site: String,
 }
@@ -126,6 +128,7 @@ impl Target {
                 // Nobody would look a key up, so none is made: it is there to be measured.
                 Step::Plain => dedup::Config { window: Duration::ZERO, ..config.dedup.clone() },
             },
+            remember: federation.inbound.clone().unwrap_or_default().remember(),
             site: config.site.id.clone(),
             layout,
         }

@@ -64,6 +64,7 @@ mod looks;
 mod probe;
 
 pub use config::Config;
+pub(crate) use origins::Origins;
 pub use probe::probe;
 pub use sort::Sort;
 pub use source::{Reach, Source};

@@ -4,7 +4,7 @@ use crate::event::Context;
 
 /// Contexts seen, each with its lane, so that entries that came the same way share one.
 #[derive(Debug, Default)]
-pub(super) struct Origins(HashMap<Arc<Context>, usize>);
+pub(crate) struct Origins(HashMap<Arc<Context>, usize>);
 
 /// Contexts remembered. Beyond it all are forgotten and learnt again: collectors write them, so their number is not ours
 /// to trust.

@@ -11,6 +11,7 @@ mod watch;
 use std::{convert::Infallible, future::pending, num::NonZero, process::ExitCode, sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
+use prometheus::IntGauge;
 use tokio::{
     signal::unix::Signal,
     sync::{mpsc, oneshot},
@@ -35,7 +36,7 @@ use crate::{
     config::{self, Config},
     console::{self, About},
     event::Stop,
-    federation::Offer,
+    federation::{Offer, inbound::Source as Inbound},
     ingest::Ingest,
     lag::{Lag, Seen},
     listen,
@@ -77,6 +78,8 @@ struct Running {
     liveness: Liveness,
     readiness: Readiness,
     metrics: Metrics,
+    /// Messages of other sites in flight, by stream.
+    inbound: Vec<IntGauge>,
     /// Why it ends, if not because it was told to.
     failure: Option<String>,
 }
@@ -208,7 +211,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         let _ = devices.asking.set(attesting.asking());
     }
     let redis_stop = CancellationToken::new();
-    let looking = table.map(Looking::new);
+    let looking = table.clone().map(Looking::new);
     let beside = Beside {
         tap,
         attestor: attesting.as_ref().map(|attesting| attesting.attestor(&audit)),
@@ -344,6 +347,26 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         let name = offer.source();
         sources.spawn(async move { (name, source.run().await) });
     }
+    let mut inbound = Vec::new();
+    if let (Some(inbound_config), Some(nats_config)) = (&config.federation.inbound, &config.nats) {
+        for stream in inbound_config.streams(nats_config) {
+            inbound.push(metrics.inbound(stream).in_flight);
+            let source = Inbound::new(
+                inbound_config,
+                nats_config,
+                stream,
+                &config.site.id,
+                stages.inbound.as_ref().clone(),
+                table.clone(),
+                Arc::clone(&lanes),
+                metrics.clone(),
+                readiness.clone(),
+                stop.clone(),
+            );
+            let dial = Dial::new(nats_config).await?;
+            sources.spawn(async move { ("federation in", source.run(dial).await) });
+        }
+    }
     if let Some(attesting) = attesting {
         sources.spawn(named("challenger", attesting.challenger(&lanes, &stop.reading).run()));
     }
@@ -388,6 +411,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         liveness,
         readiness,
         metrics,
+        inbound,
         failure: None,
     })
 }
@@ -458,6 +482,7 @@ impl Running {
         ]
         .into_iter()
         .chain(offers)
+        .chain(self.inbound.iter().cloned())
         .collect();
         let settled = async {
             while of_sources.iter().any(|in_flight| in_flight.get() > 0) {

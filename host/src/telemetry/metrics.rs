@@ -12,6 +12,7 @@ use super::{
     attestation_metrics::AttestationMetrics,
     feeds::{FeedMetrics, FeedVectors},
     guest_metrics::{GuestMetrics, GuestVectors},
+    inbound_metrics::{InboundMetrics, InboundVectors},
     intel_metrics::IntelMetrics,
     sharing_metrics::{EntryMetrics, SharingVectors},
     streams::StreamMetrics,
@@ -230,6 +231,7 @@ pub struct Metrics {
     pub tasks: TaskMetrics,
     ingest_answers: IntCounterVec,
     sharing: SharingVectors,
+    inbound: InboundVectors,
     stages: [StageMetrics; Stage::ALL.len()],
     guests: GuestVectors,
     feeds: FeedVectors,
@@ -363,6 +365,7 @@ impl Metrics {
                 "aurora_raw_deleted_total",
                 "Entries that were deleted from the raw stream before anybody had stored them",
             ),
+            inbound: InboundVectors::new(&registry, &SECONDS),
             ingest_answers: counters("aurora_ingest_answers_total", "Answers to HTTP ingest requests", &["status"]),
             stages,
             guests: GuestVectors::new(&registry),
@@ -393,6 +396,12 @@ impl Metrics {
     #[must_use]
     pub fn offered_entries(&self, stream: &'static str) -> EntryMetrics {
         self.sharing.of(stream)
+    }
+
+    /// Those of a stream of JetStream that is read for what other sites share. Made when they are first asked for.
+    #[must_use]
+    pub fn inbound(&self, stream: &str) -> InboundMetrics {
+        self.inbound.of(stream)
     }
 
     /// Counts what the ceiling cut for one of its causes.

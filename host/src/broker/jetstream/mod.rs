@@ -1,10 +1,11 @@
 //! NATS JetStream: connections that end when they are lost, the stream, publishes that are awaited, and what the stream
-//! holds already.
+//! holds already; and a durable consumer for what other sites share.
 
 mod config;
 mod connection;
 mod publish;
 mod held;
+mod consume;
 mod stream;
 mod meaning;
 mod probe;
@@ -13,6 +14,7 @@ mod subject;
 pub use config::Config;
 pub(crate) use config::is_subject;
 pub use connection::{Connection, ConnectionError, Dial};
+pub use consume::{Answer, ConsumeError, Incoming, Pull, Reader, Wanted};
 pub use held::{HeldError, Place};
 pub use probe::probe;
 pub use publish::{Message, PublishError, Refusal, Sent};

@@ -32,7 +32,7 @@ pub struct Message<'a> {
 }
 
 pub(super) const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
-const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
+pub(super) const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
 const PROVENANCE: HeaderName = HeaderName::from_static("Aurora-Provenance");
 
 /// Longest id.

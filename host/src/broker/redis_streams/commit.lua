@@ -20,7 +20,8 @@
 -- ARGV  1 layout  2 producer  3 window of dedup, ms (0: off)  4 horizon of packet marks  5 life of session keys, s
 --       6 life of request marks, s  7 life of counts, s  8 lengths of the streams, by commas
 --       9.. operations
---       then forms of entries, each: e stream severity source category provenance, or: o stream subject kind - provenance
+--       then forms of entries, each: e stream severity source category provenance, or f instead of e for an event of
+--       another site, or: o stream subject kind - provenance
 --       then dedup keys
 --       then dedup keys again, each with its event's id, 16 and 16 bytes, in one string
 --       then marks of the batch's packets, each: packet id (2 bytes), digest (6 bytes), in one string
@@ -330,6 +331,14 @@ while i < first_form and not failed do
         end
       end
       i = i + (layout == '1' and 2 or 4)
+    elseif form[1] == 'f' then
+      -- data raw topic origin: an event of another site
+      if not skip and not is_left_out[form[6]] then
+        touched[form[6]] = true
+        add_of_event(form[6], pcall('XADD', form[2], '*', 'data', argv[i + 1], 'severity', form[3], 'source', form[4],
+          'category', form[5], 'raw', argv[i + 2], 'topic', argv[i + 3], 'provenance', form[8], 'origin', argv[i + 4]))
+      end
+      i = i + 5
     else
       -- id data: a message for other sites
       if not skip and not is_left_out[form[6]] then
@@ -379,6 +388,16 @@ while i < first_form and not failed do
       lines[#lines + 1] = { name, argv[i + 3] }
     end
     i = i + 4
+  elseif operation == 'j' then
+    -- delivery day mark seconds: a message of another site begins, which speaks of that day
+    local name = requests .. ':federation:' .. argv[i + 2]
+    local known = pcall('HSETNX', name, argv[i + 3], '1') == 0
+    begin(argv[i + 1], known)
+    pcall('EXPIRE', name, argv[i + 4])
+    if not known then
+      lines[#lines + 1] = { name, argv[i + 3] }
+    end
+    i = i + 5
   elseif operation == 'a' then
     -- delivery stream group id: an entry that was read through a group begins; it goes with this step
     local name = KEYS[STREAMS + tonumber(argv[i + 2])]

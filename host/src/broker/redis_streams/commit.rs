@@ -35,6 +35,9 @@
 //! * **Entries of a Redis stream**: the step acknowledges the entry itself. If it was not pending any more, another
 //!   commit has stored it.
 //! * **Lines of an HTTP request with a key**: each has a mark, for a day.
+//! * **Messages of other sites**: each has a mark, for longer than messages of its age are taken at all. It is made of the
+//!   site and of the id that the event has there, and not of a place in a stream: a mirror has other places, and so has a
+//!   stream that was made again.
 //!
 //! **Events of equal content** within the window of dedup are one event, whatever delivered them: the step looks all
 //! of the batch's keys up, stores those that are new, and counts the others towards the first. This also catches what a
@@ -83,6 +86,15 @@ pub enum Guard<'a> {
         line: u64,
         /// Digest of what it says: another text under the same key is another event.
         digest: [u8; 8],
+    },
+    /// A message of another site.
+    Message {
+        /// Digest of its site and id.
+        mark: &'a [u8; 16],
+        /// The day of which it speaks; marks are kept by days.
+        day: u32,
+        /// For how long the marks of that day are kept from now on, seconds.
+        life: u64,
     },
     /// An entry that was read through a consumer group. It is acknowledged, and removed from its stream or not.
     Entry {
@@ -147,6 +159,8 @@ pub struct Normalized<'a> {
     pub topic: &'a str,
     /// Which guests made it, and why it went where it did, JSON.
     pub provenance: &'a str,
+    /// The site that it comes from; empty where it is this one, and then there is no such field.
+    pub origin: &'a str,
 }
 
 /// A message for other sites, as the relay reads it: each is a field of its entry.
@@ -168,7 +182,7 @@ pub struct Message<'a> {
 /// What entries have in common.
 #[derive(Debug, PartialEq, Eq)]
 enum Form {
-    Event { stream: Stream, severity: String, source: String, category: String, provenance: String },
+    Event { stream: Stream, severity: String, source: String, category: String, provenance: String, is_own: bool },
     Outbox { stream: Stream, subject: String, kind: String, provenance: String },
 }
 
@@ -241,8 +255,9 @@ impl Producer {
         self.number += 1;
         for form in &forms {
             match form {
-                Form::Event { stream, severity, source, category, provenance } => {
-                    command.arg("e").arg(stream.0 + 1).arg(severity).arg(source).arg(category).arg(provenance)
+                Form::Event { stream, severity, source, category, provenance, is_own } => {
+                    let form = if *is_own { "e" } else { "f" };
+                    command.arg(form).arg(stream.0 + 1).arg(severity).arg(source).arg(category).arg(provenance)
                 }
                 Form::Outbox { stream, subject, kind, provenance } => {
                     command.arg("o").arg(stream.0 + 1).arg(subject).arg(kind).arg("").arg(provenance)
@@ -279,6 +294,9 @@ impl Commit {
             }
             Guard::Request { key, line, digest } => {
                 command.arg("k").arg(place).arg(hex(key)).arg(format!("{line}:{}", hex(&digest)));
+            }
+            Guard::Message { mark, day, life } => {
+                command.arg("j").arg(place).arg(day).arg(mark).arg(life);
             }
             Guard::Entry { stream, group, id, remove } => {
                 self.is_empty = false;
@@ -320,7 +338,8 @@ impl Commit {
 
     /// An entry of the event: normalized.
     pub fn normalized(&mut self, stream: Stream, event: &Normalized<'_>) {
-        let Normalized { data, severity, source, category, raw, topic, provenance } = *event;
+        let Normalized { data, severity, source, category, raw, topic, provenance, origin } = *event;
+        let is_own = origin.is_empty();
         if self.plain.is_some() {
             let fields = [
                 ("data", data),
@@ -330,21 +349,25 @@ impl Commit {
                 ("raw", raw.as_bytes()),
                 ("topic", topic.as_bytes()),
                 ("provenance", provenance.as_bytes()),
+                ("origin", origin.as_bytes()),
             ];
-            return self.add_plain(stream, &fields);
+            return self.add_plain(stream, &fields[..fields.len() - usize::from(is_own)]);
         }
         let of = |form: &Form| match form {
-            Form::Event { stream: s, severity: a, source: b, category: c, provenance: d } => {
-                *s == stream && a == severity && b == source && c == category && d == provenance
+            Form::Event { stream: s, severity: a, source: b, category: c, provenance: d, is_own: e } => {
+                *s == stream && a == severity && b == source && c == category && d == provenance && *e == is_own
             }
             Form::Outbox { .. } => false,
         };
         let form = self.forms.iter().position(of).unwrap_or_else(|| {
             let [severity, source, category, provenance] = [severity, source, category, provenance].map(str::to_owned);
-            self.forms.push(Form::Event { stream, severity, source, category, provenance });
+            self.forms.push(Form::Event { stream, severity, source, category, provenance, is_own });
             self.forms.len() - 1
         });
-        self.add(form, stream).arg(data).arg(raw).arg(topic);
+        let command = self.add(form, stream).arg(data).arg(raw).arg(topic);
+        if !is_own {
+            command.arg(origin);
+        }
     }
 
     /// An entry of the event: a message for other sites.

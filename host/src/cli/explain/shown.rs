@@ -48,6 +48,10 @@ fn of_event(event: &Traces) -> String {
     }
     row("raw", &format!("sha256:{}", or_unknown(&event.raw)));
     row("source", &event.source);
+    if let Some(origin) = &event.origin {
+        let marking = event.tlp.as_deref().map(|tlp| format!(", TLP:{tlp}")).unwrap_or_default();
+        row("from", &format!("site {origin}{marking}"));
+    }
     for (name, value) in [("topic", &event.topic), ("device", &event.device_id)] {
         if let Some(value) = value {
             row(name, value);

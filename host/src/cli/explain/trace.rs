@@ -49,6 +49,10 @@ pub(super) struct Traces {
     pub raw: Option<String>,
     pub source: String,
     pub topic: Option<String>,
+    /// The site that it came from, where that is another one.
+    pub origin: Option<String>,
+    /// Its marking, as it came.
+    pub tlp: Option<String>,
     pub device_id: Option<String>,
     pub severity: String,
     pub category: String,
@@ -143,6 +147,7 @@ struct Record {
     title: String,
     timestamp_ms: Option<i64>,
     device_id: Option<String>,
+    tlp: Option<String>,
     #[serde(default)]
     fields: Intel,
 }
@@ -267,6 +272,8 @@ async fn read(fields: &Fields, names: &mut Names) -> Option<Traces> {
         raw: text("raw"),
         source: record.source,
         topic: text("topic"),
+        origin: text("origin"),
+        tlp: record.tlp,
         device_id: record.device_id,
         severity: record.severity,
         category: record.category,

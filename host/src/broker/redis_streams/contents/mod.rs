@@ -57,6 +57,15 @@ pub enum KnownBy {
         /// Digest of what it says.
         digest: [u8; 8],
     },
+    /// The message of another site.
+    Message {
+        /// Digest of its site and id.
+        mark: [u8; 16],
+        /// The day of which it speaks.
+        day: u32,
+        /// For how long the marks of that day are kept, seconds.
+        life: u64,
+    },
     /// The entry of a stream that was read through a group.
     Entry {
         /// Key of the stream.
@@ -240,6 +249,7 @@ mod tests {
             raw: "ab",
             topic: "t",
             provenance: "{}",
+            origin: "",
         };
         let event = |commit: &mut Commit, key: Option<u8>| {
             commit.event(key.map(|key| [key; 16]), Uuid::from_u128(7));
@@ -264,6 +274,9 @@ mod tests {
         commit.delivery(Guard::Entry { stream: raw, group: "g", id: "5-1", remove: true });
         commit.letter(letters, 3, &[0, 2], &[("stage", b"route"), ("reason", b"r"), ("payload", b"a\r\n$1\r\n\xff")]);
         commit.entry(letters, &[("any", b"thing")]);
+        commit.delivery(Guard::Message { mark: &[0xfe; 16], day: 20_000, life: 60 });
+        commit.event(None, Uuid::from_u128(7));
+        commit.normalized(alerts, &Normalized { origin: "elsewhere", ..normalized });
         producer.seal(commit).unwrap().record()
     }
 
@@ -301,6 +314,9 @@ mod tests {
             remove: true,
         };
         let letter = fields(&[("stage", b"route"), ("reason", b"r"), ("payload", b"a\r\n$1\r\n\xff")]);
+        let What::Normalized(mut foreign) = normalized() else { unreachable!("it is made just above") };
+        foreign.push(("origin".to_owned(), b"elsewhere".to_vec()));
+        let foreign = What::Normalized(foreign);
         let expected = [
             Part::Event { key: Some([1; 16]) },
             entry(0, "aurora:alerts", normalized()),
@@ -317,6 +333,12 @@ mod tests {
             Part::Delivery { position: Some(3), known_by: Some(of_raw) },
             entry(4, "aurora:dead_letter", What::Letter { delivery: 3, fields: letter }),
             entry(5, "aurora:dead_letter", What::Other(fields(&[("any", b"thing")]))),
+            Part::Delivery {
+                position: Some(4),
+                known_by: Some(KnownBy::Message { mark: [0xfe; 16], day: 20_000, life: 60 }),
+            },
+            Part::Event { key: None },
+            entry(6, "aurora:alerts", foreign),
         ];
         assert_eq!(parts.len(), expected.len());
         for (part, expected) in parts.into_iter().zip(expected) {
@@ -335,12 +357,12 @@ mod tests {
         let whole = record();
         let cut = Contents::of(&whole[..whole.len() - 10]);
         assert!(!cut.is_whole);
-        assert_eq!(found(&cut), (3, 1));
+        assert_eq!(found(&cut), (4, 1));
         // A length that is wrong costs what it is the length of.
         let at = whole.windows(DATA.len()).position(|bytes| bytes == DATA.as_bytes()).unwrap();
         let mut torn = whole.clone();
         torn[at - 3] = b'9';
-        assert_eq!(found(&Contents::of(&torn)), (2, 1));
+        assert_eq!(found(&Contents::of(&torn)), (3, 1));
     }
 
     #[test]
@@ -351,7 +373,7 @@ mod tests {
                 let mut torn = whole.clone();
                 torn[at] = wrong;
                 let (events, _) = found(&Contents::of(&torn));
-                assert!(events >= 2, "byte {at} as {wrong}: {events} events");
+                assert!(events >= 3, "byte {at} as {wrong}: {events} events");
             }
             let _ = Contents::of(&whole[..at]);
             let _ = Contents::of(&whole[at..]);

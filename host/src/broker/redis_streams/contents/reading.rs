@@ -5,6 +5,8 @@ use super::{Fields, KnownBy, OWN, Part, What, pairs};
 /// What entries have in common, as `commit.lua` has it.
 struct Form<'a> {
     is_event: bool,
+    /// Whether the event is of another site.
+    is_foreign: bool,
     stream: String,
     /// Severity, source and category, or subject and kind.
     texts: [&'a [u8]; 3],
@@ -47,7 +49,8 @@ impl<'a> Reading<'a> {
         let mut reading = Self { arguments, streams, is_first_layout, forms: Vec::new(), keys: Vec::new(), end };
         for form in arguments[end..first_key].chunks_exact(size) {
             reading.forms.push(Form {
-                is_event: form[0] == b"e",
+                is_event: form[0] == b"e" || form[0] == b"f",
+                is_foreign: form[0] == b"f",
                 stream: reading.stream(form[1])?,
                 texts: [form[2], form[3], form[4]],
                 provenance: form.get(5).copied().unwrap_or_default(),
@@ -83,6 +86,12 @@ impl<'a> Reading<'a> {
                     let (key, line) = (unhex(argument(2)?)?, line.parse().ok()?);
                     parts.push(known(Some(KnownBy::Request { key, line, digest: unhex(digest.as_bytes())? }))?);
                     4
+                }
+                "j" => {
+                    let (day, mark) = (number(argument(2)?)?, argument(3)?.try_into().ok()?);
+                    let (day, life) = (u32::try_from(day).ok()?, number(argument(4)?)? as u64);
+                    parts.push(known(Some(KnownBy::Message { mark, day, life }))?);
+                    5
                 }
                 "a" | "c" => {
                     let [group, id] =
@@ -121,7 +130,7 @@ impl<'a> Reading<'a> {
                         parts.push(Part::Event { key });
                     }
                     let form = self.forms.get(form.parse::<usize>().ok()?.checked_sub(1)?)?;
-                    let (what, length) = self.of_form(form, [argument(1), argument(2), argument(3)])?;
+                    let (what, length) = self.of_form(form, [argument(1), argument(2), argument(3), argument(4)])?;
                     parts.push(entry(form.stream.clone(), what));
                     length
                 }
@@ -131,7 +140,7 @@ impl<'a> Reading<'a> {
     }
 
     /// An entry of a form, with how many arguments it takes.
-    fn of_form(&self, form: &Form<'_>, values: [Option<&[u8]>; 3]) -> Option<(What, usize)> {
+    fn of_form(&self, form: &Form<'_>, values: [Option<&[u8]>; 4]) -> Option<(What, usize)> {
         let ([a, b, c], provenance) = (form.texts, ("provenance", form.provenance));
         if !form.is_event {
             let (id, data) = (values[0]?, values[1]?);
@@ -149,6 +158,10 @@ impl<'a> Reading<'a> {
             ("topic", topic),
             provenance,
         ];
+        if form.is_foreign {
+            let fields = fields.into_iter().chain([("origin", values[3]?)]);
+            return Some((What::Normalized(pairs(fields)), length + 1));
+        }
         Some((What::Normalized(pairs(fields)), length))
     }
 
