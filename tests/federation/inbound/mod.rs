@@ -3,6 +3,9 @@
 mod arriving;
 mod hostile;
 mod again;
+mod servers;
+mod topologies;
+mod speed;
 
 use anyhow::{Context as _, Result};
 use async_nats::{HeaderMap, jetstream};
