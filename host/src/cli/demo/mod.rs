@@ -5,6 +5,7 @@
 //!
 //! [`site`] starts the brokers and the daemon, `play` publishes the `samples`, `watch` reads what comes out, `tally`
 //! holds one against the other, `picture` and `screen` show it. `own` and `visit` are for who brings guests and events.
+//! `sites` is another story, of two sites.
 
 pub mod brokers;
 pub mod daemon;
@@ -14,6 +15,7 @@ pub(super) mod own;
 mod samples;
 mod play;
 mod visit;
+mod sites;
 mod watch;
 mod tally;
 mod picture;
@@ -43,6 +45,9 @@ use visit::{Events, linger};
 /// `aurora demo`
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// How many sites: 2 shows how what one sees raises an alert at the other
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=2), default_value_t = 1)]
+    sites: u8,
     /// How long to play, in seconds
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -75,6 +80,10 @@ const FRAME: Duration = Duration::from_millis(100);
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     // One thread: what needs both cores is the daemon, a process of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    if args.sites == 2 {
+        anyhow::ensure!(args.own.is_empty(), "--guest goes with one site");
+        return runtime.block_on(sites::show(args.guests.as_deref(), args.keep));
+    }
     runtime.block_on(play_and_watch(args))
 }
 

@@ -33,7 +33,7 @@ impl Paint {
     }
 
     /// As bad as it is.
-    fn severity(self, severity: &str, text: &str) -> String {
+    pub(super) fn severity(self, severity: &str, text: &str) -> String {
         match severity {
             "critical" => self.with("1;31", text),
             "high" => self.with("31", text),
