@@ -28,6 +28,10 @@ impl Mark {
     /// The strictest mark in `text`: `TLP:RED`, `"tlp": "amber+strict"`, `tlp=amber-strict`. A word too many is hidden
     /// rather than one too few.
     pub fn of(text: &[u8]) -> Option<Self> {
+        // Few texts have it, and each event that leaves is asked.
+        if !text.windows(3).any(|word| word.eq_ignore_ascii_case(b"tlp")) {
+            return None;
+        }
         let text = text.to_ascii_lowercase();
         let begins = text.windows(3).enumerate().filter(|(_, word)| word == b"tlp").map(|(at, _)| at + 3);
         begins.filter_map(|at| colour(&text[at..])).max()

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ALERTS, RESULTS, ask, aurora,
-    device::{Device, FIRMWARE},
+    device::{Device, FIRMWARE, mirrored},
     enroll, pair, plan, results,
 };
 
@@ -89,10 +89,16 @@ async fn whatever_does_not_hold_fails_and_raises_an_alert() -> Result<()> {
     device.send(good.clone()).await?;
     expected.push(pair("valid", ""));
     assert_eq!(results(&site, expected.len()).await?, expected);
-    // Replayed: the very same bytes, and the other signature that goes with one (r, n - s).
+    // The very same bytes again, as of a device whose acknowledgement was lost: neither a result nor an alert.
+    let dropped = "aurora_stage_dropped_total{stage=\"normalize\"}";
+    let before = site.scrape().await?.get(dropped)?;
+    device.send(good.clone()).await?;
+    assert_eq!(site.series_of(dropped, before + 1.0).await?, before + 1.0);
+    assert_eq!(results(&site, expected.len()).await?, expected);
+    // Replayed: the other signature that goes with it (r, n - s), and the same one in other bytes.
     let mirrored = mirrored(&good);
     assert_ne!(mirrored, good);
-    for payload in [good, mirrored] {
+    for payload in [mirrored, good.replacen(',', ", ", 1)] {
         device.send(payload).await?;
         expected.push(pair("failed", "replayed"));
         assert_eq!(results(&site, expected.len()).await?, expected);
@@ -108,8 +114,13 @@ async fn whatever_does_not_hold_fails_and_raises_an_alert() -> Result<()> {
     }
     device.firmware = "cd".repeat(32);
     let nonce = ask(&site, &mut device).await?;
-    device.send(device.answer(&nonce)).await?;
+    let unexpected = device.answer(&nonce);
+    device.send(unexpected.clone()).await?;
     expected.push(pair("failed", "firmware"));
+    assert_eq!(results(&site, expected.len()).await?, expected);
+    // What failed is a replay when it comes again.
+    device.send(unexpected).await?;
+    expected.push(pair("failed", "replayed"));
     assert_eq!(results(&site, expected.len()).await?, expected);
 
     let (said, done) = aurora(&site, &["device", "revoke", device.id, "--yes"])?;
@@ -131,18 +142,6 @@ async fn whatever_does_not_hold_fails_and_raises_an_alert() -> Result<()> {
     let of = |subject: &str| messages.iter().filter(|message| message.subject == subject).count();
     assert_eq!((of("aurora.cps.attestation.esp32s3_gw_01"), of("aurora.alerts.cps")), (expected.len(), failed));
     Ok(())
-}
-
-/// The other signature of the same message.
-fn mirrored(payload: &str) -> String {
-    use p256::ecdsa::Signature;
-    let mut json: Value = serde_json::from_str(payload).expect("JSON");
-    let text = json["signature_hex"].as_str().expect("a signature").to_owned();
-    let bytes: Vec<u8> = (0..64).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("a byte")).collect();
-    let signature = Signature::from_slice(&bytes).expect("a signature");
-    let other = Signature::from_scalars(signature.r(), -*signature.s()).expect("a signature");
-    json["signature_hex"] = other.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-    json.to_string()
 }
 
 #[tokio::test]

@@ -93,6 +93,18 @@ impl Device {
     }
 }
 
+/// The other signature of the same message.
+pub(super) fn mirrored(payload: &str) -> String {
+    use p256::ecdsa::Signature;
+    let mut json: Value = serde_json::from_str(payload).expect("JSON");
+    let text = json["signature_hex"].as_str().expect("a signature").to_owned();
+    let bytes: Vec<u8> = (0..64).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("a byte")).collect();
+    let signature = Signature::from_slice(&bytes).expect("a signature");
+    let other = Signature::from_scalars(signature.r(), -*signature.s()).expect("a signature");
+    json["signature_hex"] = other.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    json.to_string()
+}
+
 impl Drop for Device {
     fn drop(&mut self) {
         self.connection.abort();

@@ -16,6 +16,11 @@ async fn a_key_comes_in_through_an_open_gate_alone_and_is_not_believed_by_that()
     // Nobody has enrolled it, so nobody even asks it; what it says by itself fails.
     let (said, done) = aurora(&site, &["device", "challenge", device.id, "--no-wait"])?;
     assert!(!done && said.contains("is not enrolled"), "{said}");
+    // Nor is there anything to revoke, be it a slip of the pen or not; and nothing of it is written.
+    let (said, done) = aurora(&site, &["device", "revoke", device.id, "--yes"])?;
+    assert!(!done && said.contains("nobody has enrolled") && said.contains("aurora device list"), "{said}");
+    let (said, _) = aurora(&site, &["device", "list"])?;
+    assert!(!said.contains("revoked"), "{said}");
     device.send(device.answer(&"00".repeat(32))).await?;
     assert_eq!(results(&site, 1).await?, [pair("failed", "not_enrolled")]);
 
@@ -104,7 +109,7 @@ async fn the_command_waits_for_the_verdict_and_says_it() -> Result<()> {
     let (said, done) = aurora(&site, &["device", "enroll", "bench_01", "--key", &public])?;
     assert!(done, "{said}");
     let (said, done) = aurora(&site, &["device", "challenge", "bench_01", "--wait", "60s"])?;
-    assert!(done && said.contains("bench_01 valid: "), "{said}");
+    assert!(done && said.contains("bench_01 valid: ") && said.contains("firmware was not compared"), "{said}");
     // Believed no more for its firmware, as of now.
     let firmware = "ab".repeat(32);
     let arguments = ["device", "enroll", "bench_01", "--key", &public, "--firmware", &firmware, "--replace"];

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use harness::{Site, connect_redis};
 
-use super::{ALERTS, Device, RESULTS, ask, aurora, enroll, pair, plan, results, verdicts};
+use super::{ALERTS, Device, RESULTS, ask, aurora, device::mirrored, enroll, pair, plan, results, verdicts};
 
 #[tokio::test]
 async fn two_hosts_that_hear_the_same_answer_give_one_verdict() -> Result<()> {
@@ -30,8 +30,10 @@ async fn two_hosts_that_hear_the_same_answer_give_one_verdict() -> Result<()> {
     })
     .await?;
     assert_eq!(results(&site, 1).await?, [pair("valid", "")]);
+    let said = verdicts(&site.stream_of(RESULTS, 1).await?);
+    assert!(said[0].2.contains("the firmware was not compared"), "{said:?}");
     // A replay reaches both as well, and is one alert.
-    device.send(device.answer(&nonce)).await?;
+    device.send(mirrored(&device.answer(&nonce))).await?;
     let entries = site.stream_of(RESULTS, 3).await?;
     assert!(verdicts(&entries)[1..].iter().all(|(_, cause, _)| cause == "replayed"), "{:?}", verdicts(&entries));
     assert_eq!(site.stream_of(ALERTS, 1).await?.len(), 1);
@@ -62,8 +64,10 @@ async fn an_answer_that_is_delivered_again_keeps_its_verdict() -> Result<()> {
     }
     site.start_daemon().await?;
     assert_eq!(results(&site, 1).await?, [pair("valid", "")]);
-    // The same bytes as a delivery of their own are a replay, now as before.
-    device.send(device.answer(&nonce)).await?;
+    // The same bytes as a delivery of their own have their verdict, now as before; others with that nonce are a replay.
+    let answer = device.answer(&nonce);
+    device.send(answer.clone()).await?;
+    device.send(mirrored(&answer)).await?;
     assert_eq!(results(&site, 2).await?[1], pair("failed", "replayed"));
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use aurora::attestation::{Form, Signer, answer};
 use harness::{PATIENCE, Plan, Site, connect_redis, target, unix_ms, wait_until};
 use serde_json::Value;
 use tokio::{
@@ -122,6 +123,17 @@ fn keep(name: &str, picture: &[u8]) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// Waits until the page says that there is something to look at, and this is among it.
+async fn needs_a_look(browser: &mut Browser, why: &str) -> Result<()> {
+    wait_until("the page says what needs a look", PATIENCE, async || {
+        let state = browser.value("document.body.dataset.state").await?;
+        let said = browser.value("document.getElementById('why').textContent").await?;
+        ensure!(state == "warn" && said.as_str().is_some_and(|said| said.contains(why)), "{state}: {said}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> Result<()> {
     let Some(mut browser) = Browser::start().await? else { return Ok(()) };
@@ -186,6 +198,16 @@ async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> R
     assert_eq!(browser.value("document.getAnimations().length").await?, 0);
 
     browser.window(1920, 1080, false).await?;
+    // What somebody has to look at, although all parts are ready.
+    needs_a_look(&mut browser, "1 device is offline").await?;
+    let mut redis = connect_redis(&site.redis.url()).await?;
+    let letter = "aurora:agent:dead_letter";
+    redis::cmd("XADD").arg(letter).arg("*").arg("task_id").arg("t").query_async::<()>(&mut redis).await?;
+    needs_a_look(&mut browser, "1 task given up").await?;
+    // By a device that nobody has enrolled.
+    let answer = answer(&Signer::generate(), Form::Delimited, "pump_2", &"ab".repeat(32), 1, &"00".repeat(32), false);
+    site.publish("aurora/attestation/pump_2/response", 1, [answer]).await?;
+    needs_a_look(&mut browser, "1 attestation failed lately").await?;
     site.redis.kill();
     wait_until("the page shows that Redis is away", PATIENCE, async || {
         let state = browser.value("document.body.dataset.state").await?;

@@ -1,5 +1,7 @@
 //! What another site tells, and what comes of it here.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use aurora::{intel::Seen, sandbox::Tlp};
 use harness::{Message, Place, Site, connect_redis};
@@ -63,6 +65,46 @@ async fn what_another_site_tells_raises_an_event_and_goes_back_as_a_sighting() -
     assert!(explained.contains("TLP:AMBER to TLP:AMBER+STRICT"), "{explained}");
     let listed = done(&site, &["intel", "list", "--seen"])?;
     assert!(listed.contains(HASH) && listed.contains("site-a") && listed.contains("1 of 1"), "{listed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_matches_now_is_no_repetition_of_one_that_did_not() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    site.publish(DOOR, 1, [alert("low", HASH)]).await?;
+    assert_eq!(site.stream_of("aurora:cps:alerts", 1).await?[0].text("severity"), "low");
+    let table = table_at(&site.redis.url(), |_| {})?;
+    table.record(&[told(indicator("hash_sha256", HASH), "site-a", "m1")]).await?;
+    noticed(&site).await?;
+    // The lane remembers for a moment that nobody told of it.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    site.publish(DOOR, 1, [alert("low", HASH)]).await?;
+    assert_eq!(site.stream_of("aurora:cps:alerts", 2).await?[1].text("severity"), "high");
+    // The third is one with the second, and the last is there to be waited for.
+    site.publish(DOOR, 1, [alert("low", HASH)]).await?;
+    site.publish(DOOR, 1, [alert("medium", &HASH.replace("27", "11"))]).await?;
+    assert_eq!(site.stream_of("aurora:cps:alerts", 3).await?[2].text("severity"), "medium");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_site_keeps_for_itself_raises_nothing_though_it_was_told_before() -> Result<()> {
+    let site = plan().without_nats().set("federation.ceiling.never.networks", vec!["45.155.0.0/16"]).start().await?;
+    // This table knows of no such network.
+    let table = table_at(&site.redis.url(), |_| {})?;
+    let other = indicator("ip", "46.4.0.1");
+    table.record(&[told(indicator("ip", "45.155.205.233"), "a", "m1"), told(other, "a", "m2")]).await?;
+    site.series_of("aurora_intel_indicators", 2.0).await?;
+    let event = |from: &str| format!(r#"{{"severity":"low","title":"From {from}","src_ip":"{from}"}}"#);
+    site.publish(DOOR, 1, [event("45.155.205.233"), event("46.4.0.1")]).await?;
+    let entries = site.stream_of("aurora:cps:alerts", 2).await?;
+    let mut severities: Vec<String> = entries.iter().map(|entry| entry.text("severity")).collect();
+    severities.sort();
+    assert_eq!(severities, ["high", "low"]);
+    assert!(entries.iter().all(|entry| entry.data()["fields"]["intel.match"] != "ip:45.155.205.233"));
+    let said = done(&site, &["intel", "export"])?;
+    assert!(said.ends_with("1 indicators; 1 never leave: federation.ceiling.never\n"), "{said}");
+    assert!(!said.contains("45.155.205.233"), "{said}");
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub(super) fn examine(
     match known.challenges.iter().find(|challenge| challenge.nonce == response.nonce) {
         None => return failed(Cause::UnknownNonce, "the nonce is none of those that this device was sent last"),
         Some(Challenge { used: Some(used), .. }) if used.response == digest => {
-            // The same bytes: whether it is the same delivery, the step in Redis knows, and has the verdict of then.
+            // The same bytes: whether it is the same delivery, the step in Redis knows, and what came of them then.
             return Examined::Claim { fault: "", renewed: None };
         }
         Some(Challenge { used: Some(_), .. }) => {
@@ -108,8 +108,18 @@ fn by_gate(response: &Response, gate: &Awaiting, rules: &Rules, now_ms: i64) -> 
     Examined::Claim { fault, renewed: Some(gate.closed_by(&key, now_ms).json()) }
 }
 
+/// The firmware that a device with these of its `own` may run; none: any.
+fn expected<'a>(own: &'a [String], rules: &'a Rules) -> &'a [String] {
+    if own.is_empty() { &rules.firmware } else { own }
+}
+
+/// Whether there is a firmware to compare that of a device with which stands like this.
+pub(super) fn expects_firmware(standing: &Standing, rules: &Rules) -> bool {
+    matches!(standing, Standing::Enrolled { device, .. } if !expected(&device.firmware, rules).is_empty())
+}
+
 fn fault(response: &Response, own: &[String], rules: &Rules) -> &'static str {
-    let expected = if own.is_empty() { &rules.firmware } else { own };
+    let expected = expected(own, rules);
     let runs = hex::sha256(&response.firmware).unwrap_or_default();
     if expected.is_empty() || expected.contains(&runs) { "" } else { FIRMWARE }
 }
@@ -227,7 +237,7 @@ mod tests {
         let used = |response: &str| Some(Used { response: response.into(), code: "valid".into() });
         bench.known.challenges = vec![Challenge { used: used("other"), ..late(NOW) }];
         assert_eq!(bench.cause(&response), Cause::Replayed);
-        // The same bytes are for the step in Redis to tell: a redelivery or a replay.
+        // The same bytes are for the step in Redis to tell: a redelivery, a repetition or a replay.
         bench.known.challenges = vec![Challenge { used: used("digest"), ..late(NOW - 1) }];
         assert_eq!(bench.examine(&response), HOLDS);
         bench.known.challenges.clear();
@@ -291,9 +301,11 @@ mod tests {
             (own(&[&other, &runs]), vec![], ""),
         ];
         for (device, firmware, fault) in cases {
+            let compares = !(device.firmware.is_empty() && firmware.is_empty());
             bench.standing = Standing::Enrolled { device, by_file: true };
             bench.rules.firmware = firmware;
             assert_eq!(bench.examine(&response), Examined::Claim { fault, renewed: None });
+            assert_eq!(expects_firmware(&bench.standing, &bench.rules), compares);
         }
     }
 

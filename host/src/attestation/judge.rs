@@ -49,7 +49,7 @@ pub(super) struct Ask<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     Verdict(Verdict),
-    /// Nothing is to be published: another host has it, or it says what is no longer so.
+    /// Nothing is to be published: another host has it, it has its verdict, or it says what is no longer so.
     Nothing(&'static str),
 }
 
@@ -155,7 +155,8 @@ impl Judge {
                                 renewed,
                                 received_ms: ask.received_ms,
                             });
-                            claimed.push((index, response));
+                            let is_compared = examine::expects_firmware(&standing, &self.rules);
+                            claimed.push((index, response, is_compared));
                         }
                     }
                 }
@@ -169,16 +170,18 @@ impl Judge {
             return Ok(());
         }
         let answers = self.devices.claim(&claims).await?;
-        for ((index, response), (code, detail)) in claimed.into_iter().zip(answers) {
-            judged[index] = self.verdict(response, &code, &detail, asks[index].received_ms, notes)?;
+        for ((index, response, is_compared), (code, detail)) in claimed.into_iter().zip(answers) {
+            judged[index] = self.verdict(response, is_compared, &code, &detail, asks[index].received_ms, notes)?;
         }
         Ok(())
     }
 
-    /// What the step in Redis says of an answer whose signature holds; none: judge again.
+    /// What the step in Redis says of an answer whose signature holds, and whose firmware there may have been something
+    /// to compare with; none: judge again.
     fn verdict(
         &self,
         response: &Response,
+        is_compared: bool,
         code: &str,
         detail: &str,
         received_ms: i64,
@@ -194,7 +197,14 @@ impl Judge {
         let verdict = match code {
             "changed" => return Ok(None),
             "elsewhere" => return Ok(Some(Judged::Nothing("another host of this site has this answer"))),
-            "valid" => holds(Status::Valid, "signature, nonce, boot count and firmware hold"),
+            "repeated" => return Ok(Some(Judged::Nothing("this very answer came before, and has its verdict"))),
+            "valid" if is_compared => holds(Status::Valid, "signature, nonce, boot count and firmware hold"),
+            // Whoever reads `valid` must not take the firmware for a known one.
+            "valid" => {
+                let reason =
+                    "signature, nonce and boot count hold; the firmware was not compared, for none is expected";
+                holds(Status::Valid, reason)
+            }
             "enrolled" => {
                 if let Some(audit) = &self.audit {
                     let details = format!("device={} by=answer", response.device);

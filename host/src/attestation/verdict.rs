@@ -44,7 +44,7 @@ pub enum Cause {
     UnknownNonce,
     /// The nonce is too old.
     Expired,
-    /// The nonce was used before, by another delivery.
+    /// The nonce was used before, by another answer, or by one that failed.
     Replayed,
     /// The signature is not of the device's key and these values.
     Signature,

@@ -222,6 +222,14 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
             "[nats]\nurl = 'nats://a'\n[federation]\nshare = ['audit', 'audit']",
             "federation.share: names a stream twice",
         ),
+        (
+            "[nats]\nurl = 'nats://a'\nsubjects = ['aurora.>']\n[federation]\nshare = ['soar', 'audit']",
+            "aurora.toml:21: federation.share: has \"audit\", but nothing may be shared to AURORA.audit; add it to nats",
+        ),
+        (
+            "[nats]\nurl = 'nats://a'\n[federation]\nshare = ['soar']\nceiling.subjects = ['aurora.alerts.>']",
+            "federation.share: has \"soar\", but nothing may be shared to aurora.soar.<action>",
+        ),
         ("[federation]\nshare = ['alerts']", "federation.share[0]: unknown value \"alerts\"; choose one of"),
         ("[federation.in]", "federation.in: is set, but without [nats] nothing comes in"),
         ("[nats]\nurl = 'nats://a'\n[federation.in]\nsubjects = []", "federation.in.subjects: is empty"),

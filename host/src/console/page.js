@@ -8,7 +8,7 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const narrow = matchMedia("(max-width: 720px)");
   let answers = [], failed = 0, timer = 0, last = null, seenState = "";
-  const history = { in: [], published: [], shared: [], p50: [], dead: [] };
+  const history = { in: [], published: [], shared: [], p50: [], failed: [] };
 
   // ---- small tools
   const SVG = "http://www.w3.org/2000/svg";
@@ -73,6 +73,9 @@
   const SIGNS = {
     well: "M5 21l9 9L35 9", warn: "M20 6v17M20 31v2", bad: "M8 8l24 24M32 8L8 32", lost: "M8 20h24", waiting: "M8 20h24",
   };
+  // What workers of agents gave up, whoever wrote it there.
+  const GIVEN_UP = "aurora:agent:dead_letter";
+  const many = (n, one, more) => `${short(n)} ${n === 1 ? one : more}`;
   const LIMITS = { lag: 10000, oldest: 900, p99: 1 };
   const judge = (now) => {
     const bad = [], warn = [];
@@ -80,6 +83,15 @@
     for (const [part, how] of Object.entries(now.state.parts)) if (!how.ready) bad.push(`${part}: ${how.reason}`);
     if (now.state.draining) warn.push("shutting down");
     for (const [what, why] of Object.entries(now.state.degraded)) warn.push(`${what}: ${why}`);
+    if (now.devices) {
+      // As far back as the page remembers, some minutes: a verdict that failed is not well again with the next answer.
+      const failed = now.devices.verdicts.failed - (history.failed[0] ?? now.devices.verdicts.failed);
+      if (failed > 0) warn.push(`${many(failed, "attestation", "attestations")} failed lately`);
+      const offline = now.devices.health.offline;
+      if (offline > 0) warn.push(many(offline, "device is offline", "devices are offline"));
+    }
+    const given = now.streams.find((one) => one.name === GIVEN_UP);
+    if (given && given.entries > 0) warn.push(`${many(given.entries, "task", "tasks")} given up in ${GIVEN_UP}`);
     for (const stream of now.streams) for (const group of stream.groups) {
       if (group.lag > LIMITS.lag) warn.push(`${group.name} is ${short(group.lag)} entries behind in ${stream.name}`);
       else if (group.oldest_seconds > LIMITS.oldest) warn.push(`${group.name} took an entry of ${stream.name} ${spans(group.oldest_seconds)} ago and keeps it`);
@@ -336,11 +348,12 @@
   };
 
   const show = (now) => {
-    if (answers.length && (answers[answers.length - 1].started_ms !== now.started_ms)) answers = [];
+    if (answers.length && (answers[answers.length - 1].started_ms !== now.started_ms)) { answers = []; history.failed = []; }
     answers.push(now);
     while (answers.length > 2 && now.now_ms - answers[1].now_ms > WINDOW) answers.shift();
     last = now;
     const then = before();
+    if (now.devices) keep(history.failed, now.devices.verdicts.failed);
     $("site").textContent = now.site;
     $("about").textContent = `Aurora ${now.version} · up ${spans((now.now_ms - now.started_ms) / 1000)}`;
     showState(...judge(now));

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     event::Context,
     intel,
+    mark::Mark,
     pipeline::dedup::EventKind,
     sandbox::{
         Kind, ObservableType, Severity, Tlp,
@@ -93,15 +94,20 @@ impl Ceiling {
             }
             // What other sites have told goes no further than they said, and an event that has it tells it.
             let came = event.fields().find(|(key, _)| *key == intel::TLP).and_then(|(_, value)| Tlp::read(value));
-            if let Some(came) = came
+            let came = came.map(|came| (came, "with which its shared indicator came"));
+            let own = marking(event).map(|own| (own, "as it is marked itself"));
+            if let Some((came, how)) = came.into_iter().chain(own).max_by_key(|(tlp, _)| *tlp as u8)
                 && came as u8 > shared.tlp as u8
             {
                 let (from, to) = (shared.tlp.as_str(), came.as_str());
-                shared.cut.push(format!("TLP:{from} to TLP:{to}, with which its shared indicator came"));
+                shared.cut.push(format!("TLP:{from} to TLP:{to}, {how}"));
                 shared.tlp = came;
                 metrics.federation_cut(Cut::Tlp).inc();
             }
-            if let Some((cut, what)) = self.refusal(shared, event, context) {
+            // Nobody could say how what it speaks of is marked.
+            let unseen = event.fields().any(|(key, value)| key == intel::STATUS && value == intel::NOT_LOOKED_UP);
+            let unseen = unseen.then(|| (Cut::Tlp, "its indicators could not be looked up".to_owned()));
+            if let Some((cut, what)) = unseen.or_else(|| self.refusal(shared, event, context)) {
                 metrics.federation_cut(cut).inc();
                 *reason = format!("ceiling: {what}; the policy would have shared it: {reason}");
                 *share = None;
@@ -148,6 +154,26 @@ impl Ceiling {
         }
         let most = self.max_tlp;
         (!most.covers(tlp)).then(|| (Cut::Tlp, format!("TLP:{} is above TLP:{}", tlp.as_str(), most.as_str())))
+    }
+}
+
+/// How the event itself is marked, wherever its source has written that.
+fn marking(event: EventRef<'_>) -> Option<Tlp> {
+    let field = |(key, value): (&str, &str)| {
+        let name = key.rsplit(['.', '_']).next().unwrap_or(key);
+        let named = name.eq_ignore_ascii_case("tlp").then(|| Tlp::read(value)).flatten();
+        named.or_else(|| Mark::of(format!("{name}:{value}").as_bytes()).map(tlp_of))
+    };
+    // What its indicators are marked with is told apart.
+    let fields = event.fields().filter(|(key, _)| *key != intel::TLP).filter_map(field);
+    let texts = [event.title(), event.description()].map(|text| Mark::of(text.as_bytes()).map(tlp_of));
+    fields.chain(texts.into_iter().flatten()).reduce(Tlp::stricter)
+}
+
+fn tlp_of(mark: Mark) -> Tlp {
+    match mark {
+        Mark::AmberStrict => Tlp::AmberStrict,
+        Mark::Red => Tlp::Red,
     }
 }
 
@@ -303,6 +329,37 @@ mod tests {
         assert_eq!(sent.tlp, Tlp::Amber, "it makes nothing more open");
         let said = refused(&ceiling(|_| {}), &came("RED"), share(ALERTS, Tlp::Green));
         assert!(said.contains("TLP:RED is above TLP:AMBER+STRICT"), "{said}");
+    }
+
+    #[test]
+    fn an_event_that_its_source_has_marked_stays_or_leaves_with_that_mark() {
+        let marked = |key: &str, value: &str| {
+            let mut draft = draft();
+            draft.fields.push((key.to_owned(), value.to_owned()));
+            narrowed(&ceiling(|_| {}), &draft, share(ALERTS, Tlp::Green), "test")
+        };
+        for (key, value) in
+            [("tlp", "RED"), ("event.tlp", "red"), ("details", "domain:a.net tlp=RED"), ("x", "TLP:RED")]
+        {
+            let said = marked(key, value).unwrap_err();
+            assert!(said.contains("TLP:RED is above TLP:AMBER+STRICT"), "{key}: {said}");
+        }
+        assert_eq!(marked("tlp", "amber+strict").unwrap().tlp, Tlp::AmberStrict);
+        assert_eq!(marked("tlp", "amber").unwrap().tlp, Tlp::Amber);
+        assert_eq!(marked("tlp", "clear").unwrap().tlp, Tlp::Green, "it makes nothing more open");
+        let said = marked(intel::STATUS, intel::NOT_LOOKED_UP).unwrap_err();
+        assert!(said.contains("could not be looked up"), "{said}");
+    }
+
+    #[test]
+    fn what_is_removed_is_not_said_elsewhere_either() {
+        let ceiling = ceiling(|config| config.federation.ceiling.never.fields = vec!["User".to_owned()]);
+        let mut draft = draft();
+        draft.fields = vec![("user".to_owned(), "jdoe".to_owned()), ("plc.10.0.0.9.port".to_owned(), "1".to_owned())];
+        draft.title = "Login of JDOE".to_owned();
+        let sent = narrowed(&ceiling, &draft, share(ALERTS, Tlp::Clear), "test").unwrap();
+        assert_eq!(sent.remove, ["user", "plc.10.0.0.9.port"]);
+        assert_eq!(sent.text(Piece::Title, ""), "Login of [masked]");
     }
 
     #[test]

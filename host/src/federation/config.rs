@@ -250,6 +250,21 @@ impl Config {
         if (1..self.share.len()).any(|index| self.share[..index].contains(&self.share[index])) {
             findings.problem("federation.share", "names a stream twice", "name it once");
         }
+        if let Some(nats) = nats
+            && !findings.is_misfit("federation.ceiling.subjects")
+        {
+            // Else each entry would be kept, and acknowledged for good.
+            let may = self.subjects(nats);
+            let closed = |offer: &&Offer| !may.iter().all(|subjects| subjects.meet(offer.pattern()));
+            if let Some(offer) = self.share.iter().find(closed) {
+                let what = format!("has {:?}, but nothing may be shared to {}", offer.as_str(), offer.subject());
+                findings.problem(
+                    "federation.share",
+                    what,
+                    "add it to nats.subjects and to federation.ceiling.subjects",
+                );
+            }
+        }
     }
 
     /// Whom a subject has to please: `nats.subjects`, and those of the ceiling where it has some.

@@ -30,6 +30,7 @@ mod host;
 mod words;
 mod warning_list;
 mod never;
+mod reading;
 mod offer;
 mod sendable;
 mod cut;

@@ -18,6 +18,9 @@ const MASKED: &str = "[masked]";
 /// Shortest observable that is looked for in texts: a shorter one is in many words.
 const SHORTEST: usize = 4;
 
+/// Values of fields that say nothing by themselves.
+const COMMON: [&str; 4] = ["true", "false", "null", "none"];
+
 /// Names of fields in a note.
 const NAMED: usize = 8;
 
@@ -76,7 +79,10 @@ impl Narrowing<'_> {
         }
         let mut removed = Vec::new();
         for (key, _) in self.event.fields() {
-            let is_meant = patterns.iter().any(|pattern| glob(pattern.as_bytes(), key.as_bytes()));
+            // Whoever writes `password` means `Password` as well.
+            let lower = key.to_ascii_lowercase();
+            let is_meant =
+                patterns.iter().any(|pattern| glob(pattern.to_ascii_lowercase().as_bytes(), lower.as_bytes()));
             if is_meant && !share.remove.iter().any(|known| known == key) {
                 share.remove.push(key.to_owned());
                 removed.push(key);
@@ -90,7 +96,8 @@ impl Narrowing<'_> {
 
     /// Blots out what never leaves, whether the event has it as an observable or not.
     fn mask(&self, share: &mut Share, reason: &str) {
-        let secrets: Vec<String> = self.secrets();
+        self.keys(share);
+        let secrets: Vec<String> = self.secrets(share);
         let (own_source, own_device) = (self.event.source(), self.event.device_id());
         let source = if own_source.is_empty() { self.context.source.as_str() } else { own_source };
         let device =
@@ -120,8 +127,22 @@ impl Narrowing<'_> {
         }
     }
 
-    /// Observables of the event that never leave and that are not found in a text by what they are.
-    fn secrets(&self) -> Vec<String> {
+    /// Fields whose very keys name what never leaves.
+    fn keys(&self, share: &mut Share) {
+        let keys = self.event.fields().map(|(key, _)| key);
+        let named: Vec<_> = keys
+            .filter(|key| !share.remove.iter().any(|removed| removed == key) && self.ceiling.never.in_key(key))
+            .collect();
+        if !named.is_empty() {
+            self.metrics.federation_cut(Cut::Field).inc_by(named.len() as u64);
+            share.cut.push(format!("{} fields removed for their names", named.len()));
+            share.remove.extend(named.into_iter().map(str::to_owned));
+        }
+    }
+
+    /// What is not found in a text by what it is: observables of the event that never leave, and the values of fields that
+    /// are removed, for a title is often made of one.
+    fn secrets(&self, share: &Share) -> Vec<String> {
         let never = &self.ceiling.never;
         let is_kept = |kind, scope, value: &str| scope != Scope::Public || never.judge(kind, value).is_some();
         let mut secrets = Vec::new();
@@ -132,6 +153,13 @@ impl Narrowing<'_> {
             let mut whole = false;
             never.find(value, |range, _| whole |= range == (0..value.len()));
             if !whole {
+                secrets.push(value.to_ascii_lowercase());
+            }
+        }
+        for (key, value) in self.event.fields() {
+            let value = value.trim();
+            let is_removed = || share.remove.iter().any(|removed| removed == key);
+            if value.len() >= SHORTEST && !COMMON.contains(&value) && is_removed() {
                 secrets.push(value.to_ascii_lowercase());
             }
         }

@@ -103,7 +103,8 @@ pub(super) static RESERVED: LazyLock<Networks> = LazyLock::new(|| {
     Networks::new(ALL.iter().filter_map(|text| network(text)))
 });
 
-/// What `address` stands for: an IPv4 address in IPv6 dress is that address, and 6to4 is both.
+/// What `address` stands for: an IPv4 address in IPv6 dress is that address, and 6to4
+/// and ISATAP are both.
 pub(crate) fn meanings(address: IpAddr) -> [IpAddr; 2] {
     let IpAddr::V6(v6) = address else { return [address; 2] };
     let [.., a, b, c, d] = v6.octets();
@@ -111,6 +112,8 @@ pub(crate) fn meanings(address: IpAddr) -> [IpAddr; 2] {
     match v6.segments() {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => [last; 2],
         [0x2002, high, low, ..] => [address, IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))],
+        // ISATAP (RFC 5214): the last half is of the host, and has its address in it.
+        [_, _, _, _, 0 | 0x0200, 0x5efe, ..] => [address, last],
         _ => [address; 2],
     }
 }

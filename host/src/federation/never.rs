@@ -8,6 +8,7 @@ use super::{
     host::{Host, host_of},
     names::{self, Names, canonical},
     networks::{Networks, RESERVED, meanings, octets},
+    reading::{DEPTH, Reading},
     warning_list::WarningList,
     words::{MOST_GROUPS, is_telling, is_word, runs, stands_alone, trimmed, v6_in},
 };
@@ -66,7 +67,7 @@ impl Never {
     /// An address or a name somewhere in the value: `http://elsewhere/?from=10.0.0.1`, `\\files.plant\share`.
     fn within(&self, kind: ObservableType, value: &str) -> Option<Why<'_>> {
         use ObservableType as T;
-        if !matches!(kind, T::Url | T::Email | T::FilePath | T::RegistryKey | T::Mutex | T::UserAgent) {
+        if !matches!(kind, T::Domain | T::Url | T::Email | T::FilePath | T::RegistryKey | T::Mutex | T::UserAgent) {
             return None;
         }
         let mut first = None;
@@ -103,12 +104,40 @@ impl Never {
         }
     }
 
-    /// Finds addresses and names in `text` that never leave. Not what only a list has: lists say which observables are
-    /// worthless to others, and a text may still speak of them.
+    /// Finds addresses and names in `text` that never leave, as they stand and as they [read](Reading). Not what only a
+    /// list has: lists say which observables are worthless to others, and a text may still speak of them.
     pub fn find<'n>(&'n self, text: &str, mut found: impl FnMut(Range<usize>, Why<'n>)) {
         if !self.reserved && self.networks.is_empty() && self.domains.is_empty() {
             return;
         }
+        self.find_plain(text, &mut found);
+        let mut readings: Vec<Reading> = Vec::new();
+        while readings.len() < DEPTH
+            && let Some(reading) = Reading::of(readings.last().map_or(text, |last| &last.text))
+        {
+            readings.push(reading);
+            let (read, under) = (&readings[readings.len() - 1], &readings[..readings.len() - 1]);
+            self.find_plain(&read.text, &mut |range: Range<usize>, why| {
+                let place = under.iter().rev().fold(read.place(&range), |range, reading| reading.place(&range));
+                found(place, why);
+            });
+        }
+    }
+
+    /// The one of its own that the key of a field names. A key is put together of others by dots, so that a name in it may
+    /// go on; and the last names that every site has for itself are words there.
+    pub fn in_key(&self, key: &str) -> bool {
+        let mut is_there = false;
+        self.find(key, |range, why| {
+            let is_word =
+                !key[range.clone()].contains(':') && key[range].bytes().any(|byte| byte.is_ascii_alphabetic());
+            is_there |= why != Why::Reserved || !is_word;
+        });
+        let ends = key.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| at);
+        is_there || ends.filter_map(|end| canonical(&key[..end])).any(|name| self.domains.contains(&name))
+    }
+
+    fn find_plain<'n>(&'n self, text: &str, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
         let (bytes, words) = (text.as_bytes(), self.domains.have_words());
         let mut at = 0;
         while at < bytes.len() {
@@ -122,7 +151,7 @@ impl Never {
                 at += 1;
             }
             if telling {
-                self.in_word(text, start..at, &mut found);
+                self.in_word(text, start..at, found);
             }
         }
     }
@@ -243,6 +272,12 @@ mod tests {
             (T::Email, "joe", Why::Unreadable),
             (T::FilePath, r"\\files.plant.com\share\x.exe", Why::Domain),
             (T::UserAgent, "agent/1 (10.9.8.7)", Why::Reserved),
+            (T::Url, "http://evil.com/?m=joe%40plant.com", Why::Domain),
+            (T::Url, "http://evil.com/?r=http%3A%2F%2Fplant.com%2Fx", Why::Domain),
+            (T::Url, "http://evil.com/?v=10%2E0%2E0%2E7", Why::Reserved),
+            (T::Url, "http://evil.com/?v=10%252E0%252E0%252E7", Why::Reserved),
+            (T::Domain, "10.0.0.7.nip.io", Why::Reserved),
+            (T::Ip, "2606:4700::5efe:10.0.0.7", Why::Reserved),
         ] {
             assert_eq!(never.judge(kind, value), Some(why), "{value}");
         }
@@ -270,9 +305,25 @@ mod tests {
         assert_eq!(Never::default().judge(T::Ip, "not an address"), None);
     }
 
+    #[test]
+    fn keys_of_fields_name_what_is_the_sites_own() {
+        let never = never();
+        for key in ["10.0.0.9", "hosts.10.1.2.3.port", "plc.plant.com", "plc.plant.com.a", "fe80::1"] {
+            assert!(never.in_key(key), "{key}");
+        }
+        for key in ["user.home", "network.local", "src_ip", "process.name", "http.version", "8.8.8.8"] {
+            assert!(!never.in_key(key), "{key}");
+        }
+    }
+
     fn found(text: &str) -> Vec<&str> {
-        let (never, mut ranges) = (never(), Vec::new());
-        never.find(text, |range, _| ranges.push(range));
+        let (never, mut ranges) = (never(), Vec::<Range<usize>>::new());
+        // What reads as it stands is found more than once.
+        never.find(text, |range, _| {
+            if !ranges.contains(&range) {
+                ranges.push(range);
+            }
+        });
         ranges.into_iter().map(|range| &text[range]).collect()
     }
 
@@ -291,6 +342,11 @@ mod tests {
             ("https://u:pw@hmi.plant.com:8443/a?b=x.local", &["pw@hmi.plant.com", "x.local"]),
             ("“shop.bücher.de” „plant.com“", &["shop.bücher.de", "plant.com"]),
             ("plant。com", &["plant。com"]),
+            (r"Hosts:\n10.0.0.7\nplant.com\t10.0.0.8", &["10.0.0.7", "plant.com", "10.0.0.8"]),
+            (r"shop.b\u00fccher.de", &[r"shop.b\u00fccher.de"]),
+            ("hxxp://plc[.]plant[.]com, 10[.]0[.]0[.]7", &["plc[.]plant[.]com", "10[.]0[.]0[.]7"]),
+            ("connecting...plc.plant.com", &["plc.plant.com"]),
+            ("１０．０．０．７", &["１０．０．０．７"]),
         ] {
             assert_eq!(found(text), expected, "{text}");
         }

@@ -84,6 +84,15 @@ impl Offer {
         }
     }
 
+    /// The same as a pattern.
+    #[must_use]
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Self::Soar => "aurora.soar.*",
+            Self::AgentResults | Self::Audit => self.subject(),
+        }
+    }
+
     /// The event that an entry is to a policy. `payload` has the entry's fields, as a JSON object or as a list of pairs.
     ///
     /// # Errors

@@ -89,6 +89,10 @@ impl Lookup for Remembered {
                 answers.insert(id, known);
             }
         }
-        Some(ids.iter().map(|id| answers.get(id).cloned().flatten()).collect())
+        // As for the matcher: what is there may be older than the list that has it now.
+        let answer = |(indicator, id): (&Indicator, &[u8; ID])| {
+            answers.get(id).cloned().flatten().filter(|_| !self.table.keeps(indicator))
+        };
+        Some(indicators.iter().zip(&ids).map(answer).collect())
     }
 }

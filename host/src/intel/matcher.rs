@@ -67,7 +67,7 @@ impl Matcher {
     pub(crate) fn pass(&mut self, batch: &mut [&mut Events], name: impl Fn(usize, usize) -> String) -> Vec<Matched> {
         let wanted: Vec<Vec<(usize, u32, Indicator)>> = match self.table.is_empty() {
             true => batch.iter().map(|_| Vec::new()).collect(),
-            false => batch.iter().map(|events| indicators(events)).collect(),
+            false => batch.iter().map(|events| indicators(events, &self.table)).collect(),
         };
         self.memory.refresh(Instant::now(), self.table.changes());
         let fresh = self.ask(wanted.iter().flatten().map(|(.., indicator)| indicator));
@@ -205,12 +205,15 @@ impl Answers<'_> {
 }
 
 /// Every observable that can be an indicator: of which event, which of it.
-fn indicators(events: &Events) -> Vec<(usize, u32, Indicator)> {
+fn indicators(events: &Events, table: &Table) -> Vec<(usize, u32, Indicator)> {
     let mut all = Vec::new();
     for (event, one) in events.iter().enumerate() {
         for (observable, (kind, _, value)) in one.observables().enumerate() {
             // What is none of its type nobody can have told.
-            if let Ok(indicator) = Indicator::of(kind, value) {
+            if let Ok(indicator) = Indicator::of(kind, value)
+                // A warning list or an own network may be younger than what is in the table.
+                && !table.keeps(&indicator)
+            {
                 all.push((event, observable as u32, indicator));
             }
         }

@@ -36,4 +36,4 @@ pub use misp::MispEvent;
 pub use seen::{Recorded, Seen, What};
 pub use stix::{Bundle, Contents as BundleContents, Item, LARGEST as LARGEST_BUNDLE, Skipped, read as read_bundle};
 pub use table::{Table, TableError};
-pub use telling::{MATCH, SOURCES, TLP};
+pub use telling::{MATCH, NOT_LOOKED_UP, RAISED, SOURCES, STATUS, TLP};

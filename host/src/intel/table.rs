@@ -166,6 +166,11 @@ impl Table {
         Ok(size)
     }
 
+    /// Whether this site would never share it. It may be there from before the configuration said so.
+    pub(crate) fn keeps(&self, indicator: &Indicator) -> bool {
+        self.0.ceiling.never(indicator.kind(), indicator.value()).is_some()
+    }
+
     /// Whether there is nothing to be found, as far as is known.
     pub(super) fn is_empty(&self) -> bool {
         self.0.size.load(Ordering::Relaxed) == 0

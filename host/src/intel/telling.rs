@@ -11,11 +11,12 @@ pub const MATCH: &str = "intel.match";
 pub const SOURCES: &str = "intel.sources";
 /// The strictest marking that it came with: what is shared of the event is marked no more openly.
 pub const TLP: &str = "intel.tlp";
-/// The severity before.
-const RAISED: &str = "intel.raised";
+/// The severity before, and what the match made of it.
+pub const RAISED: &str = "intel.raised";
 /// Why there is none of the above, where there might be.
-const STATUS: &str = "intel";
-const NOT_LOOKED_UP: &str = "not looked up";
+pub const STATUS: &str = "intel";
+/// There, of an event that nobody could look up: how what it speaks of is marked is not known.
+pub const NOT_LOOKED_UP: &str = "not looked up";
 
 /// Matches and sites that are named.
 const NAMED: usize = 16;

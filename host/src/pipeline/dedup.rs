@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::decided::DecidedEvent;
-use crate::{config::findings::Findings, sandbox::Kind};
+use super::{decided::DecidedEvent, identity::Fingerprint};
+use crate::{config::findings::Findings, intel, sandbox::Kind};
 
 /// `[dedup]`: events of equal content within a window are one event. Kept in Redis, so that several hosts share it.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,6 +69,11 @@ impl Config {
             return None;
         }
         let device = event.device_id().unwrap_or_default();
-        Some(event.fingerprint.dedup_key(event.event.dedup_key(), source, device, kind.as_str(), event.position))
+        let key = event.fingerprint.dedup_key(event.event.dedup_key(), source, device, kind.as_str(), event.position);
+        // What matches says more than its equal before anybody told of it, which must not swallow it.
+        let field = |wanted: &str| event.event.fields().find(|(key, _)| *key == wanted).map(|(_, value)| value);
+        let Some(matched) = field(intel::MATCH) else { return Some(key) };
+        let raised = field(intel::RAISED).map_or("", |_| event.event.severity().as_str());
+        Some(Fingerprint::matched_key(key, matched, raised))
     }
 }

@@ -120,6 +120,16 @@ impl Fingerprint {
         }
         first(&hash.finalize())
     }
+
+    /// The `key` of the same event where it matched: what it `matched`, and the severity that this `raised` it to.
+    #[must_use]
+    pub fn matched_key(key: [u8; 16], matched: &str, raised: &str) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        hash.update(key);
+        text(&mut hash, matched);
+        text(&mut hash, raised);
+        first(&hash.finalize())
+    }
 }
 
 /// By what a guest's counters know the event at `position` of `delivery` again.
@@ -222,5 +232,17 @@ mod tests {
         let key = |payload, source| of(PACKET, payload).dedup_key("k", source, "d", "alert", 0);
         assert_eq!(key(b"p", "s"), key(b"q", "s"));
         assert_ne!(key(b"p", "s"), key(b"p", "t"));
+    }
+
+    #[test]
+    fn what_matched_has_a_key_of_its_own() {
+        let key = of(PACKET, b"p").dedup_key("", "s", "d", "alert", 0);
+        let all = [("", ""), ("ip:1.2.3.4", ""), ("ip:1.2.3.4", "high"), ("ip:1.2.3.5", "high")];
+        let keys: Vec<_> =
+            all.into_iter().map(|(matched, raised)| Fingerprint::matched_key(key, matched, raised)).collect();
+        for (index, one) in keys.iter().enumerate() {
+            assert!(*one != key && !keys[..index].contains(one), "{index}");
+        }
+        assert_eq!(keys[2], Fingerprint::matched_key(key, "ip:1.2.3.4", "high"));
     }
 }

@@ -159,7 +159,7 @@ pub(crate) fn is_subject(subject: &str) -> bool {
 }
 
 /// Whether a subject can match both patterns.
-fn overlap(a: &str, b: &str) -> bool {
+pub(super) fn overlap(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.split('.'), b.split('.'));
     loop {
         match (a.next(), b.next()) {

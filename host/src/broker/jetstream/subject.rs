@@ -1,3 +1,5 @@
+use super::config::overlap;
+
 /// The subjects that may be shared to: patterns as NATS writes them, `*` for one token and `>` for the rest.
 #[derive(Clone, Debug, Default)]
 pub struct Subjects(Vec<String>);
@@ -16,6 +18,12 @@ impl Subjects {
         subject.len() <= 255
             && subject.split('.').all(is_plain)
             && self.0.iter().any(|pattern| matches(pattern, subject))
+    }
+
+    /// Whether any subject that `wanted`, a pattern, matches is one of them.
+    #[must_use]
+    pub(crate) fn meet(&self, wanted: &str) -> bool {
+        self.0.iter().any(|pattern| overlap(pattern, wanted))
     }
 
     /// Whether `pattern` matches everything that `wanted`, a pattern itself, matches.
@@ -65,6 +73,13 @@ mod tests {
         for (pattern, wanted) in [("a.*", "a.>"), ("a.b", "a.*"), ("a.>", "a"), ("a", "a.b"), ("a.b.>", "a.>")] {
             assert!(!Subjects::covers(pattern, wanted), "{pattern} {wanted}");
         }
+    }
+
+    #[test]
+    fn patterns_meet_another_where_one_subject_matches_both() {
+        let subjects = Subjects::new(&["aurora.soar.block_ip", "AURORA.*"].map(str::to_owned));
+        assert!(subjects.meet("aurora.soar.*") && subjects.meet("AURORA.audit"));
+        assert!(!subjects.meet("aurora.alerts.*") && !Subjects::new(&[]).meet("AURORA.audit"));
     }
 
     #[test]

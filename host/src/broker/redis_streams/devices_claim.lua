@@ -2,9 +2,10 @@
 -- Uses nonces up: the one step of a verdict that must be taken once for all hosts of a site.
 --
 -- A nonce is bound to the response that used it, and on each host to one delivery. The same delivery again (the host was
--- killed before it had stored what came of it, or an answer of Redis was lost) gets the verdict of the first time; the same
--- bytes as another delivery are a replay. Only responses whose signature holds come here, so nobody without the key can
--- use up a nonce.
+-- killed before it had stored what came of it, or an answer of Redis was lost) gets the verdict of the first time. The same
+-- bytes as another delivery repeat what held (the device had no acknowledgement of its broker): no verdict of their own.
+-- Where it did not hold they are a replay, as any other response is. Only responses whose signature holds come here, so
+-- nobody without the key can use up a nonce.
 --
 -- KEYS  1 hash of the enrolled devices  2 sorted set of what is unanswered  3.. hash of the device, for each claim
 -- ARGV  ten for each claim: device, nonce, SHA-256 of the response, host, delivery, boot count, what else is wrong with
@@ -12,7 +13,8 @@
 --       nothing), when it was received in ms
 -- Answer: for each claim { code, the boot count before, or when the nonce expired }; codes:
 --       valid, enrolled, boot, or what else was wrong: the nonce is used for it;
---       elsewhere: another host of the site has it; used, expired, unknown: the nonce is not to be had; changed: judge again
+--       elsewhere: another host of the site has it; repeated: it came before, and held; used, expired, unknown: the nonce
+--       is not to be had; changed: judge again
 
 local WIDTH = 10
 local time = redis.call('TIME')
@@ -42,7 +44,8 @@ local function claim(key, from)
         if by == delivery then
           return { used.code, used.boot }
         elseif by then
-          return { 'used', '' }
+          local held = used.code == 'valid' or used.code == 'enrolled'
+          return { held and 'repeated' or 'used', '' }
         end
         -- Both hosts subscribe to the same topics. It is one response, and one result.
         used.by[host] = delivery

@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use anyhow::bail;
+
 use super::open::{Place, device, now};
 use crate::{
     attestation::{Record, Revoked, Standing},
@@ -32,7 +34,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
             say(&format!("{id} is revoked already"));
             return Ok(ExitCode::SUCCESS);
         }
-        Standing::Unknown => format!("{id} is not enrolled. Revoke it all the same, so that nobody enrols it?"),
+        // Most likely a slip: the device that was meant would go on being believed.
+        Standing::Unknown => bail!("nobody has enrolled {id}, nothing is revoked; `aurora device list` says who is"),
         _ => format!("Believe {id} no more?"),
     };
     if !confirm(&question, args.yes)? {

@@ -39,9 +39,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let opened = args.place.open()?;
     let (now, site) = (now(), opened.config.site.id.as_str());
     let site = if site.is_empty() { "local" } else { site };
-    let (mut written, mut strict) = (0u64, 0u64);
+    let (mut written, mut strict, mut kept) = (0u64, 0u64, 0u64);
     let mut wanted = |known: &Known| {
         if !args.filter.takes(known) {
+            return false;
+        }
+        // It may have come before the configuration said that it never leaves.
+        if opened.table.keeps(&known.indicator) {
+            kept += 1;
             return false;
         }
         let is_open = known.tlp as u8 <= args.max_tlp as u8;
@@ -75,7 +80,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
             event.end()?;
         }
     }
-    let more = if strict > 0 { format!("; {strict} are marked more strictly than --max-tlp") } else { String::new() };
+    let mut more =
+        if strict > 0 { format!("; {strict} are marked more strictly than --max-tlp") } else { String::new() };
+    if kept > 0 {
+        more.push_str(&format!("; {kept} never leave: federation.ceiling.never"));
+    }
     eprintln!("{written} indicators{more}");
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{marking, pattern};
+use super::{marking::Defined, pattern};
 use crate::{
     intel::Indicator,
     sandbox::{ObservableType, Tlp},
@@ -20,7 +20,7 @@ pub const LARGEST: u64 = 256 << 20;
 pub struct Item {
     /// Which.
     pub indicator: Indicator,
-    /// What it is marked with; none: nothing that is known.
+    /// The strictest marking that it has; none: it has none of TLP.
     pub tlp: Option<Tlp>,
     /// From when on, milliseconds since 1970.
     pub first_ms: Option<u64>,
@@ -67,7 +67,10 @@ pub fn read(bytes: &[u8], now_ms: u64) -> Result<Contents, String> {
     if outer.r#type != "bundle" {
         return Err(format!("is no STIX bundle but of type {:?}", cut(&outer.r#type)));
     }
-    let markings: BTreeMap<String, Tlp> = outer.objects.iter().filter_map(|object| own_marking(object)).collect();
+    let mut markings = Defined::default();
+    for object in outer.objects.iter().filter(|object| object.get().contains("marking-definition")) {
+        markings.take(&serde_json::from_str(object.get()).unwrap_or_default());
+    }
     let Contents { mut items, mut skipped, mut others } = Contents::default();
     for (place, object) in outer.objects.iter().enumerate() {
         // It is JSON already.
@@ -86,16 +89,14 @@ pub fn read(bytes: &[u8], now_ms: u64) -> Result<Contents, String> {
             }
             None => Err("it has no type".to_owned()),
         };
-        let found = found.and_then(|found| Ok((found, Validity::of(object, now_ms)?)));
-        let (found, validity) = match found {
+        let found = found.and_then(|found| Ok((found, Validity::of(object, now_ms)?, markings.of(object)?)));
+        let (found, validity, tlp) = match found {
             Ok(found) => found,
             Err(why) => {
                 skip(why);
                 continue;
             }
         };
-        let tlp = object["object_marking_refs"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let tlp = tlp.filter_map(|id| marking::of_id(id).or_else(|| markings.get(id).copied())).reduce(Tlp::stricter);
         for (part, (kind, value)) in found.into_iter().enumerate() {
             match Indicator::of(kind, &value) {
                 Ok(indicator) => items.push(Item {
@@ -159,17 +160,8 @@ impl Validity {
     }
 }
 
-/// A marking that the bundle defines itself.
-fn own_marking(object: &RawValue) -> Option<(String, Tlp)> {
-    object.get().contains("marking-definition").then_some(())?;
-    let object: Value = serde_json::from_str(object.get()).ok()?;
-    (object["type"] == "marking-definition").then_some(())?;
-    let tlp = object["definition"]["tlp"].as_str().and_then(Tlp::read);
-    Some((object["id"].as_str()?.to_owned(), tlp?))
-}
-
 /// Not more of it than a person reads.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
@@ -198,7 +190,7 @@ mod tests {
     #[test]
     fn an_indicator_is_read_with_its_time_and_its_marking() {
         let marked = json!({
-            "object_marking_refs": ["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82", "marking-definition--x"],
+            "object_marking_refs": ["marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"],
             "valid_from": "1970-01-01T00:10:00Z", "valid_until": "1970-01-01T00:20:00.5Z",
         });
         let Contents { items, skipped, .. } = read_one(indicator(marked));
@@ -221,6 +213,10 @@ mod tests {
             (json!({ "valid_until": "1970-01-01T00:00:01Z" }), "over"),
             (json!({ "valid_from": "2970-01-01T00:00:01Z" }), "not come yet"),
             (json!({ "valid_until": "soon" }), "valid_until is no time"),
+            (
+                json!({ "object_marking_refs": ["marking-definition--x"] }),
+                "its marking \"marking-definition--x\" is not known",
+            ),
             (json!({ "type": null }), "no type"),
         ] {
             let Contents { items, skipped, .. } = read_one(indicator(more));
@@ -230,6 +226,18 @@ mod tests {
         let Contents { items, skipped, others } = read_one(json!({ "type": "malware", "id": "malware--1" }));
         assert!(items.is_empty() && skipped.is_empty() && others["malware"] == 1);
         assert_eq!(read_one(json!("x")).skipped[0].id, "object 1");
+    }
+
+    #[test]
+    fn a_marking_of_the_bundle_counts_wherever_it_stands() {
+        let definition = json!({
+            "type": "marking-definition", "id": "marking-definition--x",
+            "extensions": { "extension-definition--1": { "extension_type": "property-extension", "tlp_2_0": "red" } },
+        });
+        let marked = indicator(json!({ "granular_markings": [{ "marking_ref": "marking-definition--x" }] }));
+        let bundle = json!({ "type": "bundle", "id": "bundle--1", "objects": [marked, definition] });
+        let Contents { items, skipped, others } = read(bundle.to_string().as_bytes(), 1_000_000).unwrap();
+        assert_eq!((items[0].tlp, skipped.len(), others["marking-definition"]), (Some(Tlp::Red), 0, 1));
     }
 
     #[test]
