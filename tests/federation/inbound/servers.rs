@@ -107,30 +107,28 @@ pub fn stream(name: &str) -> stream::Config {
     }
 }
 
-/// A hub and its leaf nodes, each with a domain of JetStream of its own, and before the link of each a [`Proxy`]. What is
-/// published at one is not passed on by the links: only what a mirror or a source asks for is.
-pub async fn leaves(folder: &Path, names: &[&'static str]) -> Result<(Vec<Server>, Vec<Proxy>)> {
+/// A hub and its leaf nodes, each with a domain of JetStream of its own, and a [`Proxy`] before the hub that all links go
+/// through. What is published at one is not passed on by the links: only what a mirror or a source asks for is.
+pub async fn leaves(folder: &Path, names: &[&'static str]) -> Result<(Vec<Server>, Proxy)> {
     let (first, others) = names.split_first().context("no names")?;
     let hub_leaves = free_port()?;
-    let domain = |name: &str| format!(", domain: {name}");
-    let lines = format!("leafnodes {{ listen: \"127.0.0.1:{hub_leaves}\" }}");
+    let proxy = Proxy::start(hub_leaves).await?;
+    let (domain, port) = (|name: &str| format!(", domain: {name}"), proxy.port());
+    // A hub tells its leaf nodes where it is: told its own address, they would go round the proxy once that cuts them off.
+    let lines = format!("leafnodes {{ listen: \"127.0.0.1:{hub_leaves}\", advertise: \"127.0.0.1:{port}\" }}");
     let mut servers = vec![Server::start(folder, first, free_port()?, &domain(first), &lines)?];
-    let mut proxies = Vec::new();
     for name in others {
-        let proxy = Proxy::start(hub_leaves).await?;
         let lines = format!(
-            "leafnodes {{ reconnect: 1, remotes: [ {{ url: \"nats-leaf://127.0.0.1:{}\", \
-             deny_imports: [\"aurora.>\", \"AURORA.>\"], deny_exports: [\"aurora.>\", \"AURORA.>\"] }} ] }}",
-            proxy.port()
+            "leafnodes {{ reconnect: 1, remotes: [ {{ url: \"nats-leaf://127.0.0.1:{port}\", \
+             deny_imports: [\"aurora.>\", \"AURORA.>\"], deny_exports: [\"aurora.>\", \"AURORA.>\"] }} ] }}"
         );
         servers.push(Server::start(folder, name, free_port()?, &domain(name), &lines)?);
-        proxies.push(proxy);
     }
     for server in &servers {
         let jetstream = server.jetstream().await?;
         jetstream.create_stream(stream("AURORA")).await?;
     }
-    Ok((servers, proxies))
+    Ok((servers, proxy))
 }
 
 fn of(other: &Server) -> Source {
