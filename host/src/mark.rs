@@ -29,7 +29,8 @@ impl Mark {
     /// rather than one too few.
     pub fn of(text: &[u8]) -> Option<Self> {
         // Few texts have it, and each event that leaves is asked.
-        if !text.windows(3).any(|word| word.eq_ignore_ascii_case(b"tlp")) {
+        let is_end = |at: usize| at > 1 && text[at - 2..at].eq_ignore_ascii_case(b"tl");
+        if !memchr::memchr2_iter(b'p', b'P', text).any(is_end) {
             return None;
         }
         let text = text.to_ascii_lowercase();

@@ -161,8 +161,10 @@ impl Ceiling {
 fn marking(event: EventRef<'_>) -> Option<Tlp> {
     let field = |(key, value): (&str, &str)| {
         let name = key.rsplit(['.', '_']).next().unwrap_or(key);
-        let named = name.eq_ignore_ascii_case("tlp").then(|| Tlp::read(value)).flatten();
-        named.or_else(|| Mark::of(format!("{name}:{value}").as_bytes()).map(tlp_of))
+        if name.eq_ignore_ascii_case("tlp") {
+            return Tlp::read(value).or_else(|| Mark::of(format!("tlp:{value}").as_bytes()).map(tlp_of));
+        }
+        Mark::of(value.as_bytes()).map(tlp_of)
     };
     // What its indicators are marked with is told apart.
     let fields = event.fields().filter(|(key, _)| *key != intel::TLP).filter_map(field);
