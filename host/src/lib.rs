@@ -53,6 +53,7 @@ pub mod broadcast;
 pub mod lag;
 pub mod console;
 mod mark;
+mod moment;
 pub mod admin;
 pub mod telemetry;
 pub mod listen;

@@ -8,6 +8,7 @@ pub(crate) mod entry;
 mod explain;
 mod guest;
 mod intel;
+mod loaded;
 mod pipe;
 mod run;
 mod spool;

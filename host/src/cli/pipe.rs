@@ -12,9 +12,9 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use super::{demo::own::Own, entry::entry, stock};
+use super::{demo::own::Own, entry::entry, loaded, stock};
 use crate::{
-    config::{self, Config, Purpose},
+    config::Config,
     event::{Context, Delivery, Duty, Identity, is_device_id},
     pipeline::{Decided, Decider, Leaving, Outcome, Stages},
     sandbox::{Sandbox, needs},
@@ -115,10 +115,7 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
-    let mut config = match Config::load(args.config.as_deref(), config::environment(), Purpose::Pipe) {
-        Ok(config) => config,
-        Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
-    };
+    let mut config = loaded::load(args.config.as_deref())?;
     if config.guests.cache.is_none() {
         config.guests.cache = user_cache();
     }

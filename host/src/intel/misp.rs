@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 use uuid::Builder;
 
 use super::Known;
-use crate::sandbox::{ObservableType, Tlp};
+use crate::{
+    moment::rfc3339,
+    sandbox::{ObservableType, Tlp},
+};
 
 /// Writes an event, attribute by attribute.
 pub struct MispEvent<W: Write> {
@@ -140,10 +143,6 @@ fn time(milliseconds: u64) -> chrono::DateTime<chrono::Utc> {
 
 fn date(milliseconds: u64) -> String {
     time(milliseconds).format("%Y-%m-%d").to_string()
-}
-
-fn rfc3339(milliseconds: u64) -> String {
-    time(milliseconds).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]

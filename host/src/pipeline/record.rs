@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::decided::DecidedEvent;
 use crate::{
     federation::inbound::Origin,
+    moment::rfc3339,
     sandbox::{
         Tlp,
         answer::{Piece, Share},
@@ -40,7 +41,7 @@ pub fn ioc_json(event: &DecidedEvent<'_>, observable: usize, site: &str, tlp: Tl
             kind: kind.as_str(),
             value,
             source: PUBLISHER,
-            timestamp: timestamp(event.event.timestamp_ms()),
+            timestamp: rfc3339(event.event.timestamp_ms()),
             site,
             event_id: event.id,
             tlp: tlp.as_str(),
@@ -61,7 +62,7 @@ pub fn attestation_json(event: &DecidedEvent<'_>, site: &str) -> Vec<u8> {
             status,
             valid,
             reason,
-            timestamp: timestamp(event.event.timestamp_ms()),
+            timestamp: rfc3339(event.event.timestamp_ms()),
             site,
             event_id: event.id,
         },
@@ -217,13 +218,6 @@ impl Serialize for Hyphenated {
 
 fn hyphenated<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-}
-
-/// RFC 3339 with milliseconds, UTC.
-fn timestamp(milliseconds: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(milliseconds)
-        .unwrap_or_default()
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn json(value: &impl Serialize, capacity: usize) -> Vec<u8> {

@@ -1,10 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::{
-    broker::redis_streams::Letters,
-    config::{self, Config, Purpose},
-    pipeline::Aside,
-};
+use crate::{broker::redis_streams::Letters, cli::loaded, config::Config, pipeline::Aside};
 
 /// Where the letters are.
 #[derive(Debug, clap::Args)]
@@ -25,14 +21,8 @@ pub(in crate::cli) struct Opened {
 impl Place {
     /// Reads the configuration as its user may: without the secrets of the other brokers, which are the daemon's.
     pub fn open(&self) -> anyhow::Result<Opened> {
-        let config = match Config::load(self.config.as_deref(), config::environment(), Purpose::Pipe) {
-            Ok(config) => config,
-            Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
-        };
-        anyhow::ensure!(
-            config.redis.as_ref().is_some_and(|redis| !redis.url.is_empty()),
-            "no redis.url is configured; name the daemon's configuration with --config FILE"
-        );
+        let config = loaded::load(self.config.as_deref())?;
+        loaded::redis(&config)?;
         let aside = Aside::new(&config)?;
         Ok(Opened { letters: aside.letters(), config, aside })
     }

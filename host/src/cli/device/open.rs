@@ -5,7 +5,7 @@ use anyhow::{Context as _, ensure};
 use crate::{
     attestation::{self, Registry},
     broker::redis_streams::{Devices, Known, Pool},
-    config::{self, Config, Purpose},
+    cli::loaded,
     event::is_device_id,
     pipeline::Aside,
 };
@@ -29,12 +29,8 @@ pub(super) struct Opened {
 impl Place {
     /// Reads the configuration as its user may: without the secrets of the other brokers.
     pub fn open(&self) -> anyhow::Result<Opened> {
-        let config = match Config::load(self.config.as_deref(), config::environment(), Purpose::Pipe) {
-            Ok(config) => config,
-            Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
-        };
-        let redis = config.redis.clone().filter(|redis| !redis.url.is_empty());
-        let redis = redis.context("no redis.url is configured; name the daemon's configuration with --config FILE")?;
+        let config = loaded::load(self.config.as_deref())?;
+        let redis = loaded::redis(&config)?;
         if config.attestation.is_none() {
             eprintln!(
                 "note: the configuration has no [attestation], so its daemon asks no device and judges no answer"
@@ -42,7 +38,7 @@ impl Place {
         }
         let attestation = config.attestation.clone().unwrap_or_default();
         let registry = Arc::new(Registry::load(attestation.devices.as_deref())?);
-        let devices = Devices::new(&Pool::new(&redis)?, &redis);
+        let devices = Devices::new(&Pool::new(redis)?, redis);
         let aside = Aside::new(&config)?;
         Ok(Opened { attestation, devices, registry, aside })
     }

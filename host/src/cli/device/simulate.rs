@@ -17,8 +17,10 @@ use crate::{
     admin::Readiness,
     attestation::{Form, Signer, answer},
     broker::mqtt::{self, Outlet, Subscription},
-    cli::dead_letter::{plain, say},
-    config::{self, Config, Purpose},
+    cli::{
+        dead_letter::{plain, say},
+        loaded,
+    },
     event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement, Stop},
     telemetry::Metrics,
 };
@@ -76,10 +78,7 @@ struct Request {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let config = match Config::load(args.config.as_deref(), config::environment(), Purpose::Pipe) {
-        Ok(config) => config,
-        Err(problems) => bail!("the configuration cannot be used\n{problems}"),
-    };
+    let config = loaded::load(args.config.as_deref())?;
     let mqtt = config.mqtt.context("no mqtt.url is configured; name the daemon's configuration with --config FILE")?;
     let topic = config.attestation.unwrap_or_default().topic(&args.device);
     let signer = signer(args)?;

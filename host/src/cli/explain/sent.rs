@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::trace::rfc3339;
 use crate::{
     broker::jetstream::{self, Connection, Dial, Place},
+    moment::rfc3339,
     telemetry::Chain,
 };
 

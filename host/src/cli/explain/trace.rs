@@ -16,6 +16,7 @@ use crate::{
     broker::redis_streams::{Config, Fields, Looked, Order, Pool, Span, Wanted, search, text_at},
     cli::dead_letter::Opened,
     event::EntryId,
+    moment::rfc3339,
     pipeline::{Fingerprint, Letter},
 };
 
@@ -216,7 +217,7 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
         for (entry, fields) in looked.found {
             if let Some(found) = read(&fields, &mut names).await.filter(|found| id.is_none_or(|id| id == found.id)) {
                 raw = raw.or_else(|| found.raw.clone());
-                let stored = rfc3339(i64::try_from(entry.ms).unwrap_or_default());
+                let stored = rfc3339(entry.ms);
                 let stored = Stored { stream: stream.clone(), entry: entry.to_string(), stored };
                 events.entry(found.id).or_insert(found).streams.push(stored);
             }
@@ -310,7 +311,7 @@ async fn waiting(
             |name: &str| fields.get(name).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
         let message = InOutbox {
             entry: entry.to_string(),
-            since: rfc3339(i64::try_from(entry.ms).unwrap_or_default()),
+            since: rfc3339(entry.ms),
             id: text("id"),
             kind: text("kind"),
             subject: text("subject"),
@@ -360,7 +361,7 @@ async fn letters(
     while let Some(part) = walk.next().await? {
         for listed in part {
             let letter = Letter::of(listed);
-            let kept = rfc3339(i64::try_from(letter.id.ms).unwrap_or_default());
+            let kept = rfc3339(letter.id.ms);
             place.entries += 1;
             place.oldest = Some(kept.clone());
             if raw.is_some_and(|raw| raw == letter.raw) || ids.iter().any(|&id| concerns(&letter, id)) {
@@ -392,7 +393,7 @@ fn concerns(letter: &Letter, id: Uuid) -> bool {
 
 impl Place {
     fn of(stream: &str, looked: &Looked) -> Self {
-        let oldest = looked.oldest.map(|id| rfc3339(i64::try_from(id.ms).unwrap_or_default()));
+        let oldest = looked.oldest.map(|id| rfc3339(id.ms));
         // What was found early needs no further look.
         Self {
             stream: stream.to_owned(),
@@ -401,13 +402,6 @@ impl Place {
             complete: looked.is_over || !looked.found.is_empty(),
         }
     }
-}
-
-/// A moment, as people and programs read it.
-pub(super) fn rfc3339(milliseconds: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(milliseconds)
-        .unwrap_or_default()
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 fn hex(digest: &[u8]) -> String {

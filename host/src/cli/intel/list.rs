@@ -6,10 +6,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::open::{Filter, Place, now, rfc3339};
+use super::open::{Filter, Place, now};
 use crate::{
     cli::dead_letter::plain,
     intel::{Known, Times},
+    moment::rfc3339,
 };
 
 pub(super) const EXAMPLES: &str = "\

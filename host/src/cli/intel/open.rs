@@ -4,7 +4,8 @@ use anyhow::Context as _;
 
 use crate::{
     broker::redis_streams::Pool,
-    config::{self, Config, Purpose},
+    cli::loaded,
+    config::Config,
     federation::Ceiling,
     intel::{Indicator, Known, Table},
     pipeline::Aside,
@@ -45,18 +46,14 @@ pub(super) struct Opened {
 impl Place {
     /// Reads the configuration as its user may: without the secrets of the other brokers.
     pub fn open(&self) -> anyhow::Result<Opened> {
-        let config = match Config::load(self.config.as_deref(), config::environment(), Purpose::Pipe) {
-            Ok(config) => config,
-            Err(problems) => anyhow::bail!("the configuration cannot be used\n{problems}"),
-        };
-        let redis = config.redis.clone().filter(|redis| !redis.url.is_empty());
-        let redis = redis.context("no redis.url is configured; name the daemon's configuration with --config FILE")?;
+        let config = loaded::load(self.config.as_deref())?;
+        let redis = loaded::redis(&config)?;
         if config.intel.is_none() {
             eprintln!("note: the configuration has no [intel], so its daemon looks out for nothing");
         }
         let intel = config.intel.clone().unwrap_or_default();
         let ceiling = Arc::new(Ceiling::new(&config));
-        let table = Table::new(&Pool::new(&redis)?, &redis, &intel, ceiling, &Metrics::new().intel);
+        let table = Table::new(&Pool::new(redis)?, redis, &intel, ceiling, &Metrics::new().intel);
         let aside = Aside::new(&config)?;
         Ok(Opened { config, table, aside })
     }
@@ -131,12 +128,4 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 /// Now, milliseconds since 1970-01-01 UTC.
 pub(super) fn now() -> u64 {
     u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or_default()
-}
-
-/// A moment, as people and programs read it.
-pub(super) fn rfc3339(milliseconds: u64) -> String {
-    let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
-    chrono::DateTime::from_timestamp_millis(milliseconds)
-        .unwrap_or_default()
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

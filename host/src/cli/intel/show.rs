@@ -5,11 +5,12 @@ use std::{
 
 use super::{
     list::{Format, Shown, left},
-    open::{Place, indicator, kind, rfc3339},
+    open::{Place, indicator, kind},
 };
 use crate::{
     cli::dead_letter::plain,
     intel::{Known, Times},
+    moment::rfc3339,
     sandbox::ObservableType,
 };
 

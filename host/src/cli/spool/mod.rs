@@ -11,12 +11,9 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
-use crate::{
-    config::{self, Config, Purpose},
-    spool::SetAside,
-};
+use crate::{cli::loaded, config::Config, spool::SetAside};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -61,10 +58,7 @@ struct Place {
 impl Place {
     /// The configuration, and all that was set aside.
     fn open(&self) -> anyhow::Result<(Config, Vec<SetAside>)> {
-        let config = match Config::load(self.config.as_deref(), config::environment(), Purpose::Pipe) {
-            Ok(config) => config,
-            Err(problems) => bail!("the configuration cannot be used\n{problems}"),
-        };
+        let config = loaded::load(self.config.as_deref())?;
         let spool = config.spool.as_ref().filter(|spool| !spool.path.as_os_str().is_empty());
         let spool = spool.context("no [spool] is configured; name the daemon's configuration with --config FILE")?;
         let all = SetAside::list(&spool.path).context("run this as the user that the daemon runs as")?;

@@ -5,7 +5,10 @@ use anyhow::{Context as _, ensure};
 use super::{Place, chosen, files};
 use crate::{
     broker::redis_streams::Contents,
-    cli::dead_letter::{confirm, say},
+    cli::{
+        dead_letter::{confirm, say},
+        loaded,
+    },
     pipeline::{Aside, Recovered, recover},
     spool::SetAside,
 };
@@ -39,10 +42,7 @@ pub struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (config, all) = args.place.open()?;
     ensure!(args.all || !args.files.is_empty(), "say which files: their names, or --all");
-    ensure!(
-        config.redis.as_ref().is_some_and(|redis| !redis.url.is_empty()),
-        "no redis.url is configured; name the daemon's configuration with --config FILE"
-    );
+    loaded::redis(&config)?;
     let chosen = if args.all { all } else { chosen(all, &args.files)? };
     if chosen.is_empty() {
         say("nothing was set aside, nothing is recovered");

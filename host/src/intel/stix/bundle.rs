@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{ids::id, marking, pattern};
 use crate::{
     intel::{Known, Times},
+    moment::rfc3339,
     sandbox::{ObservableType, Tlp},
 };
 
@@ -57,8 +58,8 @@ impl<W: Write> Bundle<W> {
             self.object(&marking::definition(known.tlp))?;
         }
         let (kind, value) = (known.indicator.kind(), known.indicator.value());
-        let created = timestamp(known.first_ms.min(self.now_ms));
-        let modified = timestamp(known.last_ms.clamp(known.first_ms.min(self.now_ms), self.now_ms));
+        let created = rfc3339(known.first_ms.min(self.now_ms));
+        let modified = rfc3339(known.last_ms.clamp(known.first_ms.min(self.now_ms), self.now_ms));
         let told: Vec<&str> = known.sites();
         let said = match told.as_slice() {
             [] => String::new(),
@@ -85,7 +86,7 @@ impl<W: Write> Bundle<W> {
                 });
                 // It must be later than `valid_from`.
                 if known.expires_ms > known.first_ms.min(self.now_ms) {
-                    object["valid_until"] = timestamp(known.expires_ms).into();
+                    object["valid_until"] = rfc3339(known.expires_ms).into();
                 }
                 (subject, object)
             }
@@ -127,10 +128,10 @@ impl<W: Write> Bundle<W> {
             "spec_version": "2.1",
             "id": id("sighting", &[of, site]),
             "created_by_ref": self.author,
-            "created": timestamp(first),
-            "modified": timestamp(last),
-            "first_seen": timestamp(first),
-            "last_seen": timestamp(last),
+            "created": rfc3339(first),
+            "modified": rfc3339(last),
+            "first_seen": rfc3339(first),
+            "last_seen": rfc3339(last),
             "count": count.min(MOST_SEEN),
             "sighting_of_ref": of,
             "where_sighted_refs": [id("identity", &[site])],
@@ -176,14 +177,6 @@ impl<W: Write> Bundle<W> {
         self.out.write_all(b"\n]}\n")?;
         self.out.flush()
     }
-}
-
-/// RFC 3339 with milliseconds, UTC.
-fn timestamp(milliseconds: u64) -> String {
-    let milliseconds = i64::try_from(milliseconds).unwrap_or(i64::MAX);
-    chrono::DateTime::from_timestamp_millis(milliseconds)
-        .unwrap_or_default()
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]
