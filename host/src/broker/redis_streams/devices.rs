@@ -8,6 +8,17 @@
 //! | `heard` | sorted set: when the last heartbeat of a device came |
 //! | `unanswered` | sorted set: challenges that were sent, by when they expire |
 //! | `wanted` | sorted set: devices that somebody wants challenged now |
+//! | `strangers`, `stranger:<id>`, `stranger:*` | which failures of devices that nobody enrolled were told: see `repeats.lua` |
+//! | `enrolled-since` | hash: when each enrolled device was first seen to be enrolled |
+//! | `silent`, `silent-telling` | hashes: of which devices it was told that they are silent, and who is telling: see `silence.lua` |
+//!
+//! `device:<id>` also holds the windows of the failures of a device that is enrolled, `failing:<cause>`.
+
+mod repeats;
+mod silence;
+
+pub use repeats::{Failure, Repetition};
+pub use silence::Turn;
 
 use std::{
     collections::HashMap,
@@ -47,6 +58,11 @@ struct Names {
     heard: String,
     unanswered: String,
     wanted: String,
+    strangers: String,
+    stranger: String,
+    watched: String,
+    silent: String,
+    telling: String,
 }
 
 /// The state of the site's devices cannot be read or written.
@@ -171,6 +187,11 @@ impl Devices {
             heard: config.state_key("heard"),
             unanswered: config.state_key("unanswered"),
             wanted: config.state_key("wanted"),
+            strangers: config.state_key("strangers"),
+            stranger: config.state_key("stranger"),
+            watched: config.state_key("enrolled-since"),
+            silent: config.state_key("silent"),
+            telling: config.state_key("silent-telling"),
         };
         Self { redis: redis.clone(), names: Arc::new(names) }
     }
@@ -410,6 +431,15 @@ impl Devices {
 impl Names {
     fn of(&self, device: &str) -> String {
         format!("{}:{device}", self.device)
+    }
+
+    fn of_stranger(&self, device: &str) -> String {
+        format!("{}:{device}", self.stranger)
+    }
+
+    /// No device has this id.
+    fn all_strangers(&self) -> String {
+        self.of_stranger("*")
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) use config::check_name;
 pub use config::{Config, Step};
 pub use contents::{Contents, KnownBy, Part, What, id_of};
 pub use depth::{Depth, Group, depth};
-pub use devices::{Answered, Challenge, Claim, Devices, DevicesError, Issued, Known, Occasion, Used};
+pub use devices::{
+    Answered, Challenge, Claim, Devices, DevicesError, Failure, Issued, Known, Occasion, Repetition, Turn, Used,
+};
 pub use durability::{Durability, Level};
 pub use follow::{Follow, Followed};
 pub use group::GroupReader;
