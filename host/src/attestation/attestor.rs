@@ -14,6 +14,7 @@ use tokio::runtime;
 use super::{
     Heard, Judge,
     judge::{Ask, Judged},
+    notice::NOTICES,
     rewrite::rewrite,
     silence,
 };
@@ -191,6 +192,8 @@ fn ask(delivery: &Delivery) -> Ask<'_> {
         context: &delivery.context,
         payload: &delivery.payload,
         received_ms: delivery.received_ms,
+        // A collector may call itself as it likes, and what it sends has another identity.
+        is_notice: delivery.context.source == NOTICES && matches!(delivery.identity, Identity::Once(_)),
         delivery: Fingerprint::of(&delivery.context, delivery.identity, &delivery.payload).delivery(),
         host: match delivery.identity {
             Identity::Packet { client, .. } => format!("mqtt {client:016x}"),

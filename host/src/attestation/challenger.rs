@@ -11,21 +11,20 @@ use std::{
 };
 
 use prometheus::IntGauge;
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Config, Health, Heard, Registry, Standing,
     health::milliseconds,
-    hex,
     notice::{Notice, Notices},
+    reach::Reach,
     silence::{self, Ear},
 };
 use crate::{
     broker::{
         mqtt::Outlet,
-        redis_streams::{Devices, DevicesError, Issued, Occasion, Turn},
+        redis_streams::{Devices, DevicesError, Occasion, Turn},
     },
     event::Intake,
     telemetry::{AttestationMetrics, Chain},
@@ -84,15 +83,6 @@ pub struct Means {
     pub connected: IntGauge,
     /// The counters.
     pub metrics: AttestationMetrics,
-}
-
-/// What it takes to ask one.
-#[derive(Clone)]
-struct Reach {
-    config: Arc<Config>,
-    devices: Devices,
-    outlet: Outlet,
-    metrics: AttestationMetrics,
 }
 
 impl<I: Intake> Challenger<I> {
@@ -353,50 +343,6 @@ impl<I: Intake> Challenger<I> {
                 Notice::Silent { device_id, heard_ms, .. } => devices.told(&device_id, Turn::Silent, heard_ms).await?,
                 Notice::Back { device_id, heard_ms } => devices.told(&device_id, Turn::Back, heard_ms).await?,
             }
-        }
-        Ok(())
-    }
-}
-
-impl Reach {
-    /// Asks a device. When the next challenge is due, if that is known.
-    async fn challenge(&self, device: &str, occasion: Occasion) -> Option<i64> {
-        let Self { config, devices, outlet, metrics } = self;
-        let mut chance = [0; 32];
-        if let Err(error) = getrandom::fill(&mut chance) {
-            // Better no challenge than one that somebody could foresee.
-            tracing::error!(%error, "the system gives no random bytes, so no device is asked");
-            return None;
-        }
-        let nonce = hex::encode(&chance);
-        let issued = devices.issue(device, &nonce, config.answer_within, config.interval, occasion).await;
-        let (at, expires) = match issued {
-            Ok(Issued::Now { at, expires }) => (at, expires),
-            Ok(Issued::Later(due)) => return Some(due).filter(|due| *due > 0),
-            Err(error) => {
-                tracing::debug!(device, error = %Chain(&error), "cannot note a challenge, so it is not sent");
-                return None;
-            }
-        };
-        let due = Some(at + milliseconds(config.interval));
-        let payload = json!({ "device_id": device, "nonce": nonce, "issued_ms": at, "expires_ms": expires });
-        let published = outlet.publish(config.topic(device), payload.to_string(), config.answer_within).await;
-        if let Err(error) = published {
-            metrics.unsent.inc();
-            tracing::warn!(device, error = %error, "a challenge could not be sent");
-            return due;
-        }
-        metrics.sent.inc();
-        // Only what was sent can lack an answer.
-        if let Err(error) = devices.sent(device, &nonce, expires).await {
-            tracing::debug!(device, error = %Chain(&error), "a missing answer to this challenge will not be noticed");
-        }
-        due
-    }
-
-    async fn forget(&self, device: &str, nonce: &str) -> Result<(), DevicesError> {
-        if self.devices.forget(device, nonce).await? {
-            self.metrics.unanswered.inc();
         }
         Ok(())
     }

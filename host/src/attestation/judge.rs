@@ -8,7 +8,7 @@ use super::{
     Cause, Config, Last, Status, Verdict,
     examine::{self, Examined, Rules, examine},
     hex,
-    notice::{NOTICES, Notice},
+    notice::Notice,
     registry::{Registry, Standing},
     repeats,
     response::Response,
@@ -43,6 +43,8 @@ pub(super) struct Ask<'a> {
     pub delivery: String,
     /// What tells this host from others that may get the same answer.
     pub host: String,
+    /// Whether it is the host's own, and no answer.
+    pub is_notice: bool,
 }
 
 /// What comes of an answer.
@@ -314,7 +316,7 @@ impl Notes {
 impl Read {
     fn of(ask: &Ask<'_>) -> Self {
         let device = ask.context.device_id.as_deref();
-        if ask.context.source == NOTICES {
+        if ask.is_notice {
             return match serde_json::from_slice(ask.payload) {
                 Ok(notice) => Self::Notice(notice),
                 Err(error) => Self::Malformed(error.to_string()),

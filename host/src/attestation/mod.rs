@@ -18,6 +18,7 @@
 //! | `repeats` | failures that repeat, of which one is told |
 //! | `attestor`, `rewrite` | the verdict of a lane's batch, in the lane's thread |
 //! | `notice` | what the host tells of a device by itself, on the way that answers take |
+//! | `reach` | one challenge to one device |
 //! | `challenger` | the task that asks devices, and misses their answers |
 //! | `silence` | devices that send no heartbeat any more, and those that are back |
 //! | `health` | who is online, from heartbeats |
@@ -54,6 +55,7 @@ mod judge;
 mod repeats;
 mod attestor;
 mod rewrite;
+mod reach;
 mod challenger;
 mod health;
 mod silence;
