@@ -12,6 +12,8 @@ mod waiting;
 mod raw;
 mod letters;
 mod devices;
+mod device_repeats;
+mod device_silence;
 mod present;
 mod tasks;
 mod tickets;
@@ -35,9 +37,9 @@ pub(crate) use config::check_name;
 pub use config::{Config, Step};
 pub use contents::{Contents, KnownBy, Part, What, id_of};
 pub use depth::{Depth, Group, depth};
-pub use devices::{
-    Answered, Challenge, Claim, Devices, DevicesError, Failure, Issued, Known, Occasion, Repetition, Turn, Used,
-};
+pub use device_repeats::{Failure, Repetition};
+pub use device_silence::Turn;
+pub use devices::{Answered, Challenge, Claim, Devices, DevicesError, Issued, Known, Occasion, Used};
 pub use durability::{Durability, Level};
 pub use follow::{Follow, Followed};
 pub use group::GroupReader;

@@ -4,9 +4,9 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis::Script;
 
-use super::{Devices, DevicesError, milliseconds};
+use super::devices::{Devices, DevicesError, milliseconds};
 
-static REPEATS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("repeats.lua")));
+static REPEATS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devices_repeats.lua")));
 
 /// Devices that nobody has enrolled which have windows of their own. Each may be told once a window, so few.
 const STRANGERS: usize = 64;

@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use redis::Script;
 
-use super::{Devices, DevicesError, milliseconds};
+use super::devices::{Devices, DevicesError, milliseconds};
 
-static SILENCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("silence.lua")));
+static SILENCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devices_silence.lua")));
 
 /// How long a host has for storing what it tells. Then another one may tell it.
 const TELLING: Duration = Duration::from_secs(30);

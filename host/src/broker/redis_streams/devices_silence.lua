@@ -9,7 +9,7 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local is_told = redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1
+local is_told = redis.call('HGET', KEYS[1], ARGV[1]) ~= false
 if is_told ~= (ARGV[2] == 'back') then
   return 0
 end

@@ -30,10 +30,10 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. whole(now))
 local function place(at, from)
   local device = ARGV[from]
   if device ~= '' then
-    if ARGV[from + 1] == 'listed' or redis.call('HEXISTS', KEYS[1], device) == 1 then
+    if ARGV[from + 1] == 'listed' or redis.call('HGET', KEYS[1], device) then
       return KEYS[at], false, 0
     end
-    if redis.call('ZSCORE', KEYS[2], device) or redis.call('ZCARD', KEYS[2]) < most then
+    if redis.call('ZSCORE', KEYS[2], device) or redis.call('ZCOUNT', KEYS[2], '-inf', '+inf') < most then
       redis.call('ZADD', KEYS[2], whole(now + remembered), device)
       redis.call('PEXPIRE', KEYS[2], whole(remembered))
       return KEYS[at + 1], true, 0
