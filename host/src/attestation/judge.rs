@@ -203,8 +203,8 @@ impl Judge {
                     }
                 }
                 Read::Notice(Notice::Unanswered { device_id, nonce, was_heard }) => {
-                    let now = asks[index].received_ms;
-                    judged[index] = Some(unanswered((device_id, nonce, *was_heard), known, now, notes));
+                    let about = (device_id.as_str(), nonce.as_str(), *was_heard);
+                    judged[index] = Some(unanswered(about, known, asks[index].received_ms, notes));
                 }
                 Read::Notice(_) | Read::Malformed(_) => {}
             }
