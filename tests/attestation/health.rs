@@ -1,7 +1,7 @@
 //! Who is there, who is asked by the schedule, and who does not answer.
 
 use anyhow::{Result, ensure};
-use harness::{Site, connect_redis, unix_ms};
+use harness::{Entry, Plan, Site, connect_redis, unix_ms};
 
 use super::{ALERTS, Device, aurora, enroll, pair, plan, results};
 
@@ -50,5 +50,116 @@ async fn heartbeats_tell_who_is_online() -> Result<()> {
         assert!(done && said.contains(one), "{health}: {said}");
         assert!(said.contains("1 online, 1 stale, 2 offline, 0 never heard of"), "{said}");
     }
+    Ok(())
+}
+
+/// Devices are silent soon.
+fn impatient() -> Plan {
+    plan().without_nats().set("attestation.online", "1s").set("attestation.stale", "2s")
+}
+
+/// The entries of `device` with this title.
+fn titled(entries: &[Entry], title: &str) -> usize {
+    entries.iter().filter(|entry| entry.data()["title"] == title).count()
+}
+
+/// Waits for an entry with this title.
+async fn told(site: &Site, title: &str, count: usize) -> Result<Vec<Entry>> {
+    site.wait_until(&format!("{count} times {title:?}"), async || -> Result<_> {
+        let entries = site.stream(ALERTS).await?;
+        let seen = titled(&entries, title);
+        ensure!(seen >= count, "{seen}");
+        Ok(entries)
+    })
+    .await
+}
+
+/// As if the last heartbeat of `device` had come so long before now.
+async fn heard(site: &Site, device: &str, ago_ms: i64) -> Result<()> {
+    let mut redis = connect_redis(&site.redis.url()).await?;
+    let at = unix_ms() - ago_ms;
+    Ok(redis::cmd("ZADD").arg("aurora:state:heard").arg(at).arg(device).query_async(&mut redis).await?)
+}
+
+#[tokio::test]
+async fn a_device_that_falls_silent_raises_one_alert_and_is_told_when_it_is_back() -> Result<()> {
+    // Nothing is hidden as a repetition.
+    let site = impatient().set("dedup.window", "0s").start().await?;
+    let mut device = Device::connect(&site, "esp32s3_gw_10").await?;
+    device.beat().await?;
+    enroll(&site, &device, &[])?;
+    let (gone, back) = ("esp32s3_gw_10 is offline", "esp32s3_gw_10 is back");
+    let entries = told(&site, gone, 1).await?;
+    let alert = entries.iter().find(|entry| entry.data()["title"] == gone).expect("it was seen");
+    assert_eq!((alert.text("severity"), alert.text("category")), ("high".to_owned(), "cps".to_owned()));
+    // A later round, as another device shows which was never heard of, says nothing more of the first one.
+    let never = Device::connect(&site, "esp32s3_gw_11").await?;
+    enroll(&site, &never, &[])?;
+    let entries = told(&site, "esp32s3_gw_11 was never heard of", 1).await?;
+    assert_eq!((titled(&entries, gone), titled(&entries, back)), (1, 0));
+    // A heartbeat that a slow round cannot miss.
+    heard(&site, device.id, -3_600_000).await?;
+    let entries = told(&site, back, 1).await?;
+    let event = entries.iter().find(|entry| entry.data()["title"] == back).expect("it was seen");
+    assert_eq!(
+        (event.text("severity"), event.data()["fields"]["device.health"].as_str()),
+        ("info".to_owned(), Some("online"))
+    );
+    // It goes again, and that is an alert of its own.
+    heard(&site, device.id, 10_000).await?;
+    let entries = told(&site, gone, 2).await?;
+    assert_eq!((titled(&entries, gone), titled(&entries, back)), (2, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_hosts_one_tells_who_is_silent() -> Result<()> {
+    let site = impatient().set("dedup.window", "0s").start().await?;
+    let mut other = impatient().set("dedup.window", "0s").set("redis.url", site.redis.url());
+    other = other.set("mqtt.url", site.mqtt.url()).set("mqtt.client_id", "second-host");
+    let mut other = other.brokers().await?;
+    other.start_daemon().await?;
+    let never_heard = |id: &str| format!("{id} was never heard of");
+    let silent = ["stm32_pac_11", "stm32_pac_12", "stm32_pac_13", "stm32_pac_14"];
+    for id in silent {
+        enroll(&site, &Device::connect(&site, id).await?, &[])?;
+    }
+    for id in silent {
+        told(&site, &never_heard(id), 1).await?;
+    }
+    // Both have had rounds since when this one is told.
+    let last = "stm32_pac_15";
+    enroll(&site, &Device::connect(&site, last).await?, &[])?;
+    let entries = told(&site, &never_heard(last), 1).await?;
+    for id in silent {
+        assert_eq!(titled(&entries, &never_heard(id)), 1, "{id}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn devices_that_nobody_enrolled_may_fall_silent() -> Result<()> {
+    let site = impatient().start().await?;
+    heard(&site, "visitor_01", 3_600_000).await?;
+    let never = Device::connect(&site, "stm32_pac_16").await?;
+    enroll(&site, &never, &[])?;
+    let entries = told(&site, "stm32_pac_16 was never heard of", 1).await?;
+    assert_eq!(titled(&entries, "visitor_01 is offline"), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_enrolled_device_that_was_never_heard_of_and_does_not_answer_has_failed() -> Result<()> {
+    let plan = Site::plan().without_nats().set("attestation.interval", "2s").set("attestation.answer_within", "2s");
+    let site = plan.start().await?;
+    let mut device = Device::connect(&site, "nrf_usb_sentinel_03").await?;
+    enroll(&site, &device, &[])?;
+    device.challenge().await?;
+    site.series_of("aurora_attestation_failures_total{cause=\"unanswered\"}", 1.0).await?;
+    let title = "nrf_usb_sentinel_03 failed attestation: did not answer within 2 s, and was never heard of";
+    let entries = told(&site, title, 1).await?;
+    let alert = entries.iter().find(|entry| entry.data()["title"] == title).expect("it was seen");
+    assert_eq!(alert.text("severity"), "critical");
+    assert_eq!(results(&site, 1).await?, [pair("failed", "unanswered")]);
     Ok(())
 }

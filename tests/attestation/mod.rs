@@ -4,6 +4,7 @@ mod device;
 mod answers;
 mod enrolment;
 mod hosts;
+mod flood;
 mod health;
 
 use std::{fs, process::Command};
@@ -17,9 +18,9 @@ use device::Device;
 const RESULTS: &str = "aurora:cps:attestation";
 const ALERTS: &str = "aurora:cps:alerts";
 
-/// A site that asks devices when it is told to.
+/// A site that asks devices when it is told to, and tells each failure.
 fn plan() -> Plan {
-    Site::plan().set("attestation.interval", "0s")
+    Site::plan().set("attestation.interval", "0s").set("attestation.repeat_window", "0s")
 }
 
 /// Runs `aurora` with `arguments` and the site's configuration: what it says, and whether it succeeds.

@@ -14,7 +14,9 @@ use tokio::runtime;
 use super::{
     Heard, Judge,
     judge::{Ask, Judged},
+    notice::NOTICES,
     rewrite::rewrite,
+    silence,
 };
 use crate::{
     event::{Delivery, Identity},
@@ -107,32 +109,49 @@ impl Attestor {
             };
             let first = events.len();
             let judged = answers.next_if(|(answer, _)| *answer == index).map(|(_, judged)| judged);
-            match judged {
-                None => events.append(&said, range),
+            let judged = match judged {
+                None => {
+                    events.append(&said, range);
+                    rewritten.push(Disposition::Accepted(first..events.len()));
+                    continue;
+                }
                 Some(Err((wait, reason))) => {
                     rewritten.push(Disposition::PutOff { wait, reason });
                     continue;
                 }
-                Some(Ok(Judged::Nothing(why))) => {
-                    rewritten.push(Disposition::Dropped(why.to_owned()));
-                    continue;
+                Some(Ok(judged)) => judged,
+            };
+            let drafts: Vec<Draft> = range.map(|event| Draft::from(said.get(event))).collect();
+            let drafts = self.retold(judged, drafts, deliveries[index]);
+            rewritten.push(match drafts.and_then(|drafts| Events::of(&drafts).map_err(Disposition::Rejected)) {
+                Ok(made) => {
+                    events.append(&made, 0..made.len());
+                    Disposition::Accepted(first..events.len())
                 }
-                Some(Ok(Judged::Verdict(verdict))) => {
-                    self.metrics.count(&verdict);
-                    let mut drafts: Vec<Draft> = range.map(|event| Draft::from(said.get(event))).collect();
-                    rewrite(&mut drafts, &verdict, deliveries[index]);
-                    match Events::of(&drafts) {
-                        Ok(made) => events.append(&made, 0..made.len()),
-                        Err(reason) => {
-                            rewritten.push(Disposition::Rejected(reason));
-                            continue;
-                        }
-                    }
-                }
-            }
-            rewritten.push(Disposition::Accepted(first..events.len()));
+                Err(disposition) => disposition,
+            });
         }
         Normalized { verdicts: rewritten, events }
+    }
+
+    /// What becomes of `drafts`, which the normalizer made of an answer.
+    fn retold(&self, judged: Judged, mut drafts: Vec<Draft>, delivery: &Delivery) -> Result<Vec<Draft>, Disposition> {
+        let (verdict, before) = match judged {
+            Judged::Verdict(verdict) => (verdict, None),
+            Judged::First(verdict, before) => (verdict, Some(before)),
+            Judged::Repeated(verdict, why) => {
+                self.metrics.count(&verdict);
+                return Err(Disposition::Dropped(why));
+            }
+            Judged::Turned(notice) => {
+                silence::rewrite(&mut drafts, &notice, delivery.received_ms);
+                return Ok(drafts);
+            }
+            Judged::Nothing(why) => return Err(Disposition::Dropped(why.to_owned())),
+        };
+        self.metrics.count(&verdict);
+        rewrite(&mut drafts, &verdict, before.as_ref(), delivery);
+        Ok(drafts)
     }
 
     /// Verdicts; or for each how long it is put off, and why.
@@ -173,6 +192,8 @@ fn ask(delivery: &Delivery) -> Ask<'_> {
         context: &delivery.context,
         payload: &delivery.payload,
         received_ms: delivery.received_ms,
+        // A collector may call itself as it likes, and what it sends has another identity.
+        is_notice: delivery.context.source == NOTICES && matches!(delivery.identity, Identity::Once(_)),
         delivery: Fingerprint::of(&delivery.context, delivery.identity, &delivery.payload).delivery(),
         host: match delivery.identity {
             Identity::Packet { client, .. } => format!("mqtt {client:016x}"),

@@ -1,7 +1,8 @@
-//! The task that asks devices: by the schedule, when somebody wants it, and what comes of those that do not answer.
+//! The task that asks devices: by the schedule, when somebody wants it, and what comes of those that do not answer, or are
+//! not heard any more.
 //!
-//! Every host of a site runs one. The schedule, the wishes and what is unanswered are in Redis, so a device is asked once,
-//! by whichever host comes first.
+//! Every host of a site runs one. The schedule, the wishes, what is unanswered and who is silent are in Redis, so a device
+//! is asked once, by whichever host comes first.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -9,24 +10,23 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use serde_json::json;
+use prometheus::IntGauge;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Config, Health, Heard, Registry, Standing,
     health::milliseconds,
-    hex,
-    judge::{NOTICES, Notice},
+    notice::{Notice, Notices},
+    reach::Reach,
+    silence::{self, Ear},
 };
 use crate::{
     broker::{
         mqtt::Outlet,
-        redis_streams::{Devices, DevicesError, Issued, Occasion},
+        redis_streams::{Devices, DevicesError, Occasion, Turn},
     },
-    event::{Context, Delivery, Duty, Identity, Intake, Settle},
-    ledger::{Entry, Ledger},
+    event::Intake,
     telemetry::{AttestationMetrics, Chain},
 };
 
@@ -55,6 +55,9 @@ pub struct Challenger<I> {
     schedule: BTreeMap<String, i64>,
     /// When each device was last heard of, a moment ago.
     last_heard: HashMap<String, i64>,
+    /// Devices whose key is known, with since when that is so as far as anybody saw.
+    enrolled: BTreeMap<String, i64>,
+    ear: Ear,
     /// Challenges under way; each gives its device, and when the next one is due if it knows.
     under_way: JoinSet<(String, Option<i64>)>,
     /// Devices of `under_way`.
@@ -76,32 +79,17 @@ pub struct Means {
     pub outlet: Outlet,
     /// What lanes heard of devices.
     pub heard: Heard,
+    /// 1 while there is a session over which they are heard.
+    pub connected: IntGauge,
     /// The counters.
     pub metrics: AttestationMetrics,
-}
-
-/// What it takes to ask one.
-#[derive(Clone)]
-struct Reach {
-    config: Arc<Config>,
-    devices: Devices,
-    outlet: Outlet,
-    metrics: AttestationMetrics,
-}
-
-/// Notices on their way through the lanes.
-#[derive(Default)]
-struct Notices {
-    ledger: Arc<Ledger>,
-    next: u64,
-    open: BTreeMap<u64, (String, String)>,
 }
 
 impl<I: Intake> Challenger<I> {
     /// Asks by these `means`, until `stop`. Who does not answer is reported to `intake`, as an event like any other.
     #[must_use]
     pub fn new(means: Means, intake: Arc<I>, stop: CancellationToken) -> Self {
-        let Means { config, devices, registry, outlet, heard, metrics } = means;
+        let Means { config, devices, registry, outlet, heard, connected, metrics } = means;
         Self {
             reach: Reach { config: Arc::new(config), devices, outlet, metrics },
             registry,
@@ -110,6 +98,8 @@ impl<I: Intake> Challenger<I> {
             stop,
             schedule: BTreeMap::new(),
             last_heard: HashMap::new(),
+            enrolled: BTreeMap::new(),
+            ear: Ear::new(connected),
             under_way: JoinSet::new(),
             asked: BTreeSet::new(),
             notices: Notices::default(),
@@ -145,12 +135,14 @@ impl<I: Intake> Challenger<I> {
 
     async fn look(&mut self, tick: u64) -> Result<(), DevicesError> {
         self.collect();
+        self.ear.listen(now());
         self.settle_notices().await?;
         if tick.is_multiple_of(HEARTBEATS) {
             self.write_heartbeats().await?;
         }
         if tick.is_multiple_of(REGISTRY) {
             self.read_registry().await?;
+            self.tell_silence().await?;
         }
         let now = now();
         for device in self.reach.devices.wanted().await? {
@@ -222,16 +214,20 @@ impl<I: Intake> Challenger<I> {
         self.last_heard = self.reach.devices.heard().await?;
         let records = self.reach.devices.records().await?;
         let listed = self.registry.listed();
-        let (now, mut enrolled) = (now(), BTreeSet::new());
+        let (now, mut enrolled, mut known) = (now(), BTreeSet::new(), BTreeSet::new());
         for device in listed.keys().chain(records.keys()) {
             match self.registry.standing(device, records.get(device).map(String::as_str)) {
-                Standing::Enrolled { .. } => _ = enrolled.insert(device.clone()),
+                Standing::Enrolled { .. } => {
+                    known.insert(device.clone());
+                    enrolled.insert(device.clone());
+                }
                 Standing::Awaiting(gate) if gate.until_ms > now => _ = enrolled.insert(device.clone()),
                 Standing::Unreadable(what) => tracing::error!(device, what, "the record of a device cannot be read"),
                 _ => {}
             }
         }
         self.reach.metrics.enrolled.set(i64::try_from(enrolled.len()).unwrap_or(i64::MAX));
+        self.watch(&known, now).await?;
         if self.reach.config.interval.is_zero() {
             return Ok(());
         }
@@ -239,6 +235,53 @@ impl<I: Intake> Challenger<I> {
         for device in enrolled {
             // Due now for all we know; Redis knows better.
             self.schedule.entry(device).or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// From now on `known` are the devices whose key is known.
+    async fn watch(&mut self, known: &BTreeSet<String>, now: i64) -> Result<(), DevicesError> {
+        let devices = &self.reach.devices;
+        let gone: Vec<String> = self.enrolled.keys().filter(|device| !known.contains(*device)).cloned().collect();
+        devices.unwatch(&gone).await?;
+        self.enrolled.retain(|device, _| known.contains(device));
+        let new: Vec<&str> =
+            known.iter().filter(|device| !self.enrolled.contains_key(*device)).map(String::as_str).collect();
+        let since = devices.watch(&new, now).await?;
+        self.enrolled.extend(new.into_iter().map(str::to_owned).zip(since));
+        Ok(())
+    }
+
+    /// Which devices have fallen silent since the last time, and which are back.
+    async fn tell_silence(&mut self) -> Result<(), DevicesError> {
+        let (config, now) = (Arc::clone(&self.reach.config), now());
+        if !config.offline_alerts || !self.ear.can_tell(now, &config) {
+            return Ok(());
+        }
+        let devices = &self.reach.devices;
+        let silent = devices.silent().await?;
+        // Where there are very many devices those that were heard just now are not among what was read.
+        let names: Vec<&str> = silent.keys().map(String::as_str).collect();
+        self.last_heard.extend(devices.heard_of(&names).await?);
+        for (device, &enrolled_ms) in &self.enrolled {
+            let heard_ms = self.last_heard.get(device).copied();
+            let turn = silence::turn(heard_ms, enrolled_ms, silent.contains_key(device), now, &config);
+            let Some(turn) = turn else { continue };
+            if !devices.may_tell(device, turn, silence::latest(now, &config)).await? {
+                continue;
+            }
+            let device_id = device.clone();
+            let notice = match turn {
+                Turn::Silent => Notice::Silent { device_id, heard_ms, enrolled_ms },
+                Turn::Back => {
+                    let before = silent.get(device).copied().filter(|at| *at > 0);
+                    Notice::Back { device_id, heard_ms: before }
+                }
+            };
+            tracing::info!(device, ?turn, "a device has gone silent, or is back");
+            let (lane, delivery) = self.notices.make(notice, now, &*self.intake);
+            // What a full lane does not take may be told again after a while, by whoever comes first.
+            let _ = self.intake.try_send(lane, vec![delivery]);
         }
         Ok(())
     }
@@ -266,9 +309,21 @@ impl<I: Intake> Challenger<I> {
             if self.notices.is_open(&device, &nonce) {
                 continue;
             }
-            let health = Health::of(self.last_heard.get(&device).copied(), now, &config);
-            if config.unanswered_fails && health == Health::Online {
-                let (lane, notice) = self.notices.make(&device, nonce, now, &*self.intake);
+            let heard = match self.last_heard.get(&device) {
+                Some(at) => Some(*at),
+                None => self.reach.devices.heard_of(&[&device]).await?.pop().map(|(_, at)| at),
+            };
+            let health = Health::of(heard, now, &config);
+            // Who is to be there and was never heard of is no better than one who is there and keeps silent.
+            let is_missed = match health {
+                Health::Online => true,
+                Health::Unknown => self.enrolled.contains_key(&device),
+                Health::Stale | Health::Offline => false,
+            };
+            if config.unanswered_fails && is_missed {
+                let was_heard = health == Health::Online;
+                let notice = Notice::Unanswered { device_id: device, nonce, was_heard };
+                let (lane, notice) = self.notices.make(notice, now, &*self.intake);
                 // A lane that is full takes it at the next tick, for it is overdue still.
                 let _ = self.intake.try_send(lane, vec![notice]);
             } else {
@@ -279,104 +334,17 @@ impl<I: Intake> Challenger<I> {
         Ok(())
     }
 
-    /// Notices that are stored are no longer overdue; those that were given up are.
+    /// Notices that are stored are no longer overdue, and told; those that were given up are not.
     async fn settle_notices(&mut self) -> Result<(), DevicesError> {
-        for (device, nonce) in self.notices.settled() {
-            self.reach.forget(&device, &nonce).await?;
+        let devices = &self.reach.devices;
+        for notice in self.notices.settled() {
+            match notice {
+                Notice::Unanswered { device_id, nonce, .. } => self.reach.forget(&device_id, &nonce).await?,
+                Notice::Silent { device_id, heard_ms, .. } => devices.told(&device_id, Turn::Silent, heard_ms).await?,
+                Notice::Back { device_id, heard_ms } => devices.told(&device_id, Turn::Back, heard_ms).await?,
+            }
         }
         Ok(())
-    }
-}
-
-impl Reach {
-    /// Asks a device. When the next challenge is due, if that is known.
-    async fn challenge(&self, device: &str, occasion: Occasion) -> Option<i64> {
-        let Self { config, devices, outlet, metrics } = self;
-        let mut chance = [0; 32];
-        if let Err(error) = getrandom::fill(&mut chance) {
-            // Better no challenge than one that somebody could foresee.
-            tracing::error!(%error, "the system gives no random bytes, so no device is asked");
-            return None;
-        }
-        let nonce = hex::encode(&chance);
-        let issued = devices.issue(device, &nonce, config.answer_within, config.interval, occasion).await;
-        let (at, expires) = match issued {
-            Ok(Issued::Now { at, expires }) => (at, expires),
-            Ok(Issued::Later(due)) => return Some(due).filter(|due| *due > 0),
-            Err(error) => {
-                tracing::debug!(device, error = %Chain(&error), "cannot note a challenge, so it is not sent");
-                return None;
-            }
-        };
-        let due = Some(at + milliseconds(config.interval));
-        let payload = json!({ "device_id": device, "nonce": nonce, "issued_ms": at, "expires_ms": expires });
-        let published = outlet.publish(config.topic(device), payload.to_string(), config.answer_within).await;
-        if let Err(error) = published {
-            metrics.unsent.inc();
-            tracing::warn!(device, error = %error, "a challenge could not be sent");
-            return due;
-        }
-        metrics.sent.inc();
-        // Only what was sent can lack an answer.
-        if let Err(error) = devices.sent(device, &nonce, expires).await {
-            tracing::debug!(device, error = %Chain(&error), "a missing answer to this challenge will not be noticed");
-        }
-        due
-    }
-
-    async fn forget(&self, device: &str, nonce: &str) -> Result<(), DevicesError> {
-        if self.devices.forget(device, nonce).await? {
-            self.metrics.unanswered.inc();
-        }
-        Ok(())
-    }
-}
-
-impl Notices {
-    fn is_open(&self, device: &str, nonce: &str) -> bool {
-        self.open.values().any(|(of, about)| of == device && about == nonce)
-    }
-
-    /// A delivery that says that `device` did not answer to `nonce`, and its lane.
-    fn make(&mut self, device: &str, nonce: String, now: i64, intake: &impl Intake) -> (usize, Delivery) {
-        let context = Context {
-            source: NOTICES.to_owned(),
-            format: "mqtt".to_owned(),
-            // As the answer would have come: guests know it by that.
-            topic: Some(format!("aurora/attestation/{device}/response")),
-            device_id: Some(device.to_owned()),
-            channel: Some("response".to_owned()),
-            source_ip: None,
-        };
-        let notice = Notice { device_id: device.to_owned(), nonce };
-        let payload = serde_json::to_vec(&notice).unwrap_or_default();
-        let Notice { device_id, nonce } = notice;
-        self.next += 1;
-        self.open.insert(self.next, (device_id, nonce));
-        let settle: Arc<dyn Settle> = self.ledger.clone();
-        let delivery = Delivery {
-            received_ms: now,
-            payload: Bytes::from(payload),
-            identity: Identity::Once(self.next),
-            attempts: 0,
-            unfit: None,
-            duty: Duty::new(settle, self.next),
-            context: Arc::new(context),
-        };
-        (intake.lane_of(&delivery.context), delivery)
-    }
-
-    fn settled(&mut self) -> Vec<(String, String)> {
-        let mut entries = Vec::new();
-        self.ledger.take(&mut entries);
-        let of = |entry| match entry {
-            Entry::Settled(ticket) => self.open.remove(&ticket),
-            Entry::Abandoned(ticket) => {
-                self.open.remove(&ticket);
-                None
-            }
-        };
-        entries.into_iter().filter_map(of).collect()
     }
 }
 

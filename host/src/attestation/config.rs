@@ -25,8 +25,16 @@ pub struct Config {
     pub firmware: Vec<String>,
     /// Whether only the lower of the two possible `s` of a signature is taken.
     pub require_low_s: bool,
-    /// Whether a device that is online and does not answer has failed. If not it is only counted.
+    /// Whether a device has failed that does not answer although it is online, or that is enrolled, was never heard of,
+    /// and does not answer. If not it is only counted.
     pub unanswered_fails: bool,
+    /// Of the failures of a device that have the same cause one is told in so long, and the others are counted. `0s`: each
+    /// is told.
+    #[serde(with = "humantime_serde")]
+    pub repeat_window: Duration,
+    /// Whether an enrolled device that falls silent raises an alert, and one that is back an event: once, by one host of
+    /// the site. One that was never heard of falls silent `stale` after it was first seen to be enrolled.
+    pub offline_alerts: bool,
     /// Topic of challenges; `{device}` stands for the device id.
     pub request_topic: String,
     /// A device is online for so long after a heartbeat,
@@ -50,6 +58,8 @@ impl Default for Config {
             firmware: Vec::new(),
             require_low_s: false,
             unanswered_fails: true,
+            repeat_window: Duration::from_mins(1),
+            offline_alerts: true,
             request_topic: format!("aurora/attestation/{DEVICE}/request"),
             online: Duration::from_mins(10),
             stale: Duration::from_mins(60),
@@ -68,6 +78,8 @@ impl Config {
         let minutes = Duration::from_mins;
         let times = (Duration::from_secs(1), minutes(60 * 24));
         findings.range("attestation.answer_within", self.answer_within, times, ("\"1s\"", "\"24h\""));
+        let window = (Duration::ZERO, minutes(60 * 24));
+        findings.range("attestation.repeat_window", self.repeat_window, window, ("\"0s\"", "\"24h\""));
         if !self.interval.is_zero() && self.interval < self.answer_within {
             let what = "is shorter than `attestation.answer_within`, so challenges would pile up";
             findings.problem("attestation.interval", what, "make it longer, or \"0s\" to ask only on demand");

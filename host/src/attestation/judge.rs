@@ -1,25 +1,23 @@
 //! Verdicts, with Redis: what is known of the devices, and the step that uses nonces up.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
     Cause, Config, Last, Status, Verdict,
     examine::{self, Examined, Rules, examine},
     hex,
+    notice::Notice,
     registry::{Registry, Standing},
+    repeats,
     response::Response,
 };
 use crate::{
-    broker::redis_streams::{Claim, Devices, DevicesError, Known},
+    broker::redis_streams::{Claim, Devices, DevicesError, Failure, Known, Repetition},
     event::Context,
     pipeline::Audit,
 };
-
-/// Origin of the notices that we write ourselves, of challenges that nobody answered.
-pub(super) const NOTICES: &str = "aurora-attestation";
 
 /// How often an answer is judged again because the registry changed meanwhile.
 const ROUNDS: usize = 3;
@@ -30,6 +28,8 @@ pub struct Judge {
     devices: Devices,
     registry: Arc<Registry>,
     rules: Arc<Rules>,
+    /// For how long failures of one cause are one; zero: each is told.
+    window: Duration,
     audit: Option<Audit>,
 }
 
@@ -43,21 +43,22 @@ pub(super) struct Ask<'a> {
     pub delivery: String,
     /// What tells this host from others that may get the same answer.
     pub host: String,
+    /// Whether it is the host's own, and no answer.
+    pub is_notice: bool,
 }
 
 /// What comes of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
     Verdict(Verdict),
+    /// A failure that is told, and how many like it were not.
+    First(Verdict, Repetition),
+    /// A failure like one that was told: why nothing is published of it.
+    Repeated(Verdict, String),
+    /// It is no answer: the host tells of a device.
+    Turned(Notice),
     /// Nothing is to be published: another host has it, it has its verdict, or it says what is no longer so.
     Nothing(&'static str),
-}
-
-/// A challenge that nobody answered, as we write it down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Notice {
-    pub device_id: String,
-    pub nonce: String,
 }
 
 /// What an [`Ask`] says.
@@ -76,7 +77,7 @@ impl Judge {
             firmware: config.firmware.iter().filter_map(|hash| hex::sha256(hash)).collect(),
             require_low_s: config.require_low_s,
         };
-        Self { devices, registry, rules: Arc::new(rules), audit }
+        Self { devices, registry, rules: Arc::new(rules), window: config.repeat_window, audit }
     }
 
     /// Judges `asks`, in order.
@@ -90,6 +91,9 @@ impl Judge {
             .map(|read| match read {
                 Read::Malformed(reason) => {
                     Some(Judged::Verdict(Verdict::failed(Cause::Malformed, reason.as_str(), None)))
+                }
+                Read::Notice(notice @ (Notice::Silent { .. } | Notice::Back { .. })) => {
+                    Some(Judged::Turned(notice.clone()))
                 }
                 _ => None,
             })
@@ -107,6 +111,44 @@ impl Judge {
         };
         let judged = judged.into_iter().collect::<Option<Vec<_>>>().ok_or_else(changing)?;
         self.devices.note(&notes.last, &notes.answered).await?;
+        // Last, for whatever fails before is judged again, and would be counted again.
+        self.hold_back(asks, &read, judged).await
+    }
+
+    /// Of failures that repeat lets one through.
+    async fn hold_back(
+        &self,
+        asks: &[Ask<'_>],
+        read: &[Read],
+        mut judged: Vec<Judged>,
+    ) -> Result<Vec<Judged>, DevicesError> {
+        if self.window.is_zero() {
+            return Ok(judged);
+        }
+        let listed = self.registry.listed();
+        let (mut places, mut failures) = (Vec::new(), Vec::new());
+        for (place, (ask, read)) in asks.iter().zip(read).enumerate() {
+            let Judged::Verdict(Verdict { cause: Some(cause), .. }) = &judged[place] else { continue };
+            // Whom the topic names failed, even if it is an answer of somebody else's.
+            let device = ask.context.device_id.as_deref().or(read.device()).unwrap_or_default();
+            let response = hex::encode(&Sha256::digest(ask.payload));
+            let (host, delivery) = match read {
+                // Hosts make them, and make them again when one is not stored; what one is about is told by its bytes.
+                Read::Notice(_) => ("notice".to_owned(), response.clone()),
+                _ => (ask.host.clone(), ask.delivery.clone()),
+            };
+            let (device, is_listed) = (device.to_owned(), listed.contains_key(device));
+            places.push(place);
+            failures.push(Failure { device, is_listed, cause: cause.as_str(), response, host, delivery });
+        }
+        if failures.is_empty() {
+            return Ok(judged);
+        }
+        let entered = self.devices.enter(&failures, self.window).await?;
+        for (place, repetition) in places.into_iter().zip(entered) {
+            let before = std::mem::replace(&mut judged[place], Judged::Nothing("it is being judged"));
+            judged[place] = repeats::entered(before, repetition);
+        }
         Ok(judged)
     }
 
@@ -160,10 +202,11 @@ impl Judge {
                         }
                     }
                 }
-                Read::Notice(notice) => {
-                    judged[index] = Some(unanswered(notice, known, asks[index].received_ms, notes));
+                Read::Notice(Notice::Unanswered { device_id, nonce, was_heard }) => {
+                    let about = (device_id.as_str(), nonce.as_str(), *was_heard);
+                    judged[index] = Some(unanswered(about, known, asks[index].received_ms, notes));
                 }
-                Read::Malformed(_) => {}
+                Read::Notice(_) | Read::Malformed(_) => {}
             }
         }
         if claims.is_empty() {
@@ -240,15 +283,16 @@ impl Judge {
     }
 }
 
-/// Whether a challenge is still unanswered.
-fn unanswered(notice: &Notice, known: &Known, now_ms: i64, notes: &mut Notes) -> Judged {
-    let of_nonce = known.challenges.iter().find(|challenge| challenge.nonce == notice.nonce);
+/// Whether a challenge is still unanswered: by which device, of which nonce, and whether it was heard of.
+fn unanswered((device, nonce, was_heard): (&str, &str, bool), known: &Known, now_ms: i64, notes: &mut Notes) -> Judged {
+    let of_nonce = known.challenges.iter().find(|challenge| challenge.nonce == nonce);
     match of_nonce {
         Some(challenge) if challenge.used.is_none() && challenge.expires < now_ms => {
             let took = (challenge.expires - challenge.issued).max(0) / 1000;
-            let reason = format!("did not answer within {took} s, although it is online");
-            let verdict = Verdict::failed(Cause::Unanswered, reason, Some(&notice.nonce));
-            notes.add(&notice.device_id, &verdict, now_ms);
+            let besides = if was_heard { "although it is online" } else { "and was never heard of" };
+            let reason = format!("did not answer within {took} s, {besides}");
+            let verdict = Verdict::failed(Cause::Unanswered, reason, Some(nonce));
+            notes.add(device, &verdict, now_ms);
             Judged::Verdict(verdict)
         }
         _ => Judged::Nothing("the challenge was answered, or is too long ago"),
@@ -272,7 +316,7 @@ impl Notes {
 impl Read {
     fn of(ask: &Ask<'_>) -> Self {
         let device = ask.context.device_id.as_deref();
-        if ask.context.source == NOTICES {
+        if ask.is_notice {
             return match serde_json::from_slice(ask.payload) {
                 Ok(notice) => Self::Notice(notice),
                 Err(error) => Self::Malformed(error.to_string()),
@@ -287,7 +331,7 @@ impl Read {
     fn device(&self) -> Option<&str> {
         match self {
             Self::Answer(response, _) => Some(&response.device),
-            Self::Notice(notice) => Some(&notice.device_id),
+            Self::Notice(notice) => Some(notice.device()),
             Self::Malformed(_) => None,
         }
     }

@@ -15,8 +15,12 @@
 //! | `verdict` | what may come out, and why |
 //! | `examine` | an answer against all that is known; no input or output |
 //! | `judge` | the same with Redis, which uses the nonce up |
+//! | `repeats` | failures that repeat, of which one is told |
 //! | `attestor`, `rewrite` | the verdict of a lane's batch, in the lane's thread |
+//! | `notice` | what the host tells of a device by itself, on the way that answers take |
+//! | `reach` | one challenge to one device |
 //! | `challenger` | the task that asks devices, and misses their answers |
+//! | `silence` | devices that send no heartbeat any more, and those that are back |
 //! | `health` | who is online, from heartbeats |
 //! | `overview` | all of it, to look at |
 //! | `simulate` | a device of our own, to try it with |
@@ -46,11 +50,15 @@ mod record;
 mod registry;
 mod verdict;
 mod examine;
+mod notice;
 mod judge;
+mod repeats;
 mod attestor;
 mod rewrite;
+mod reach;
 mod challenger;
 mod health;
+mod silence;
 mod overview;
 mod simulate;
 

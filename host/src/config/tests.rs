@@ -164,6 +164,7 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
             "aurora.toml:18: attestation.interval: is shorter than `attestation.answer_within`",
         ),
         ("[attestation]\nanswer_within = '0s'", "aurora.toml:18: attestation.answer_within: is out of range"),
+        ("[attestation]\nrepeat_window = '25h'", "aurora.toml:18: attestation.repeat_window: is out of range"),
         ("[attestation]\nstale = '1s'", "aurora.toml:18: attestation.stale: is shorter than `attestation.online`"),
         (
             "[attestation]\nfirmware = ['ab']",

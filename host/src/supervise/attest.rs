@@ -14,7 +14,7 @@ use crate::{
     },
     event::Intake,
     pipeline::Audit,
-    telemetry::Metrics,
+    telemetry::{Broker, Metrics},
 };
 
 /// The parts, before there are lanes and a session to put them into.
@@ -42,6 +42,7 @@ impl Attesting {
             registry: Arc::new(registry),
             outlet,
             heard: Heard::default(),
+            connected: metrics.broker(Broker::Mqtt).connected.clone(),
             metrics: metrics.attestation.clone(),
         };
         Ok(Self { means, outgoings: Some(outgoings) })

@@ -8,6 +8,11 @@
 //! | `heard` | sorted set: when the last heartbeat of a device came |
 //! | `unanswered` | sorted set: challenges that were sent, by when they expire |
 //! | `wanted` | sorted set: devices that somebody wants challenged now |
+//! | `strangers`, `stranger:<id>`, `stranger:*` | which failures of devices that nobody enrolled were told: see `devices_repeats.lua` |
+//! | `enrolled-since` | hash: when each enrolled device was first seen to be enrolled |
+//! | `silent`, `silent-telling` | hashes: of which devices it was told that they are silent, and who is telling: see `devices_silence.lua` |
+//!
+//! `device:<id>` also holds the windows of the failures of a device that is enrolled, `failing:<cause>`.
 
 use std::{
     collections::HashMap,
@@ -37,16 +42,22 @@ const FORGOTTEN: Duration = Duration::from_hours(24 * 90);
 #[derive(Clone)]
 pub struct Devices {
     redis: Pool,
-    names: Arc<Names>,
+    pub(super) names: Arc<Names>,
 }
 
+/// Keys.
 #[derive(Debug)]
-struct Names {
-    records: String,
+pub(super) struct Names {
+    pub records: String,
     device: String,
-    heard: String,
+    pub heard: String,
     unanswered: String,
     wanted: String,
+    pub strangers: String,
+    stranger: String,
+    pub watched: String,
+    pub silent: String,
+    pub telling: String,
 }
 
 /// The state of the site's devices cannot be read or written.
@@ -171,6 +182,11 @@ impl Devices {
             heard: config.state_key("heard"),
             unanswered: config.state_key("unanswered"),
             wanted: config.state_key("wanted"),
+            strangers: config.state_key("strangers"),
+            stranger: config.state_key("stranger"),
+            watched: config.state_key("enrolled-since"),
+            silent: config.state_key("silent"),
+            telling: config.state_key("silent-telling"),
         };
         Self { redis: redis.clone(), names: Arc::new(names) }
     }
@@ -390,11 +406,11 @@ impl Devices {
         Ok(heard.into_iter().map(|(device, at)| (device, at as i64)).collect())
     }
 
-    async fn run<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, DevicesError> {
+    pub(super) async fn run<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, DevicesError> {
         self.ask(async |redis| pipeline.query_async(redis).await).await
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, DevicesError> {
@@ -408,8 +424,17 @@ impl Devices {
 }
 
 impl Names {
-    fn of(&self, device: &str) -> String {
+    pub fn of(&self, device: &str) -> String {
         format!("{}:{device}", self.device)
+    }
+
+    pub fn of_stranger(&self, device: &str) -> String {
+        format!("{}:{device}", self.stranger)
+    }
+
+    /// No device has this id.
+    pub fn all_strangers(&self) -> String {
+        self.of_stranger("*")
     }
 }
 
@@ -418,7 +443,7 @@ fn member(device: &str, nonce: &str) -> String {
     format!("{device} {nonce}")
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
