@@ -74,7 +74,13 @@ async fn each_stream_goes_to_its_subject_once_and_stays_where_it_is() -> Result<
     assert_eq!(site.stream(SOAR).await?.len(), 2);
     assert!(site.stream("aurora:dead_letter").await?.is_empty());
     assert_eq!(site.scrape().await?.get("aurora_federation_cut_total{cause=\"origin\"}")?, 1.0);
-    assert_eq!(site.scrape().await?.get("aurora_events_federated_total")?, 0.0, "none of them is an alert");
+    for what in ["agent_results", "soar"] {
+        site.series_of(&format!("aurora_federation_out_total{{what=\"{what}\"}}"), 1.0).await?;
+    }
+    let scrape = site.scrape().await?;
+    for series in ["aurora_events_federated_total", "aurora_federation_out_total{what=\"alert\"}"] {
+        assert_eq!(scrape.get(series)?, 0.0, "none of them is an alert");
+    }
     Ok(())
 }
 

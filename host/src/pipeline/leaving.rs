@@ -97,5 +97,13 @@ impl Leaving {
 
 /// The id of the same in the second set, so that who reads both can tell a copy.
 fn again(id: &str) -> String {
-    format!("{id}:AURORA")
+    format!("{id}{AGAIN}")
+}
+
+/// What such ids end in.
+const AGAIN: &str = ":AURORA";
+
+/// Whether a message with this id is the same as another one, in the second set.
+pub(super) fn is_again(id: &str) -> bool {
+    id.ends_with(AGAIN)
 }
