@@ -23,15 +23,8 @@ pub enum Outbound {
 
 impl Outbound {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Alert,
-        Self::Attestation,
-        Self::Indicator,
-        Self::Sighting,
-        Self::AgentResults,
-        Self::Audit,
-        Self::Soar,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Alert, Self::Attestation, Self::Indicator, Self::Sighting, Self::AgentResults, Self::Audit, Self::Soar];
 
     /// As in labels.
     #[must_use]
