@@ -135,6 +135,9 @@ impl Handle {
                 "sent": BTreeMap::from(metrics.federation_out.all()),
             });
         }
+        if let Some(roster) = self.guests.agents.get() {
+            overview["agents"] = json!(roster.views(false).await);
+        }
         if about.takes_in {
             let site = |one: &SiteSeen| json!({ "site": one.site, "stored": one.stored, "last_ms": one.last_ms });
             overview["sites"] = metrics.inbound_sites().iter().map(site).collect();

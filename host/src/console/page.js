@@ -291,6 +291,17 @@
     }), past.length ? node("ul", { class: "past", "aria-label": "What befell guests" }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "");
   };
 
+  const showAgents = (now) => {
+    $("p-agents").hidden = !now.agents || !now.agents.length;
+    if ($("p-agents").hidden) return;
+    const told = (now.contents && now.contents.agents) || [];
+    const letters = told.flatMap((one) => (one.dead_letters || []).map((letter) => ({ agent: one.agent, ...letter }))).sort((a, b) => b.time_ms - a.time_ms);
+    rows("p-agents", now.agents.map((one) => row([dot(one.state === "degraded" ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name)],
+      one.state === "working" ? `${short(one.under_way)} under way` : one.state,
+      under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""))),
+    letters.length ? node("ul", { class: "past", "aria-label": "Tasks given up" }, ...letters.slice(0, 3).map((one) => node("li", {}, `${ago(one.time_ms)} · ${one.agent} ${one.task_id}: ${one.reason}`))) : "");
+  };
+
   const showBrokers = (now, then) => rows("p-brokers", now.brokers.map((broker) => {
     const part = now.state.parts[broker.name], ready = part ? part.ready : broker.connected;
     const flight = broker.in_flight ? `${short(broker.in_flight)} in flight` : "idle";
@@ -367,7 +378,7 @@
     $("site").textContent = now.site;
     $("about").textContent = `Aurora ${now.version} · up ${spans((now.now_ms - now.started_ms) / 1000)}`;
     showState(...judge(now));
-    showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showBrokers(now, then);
+    showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showAgents(now); showBrokers(now, then);
     showSites(now); showDevices(now); showLetters(now); showViewers(now); showAlerts(now);
     // What does not fit on a wall fades out; what fits keeps its edge.
     document.querySelectorAll(".rest").forEach((one) => one.classList.toggle("cut", one.scrollHeight > one.clientHeight + 20));
