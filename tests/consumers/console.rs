@@ -85,6 +85,7 @@ async fn what_events_say_takes_the_token_and_figures_do_not() -> Result<()> {
     ensure!(buckets.len() == overview["bounds"].as_array().map_or(0, Vec::len), "{normalize}");
     assert_eq!(buckets.last(), Some(&normalize["seconds"]["count"]));
     assert_eq!(overview["dead_letters"]["entries"], 2);
+    ensure!(overview["outbox"]["sent"]["alert"].is_u64() && overview.get("sites").is_none(), "{overview}");
     let guests: Vec<_> = overview["guests"].as_array().context("no guests")?.iter().map(|one| &one["slot"]).collect();
     assert_eq!(guests, ["normalize", "route", "federate"]);
     ensure!(!open.1.contains(site.folder().to_str().context("a path")?), "a path of the machine is open to everybody");

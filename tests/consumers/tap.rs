@@ -61,6 +61,12 @@ async fn shows_what_fits_the_filter_and_hides_what_tlp_forbids() -> Result<()> {
     ensure!(hidden.contains("TLP:RED") && !hidden.contains("Who it was") && !hidden.contains("pump_1"), "{hidden}");
     assert_eq!(shown.json().await?["entry"]["data"]["title"], "Pump stops");
 
+    // Not even a line that says nothing answers a guess, though the secret stands between these two.
+    let mut guessed = tap(&site, &["--since", "1h", "--severity", "high,critical", "--device", "pump_1", "pump"])?;
+    for title in ["Valve open", "Pump stops"] {
+        assert_eq!(guessed.json().await?["entry"]["data"]["title"], title);
+    }
+
     let arguments = ["--since", "1h", "--count", "1", "--format", "text", "--show-restricted", "who"];
     let mut all = tap(&site, &arguments)?;
     let line = all.line().await?;

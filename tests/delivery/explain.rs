@@ -97,6 +97,38 @@ async fn what_waits_for_other_sites_is_shown_in_the_outbox() -> Result<()> {
 }
 
 #[tokio::test]
+async fn every_message_of_an_alert_is_named_with_its_acknowledgement() -> Result<()> {
+    let site = Site::plan().set("federation.sets", vec!["aurora", "AURORA"]).start().await?;
+    let hash = "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f";
+    site.publish(DOOR, 1, [format!(r#"{{"severity":"high","title":"Known file","sha256":"{hash}"}}"#)]).await?;
+    let entry = site.stream_of("aurora:cps:alerts", 1).await?.remove(0);
+    site.series_of("aurora_stage_out_total{stage=\"relay\"}", 4.0).await?;
+    let id = entry.data()["id"].as_str().context("no id")?.to_owned();
+    let said = as_json(&site, &id)?;
+    let messages = said["events"][0]["messages"].as_array().context("no messages")?;
+    let of = |one: &Value| {
+        let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+        (text("id").replace(&id, ""), text("subject"))
+    };
+    let expected = [
+        ("", "aurora.alerts.cps"),
+        (":AURORA", "AURORA.alerts"),
+        (":ioc:0", "aurora.intel.ioc.hash_sha256"),
+        (":ioc:0:AURORA", "AURORA.ioc_sharing"),
+    ];
+    let expected = expected.map(|(id, subject)| (id.to_owned(), subject.to_owned()));
+    assert_eq!(messages.iter().map(of).collect::<Vec<_>>(), expected, "{said:#}");
+    for message in messages {
+        assert_eq!((&message["jetstream"]["state"], &message["waits"]), (&"stored".into(), &false.into()), "{said:#}");
+    }
+    let (_, text) = explain(&site, &[&id])?;
+    for (_, subject) in &expected {
+        ensure!(text.contains(subject), "{subject} is not in {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn says_where_it_looked_for_what_is_nowhere() -> Result<()> {
     let site = Site::plan().without_nats().start().await?;
     site.publish(DOOR, 1, [alert("high", 1)]).await?;

@@ -74,7 +74,50 @@ async fn each_stream_goes_to_its_subject_once_and_stays_where_it_is() -> Result<
     assert_eq!(site.stream(SOAR).await?.len(), 2);
     assert!(site.stream("aurora:dead_letter").await?.is_empty());
     assert_eq!(site.scrape().await?.get("aurora_federation_cut_total{cause=\"origin\"}")?, 1.0);
-    assert_eq!(site.scrape().await?.get("aurora_events_federated_total")?, 0.0, "none of them is an alert");
+    for what in ["agent_results", "soar"] {
+        site.series_of(&format!("aurora_federation_out_total{{what=\"{what}\"}}"), 1.0).await?;
+    }
+    let scrape = site.scrape().await?;
+    for series in ["aurora_events_federated_total", "aurora_federation_out_total{what=\"alert\"}"] {
+        assert_eq!(scrape.get(series)?, 0.0, "none of them is an alert");
+    }
+    Ok(())
+}
+
+/// The one event that `aurora explain` finds of `subject`.
+fn explained(site: &Site, subject: &str) -> Result<serde_json::Value> {
+    let config = site.folder().join("aurora.toml");
+    let output = Command::new(binary()?).args(["explain", "--json", "--config"]).arg(config).arg(subject).output()?;
+    ensure!(output.status.success(), "{subject}: {}", String::from_utf8_lossy(&output.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(said["events"].as_array().map(Vec::len) == Some(1), "{said:#}");
+    Ok(said["events"][0].clone())
+}
+
+#[tokio::test]
+async fn what_became_of_an_entry_is_told_by_its_id_and_by_that_of_its_message() -> Result<()> {
+    let site = plan().start().await?;
+    let mut redis = connect_redis(&site.redis.url()).await?;
+    let shared = add(&mut redis, SOAR, &[("number", "1"), ("action", "block_ip"), ("note", "10.9.8.7")]).await?;
+    let kept = add(&mut redis, SOAR, &[("number", "2"), ("action", "a b")]).await?;
+    decided(&site, SOAR).await?;
+    site.series_of("aurora_federation_out_total{what=\"soar\"}", 1.0).await?;
+    let messages = site.jetstream().await?;
+    let id = numbered(&messages, "aurora.soar.")[0].1.json()["id"].as_str().unwrap_or_default().to_owned();
+    for subject in [&shared, &id] {
+        let event = explained(&site, subject)?;
+        assert_eq!((&event["id"], &event["offered"]["entry"]), (&id.as_str().into(), &shared.as_str().into()));
+        assert_eq!(
+            (&event["offered"]["stream"], &event["share"]["subject"]),
+            (&SOAR.into(), &"aurora.soar.block_ip".into())
+        );
+        assert_eq!(event["jetstream"]["state"], "stored", "{event:#}");
+        assert_eq!(event["guests"][0]["name"], "federate-core", "{event:#}");
+        ensure!(event["ceiling"].as_array().is_some_and(|cut| !cut.is_empty()), "{event:#}");
+    }
+    let event = explained(&site, &kept)?;
+    ensure!(event["keep_reason"].is_string() && event["share"].is_null() && event["jetstream"].is_null(), "{event:#}");
+    assert_eq!(event["offered"]["entry"], kept.as_str());
     Ok(())
 }
 

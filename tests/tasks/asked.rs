@@ -65,6 +65,26 @@ async fn a_refused_request_adds_no_task_and_says_why() -> Result<()> {
 }
 
 #[tokio::test]
+async fn for_an_agent_of_nobody_here_the_answer_names_those_that_are() -> Result<()> {
+    const SLIP: &str = r#"{"agent":"errant"}"#;
+    let (plan, desk) = plan_with_desk()?;
+    let site = plan.start().await?;
+    let answer = desk.ask(SLIP).await?;
+    assert_eq!((answer.status, &answer.body["status"]), (202, &json!("pending")), "another worker may have it");
+    assert_eq!(answer.body["known_agents"], json!(["errand"]));
+    let own = desk.ask(r#"{"agent":"errand","input":{"do":"echo"}}"#).await?;
+    ensure!(own.status == 202 && own.body.get("known_agents").is_none(), "{}", own.body);
+    drop(site);
+
+    let (plan, desk) = plan_with_desk()?;
+    let site = plan.set("tasks.unknown", "refuse").start().await?;
+    let answer = desk.ask(SLIP).await?;
+    assert_eq!((answer.status, &answer.body["known_agents"]), (400, &json!(["errand"])), "{}", answer.body);
+    assert!(site.stream(TASKS).await?.is_empty() && site.stream(RESULTS).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn too_many_waiting_tasks_are_refused_until_some_are_done() -> Result<()> {
     let (plan, desk) = plan_with_desk()?;
     let plan = plan.set("tasks.max_queue", 2).set("tasks.workers", 1).set("tasks.agents.errand.deadline", "60s");

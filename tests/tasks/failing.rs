@@ -1,8 +1,11 @@
 //! Tasks that fail, and entries that are none.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
-use harness::Site;
+use harness::{Site, binary};
 use redis::AsyncCommands as _;
+use serde_json::Value;
 
 use super::{Client, LETTERS, TASKS, exactly, plan};
 
@@ -58,6 +61,35 @@ async fn after_three_retries_a_task_is_a_dead_letter_and_who_waits_hears_of_it()
     assert_eq!(scrape.get("aurora_agent_dead_letter_total")?, 6.0);
     assert_eq!(scrape.get("aurora_agent_task_retry_total")?, 12.0);
     assert!(scrape.get("aurora_guest_faults_total{guest=\"task/errand\",reason=\"trap\",stage=\"task\"}")? >= 4.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_is_shown_with_its_guest_and_what_became_of_its_tasks() -> Result<()> {
+    let site = plan()?.set("admin.token", "operators-token").start().await?;
+    let mut client = Client::of(&site).await?;
+    client.add("good", r#"{"do":"echo"}"#).await?;
+    client.add("bad", r#"{"do":"permanent"}"#).await?;
+    exactly(&site, &mut client, 2).await?;
+    for status in ["completed", "failed"] {
+        let series = format!("aurora_agent_tasks_ended_total{{agent=\"errand\",status=\"{status}\"}}");
+        site.series_of(&series, 1.0).await?;
+    }
+    for path in ["/v1/overview", "/v1/guests"] {
+        let open = site.look(path).await?;
+        let said: Value = serde_json::from_str(&open)?;
+        let agent = &said["agents"][0];
+        assert_eq!((&agent["agent"], &agent["slot"]), (&"errand".into(), &"task/errand".into()), "{open}");
+        assert_eq!((&agent["state"], &agent["under_way"]), (&"idle".into(), &0.into()), "{agent}");
+        assert_eq!((&agent["completed"], &agent["failed"]), (&1.into(), &1.into()), "{agent}");
+        ensure!(agent["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{agent}");
+        ensure!(!open.contains("as it was told"), "what a task says is open to everybody: {open}");
+    }
+    // With the token of the configuration.
+    let config = site.folder().join("aurora.toml");
+    let output = Command::new(binary()?).args(["guest", "list", "--config"]).arg(config).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("bad: as it was told"), "{said}");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | route | |
 //! |---|---|
-//! | `GET /v1/guests` | every slot: what runs, why, what ran before |
+//! | `GET /v1/guests` | every slot: what runs, why, what ran before; and every agent of `[tasks]`, with the token the reasons of its newest dead letters, too |
 //! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal; what that shows of events, fields and examples, with the token alone |
 //! | `GET /v1/guests/<slot>/history` | what befell it, newest first |
 //! | `POST /v1/guests/<slot>` | install a guest: the component as body, or JSON `{"path": …}` or `{"oci": "registry/repository@sha256:…"}` |
@@ -39,6 +39,7 @@ use crate::{
     ingest::{Shown, Token},
     supply::MOST,
     swap::{By, Plan, Refused, Source, Swap, View, Wish},
+    tasks::{AgentView, Roster},
     telemetry::Chain,
 };
 
@@ -53,6 +54,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Handle {
     /// Set once the guests are loaded.
     pub swap: Arc<OnceLock<Swap>>,
+    /// Set once the agents of `[tasks]` are loaded, where there is that section.
+    pub agents: Arc<OnceLock<Roster>>,
     /// Without it nothing can be changed.
     pub token: Option<Arc<Token>>,
 }
@@ -143,10 +146,14 @@ impl Handle {
         }
     }
 
+    /// Whether the token was shown.
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        self.token.as_ref().is_some_and(|token| matches!(token.shown(headers), Shown::Right))
+    }
+
     /// Leaves of a view what its reader may see. What a rehearsal keeps of events is for who has the token.
     fn show(&self, view: &mut View, headers: &HeaderMap) {
-        let is_known = self.token.as_ref().is_some_and(|token| matches!(token.shown(headers), Shown::Right));
-        if let Some(report) = view.rehearsal.as_mut().filter(|_| !is_known) {
+        if let Some(report) = view.rehearsal.as_mut().filter(|_| !self.knows(headers)) {
             report.examples.clear();
             report.fields.clear();
         }
@@ -155,12 +162,18 @@ impl Handle {
 
 async fn list(State(handle): State<Handle>, headers: HeaderMap) -> Result<Response, Denied> {
     #[derive(Serialize)]
-    struct All<T> {
-        guests: T,
+    struct All {
+        guests: Vec<View>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agents: Option<Vec<AgentView>>,
     }
     let mut views = handle.swap()?.views().await?;
     views.iter_mut().for_each(|view| handle.show(view, &headers));
-    Ok(Json(All { guests: views }).into_response())
+    let agents = match handle.agents.get() {
+        Some(roster) => Some(roster.views(handle.knows(&headers)).await),
+        None => None,
+    };
+    Ok(Json(All { guests: views, agents }).into_response())
 }
 
 async fn one(State(handle): State<Handle>, Path(slot): Path<String>, headers: HeaderMap) -> Result<Response, Denied> {

@@ -258,6 +258,14 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ),
         ("[federation.streams]\nsoar = 'aurora:alerts'", "federation.streams.soar: is a stream that has another use"),
         ("[federation.streams]\nsoar = 'aurora:agent:results'", "federation.streams.soar: is the same stream as"),
+        (
+            "[federation.streams]\ndecisions = 'aurora:soar:actions'",
+            "federation.streams.decisions: is one of the streams that are offered",
+        ),
+        (
+            "[federation.streams]\ndecisions = 'aurora:audit'",
+            "federation.streams.decisions: is a stream that has another use",
+        ),
         ("[federation.streams]\ngroup = 'a b'", "federation.streams.group: \"a b\" is no stream name"),
         ("[federation.streams]\nstale = '1ms'", "federation.streams.stale: is out of range"),
         ("[federation.streams]\nmax_deliveries = 1", "federation.streams.max_deliveries: is out of range"),

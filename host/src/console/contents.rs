@@ -1,6 +1,10 @@
 //! What events say, for who has shown the token. Asked of Redis at most once in a while, however many look.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::{sync::Mutex, time::Instant};
@@ -13,6 +17,7 @@ use crate::{
     event::EntryId,
     mark::Mark,
     pipeline::Letter,
+    tasks::Roster,
 };
 
 /// How long an answer serves.
@@ -37,13 +42,14 @@ pub(super) struct Contents {
     streams: Vec<String>,
     letters: Letters,
     devices: devices::Handle,
+    agents: Arc<OnceLock<Roster>>,
     last: Mutex<Option<(Instant, Value)>>,
 }
 
 impl Contents {
-    pub fn new(about: &About, letters: Letters, devices: devices::Handle) -> Self {
+    pub fn new(about: &About, letters: Letters, devices: devices::Handle, agents: Arc<OnceLock<Roster>>) -> Self {
         let (redis, streams) = (about.redis.clone(), about.routed_keys.clone());
-        Self { redis, streams, letters, devices, last: Mutex::new(None) }
+        Self { redis, streams, letters, devices, agents, last: Mutex::new(None) }
     }
 
     /// What there is now. While Redis is away there is less.
@@ -61,11 +67,16 @@ impl Contents {
         events.dedup_by(|(_, a), (_, b)| a.get("data") == b.get("data"));
         let events: Vec<_> = events.iter().filter_map(|(id, fields)| event(*id, fields)).collect();
         let shared: Vec<_> = events.iter().filter(|event| event["subject"].is_string()).take(6).cloned().collect();
+        let agents = match self.agents.get() {
+            Some(roster) => roster.views(true).await,
+            None => Vec::new(),
+        };
         let value = json!({
             "alerts": events.into_iter().take(EVENTS).collect::<Vec<_>>(),
             "shared": shared,
             "dead_letters": self.reasons().await,
             "devices": self.troubled().await,
+            "agents": agents,
         });
         *last = Some((Instant::now(), value.clone()));
         value

@@ -59,7 +59,7 @@ impl Handle {
         (guests, devices): (&guests::Handle, &devices::Handle),
         letters: Letters,
     ) -> Self {
-        let contents = Contents::new(&about, letters, devices.clone());
+        let contents = Contents::new(&about, letters, devices.clone(), Arc::clone(&guests.agents));
         Self {
             about: Arc::new(about),
             liveness: liveness.clone(),

@@ -11,7 +11,7 @@ use crate::{
     broadcast::Feed,
     broker::redis_streams::{Depth, Pool},
     config::{Config, redacted_url},
-    telemetry::{Broker, Metrics, SlotName, Stage},
+    telemetry::{Broker, Metrics, SiteSeen, SlotName, Stage},
 };
 
 /// What does not change while the daemon runs.
@@ -34,6 +34,9 @@ pub struct About {
     slots: Vec<SlotName>,
     is_broadcast: bool,
     attests: bool,
+    /// Whether what other sites share comes in, and whether indicators are looked out for.
+    takes_in: bool,
+    has_indicators: bool,
     pub(super) redis: Pool,
 }
 
@@ -71,6 +74,8 @@ impl About {
             slots: config.guests.all().map(|(slot, _)| slot).collect(),
             is_broadcast: config.broadcast.is_some(),
             attests: config.attestation.is_some(),
+            takes_in: config.federation.inbound.is_some() && config.nats.is_some(),
+            has_indicators: config.intel.is_some(),
             redis: redis.clone(),
         })
     }
@@ -127,7 +132,18 @@ impl Handle {
                 "entries": entries(&about.outbox),
                 "oldest_seconds": metrics.outbox_oldest.seconds(),
                 "stream": stream,
+                "sent": BTreeMap::from(metrics.federation_out.all()),
             });
+        }
+        if let Some(roster) = self.guests.agents.get() {
+            overview["agents"] = json!(roster.views(false).await);
+        }
+        if about.takes_in {
+            let site = |one: &SiteSeen| json!({ "site": one.site, "stored": one.stored, "last_ms": one.last_ms });
+            overview["sites"] = metrics.inbound_sites().iter().map(site).collect();
+        }
+        if about.has_indicators {
+            overview["indicators"] = metrics.intel.indicators.get().into();
         }
         if about.attests {
             let of = &metrics.attestation;

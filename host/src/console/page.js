@@ -291,6 +291,17 @@
     }), past.length ? node("ul", { class: "past", "aria-label": "What befell guests" }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "");
   };
 
+  const showAgents = (now) => {
+    $("p-agents").hidden = !now.agents || !now.agents.length;
+    if ($("p-agents").hidden) return;
+    const told = (now.contents && now.contents.agents) || [];
+    const letters = told.flatMap((one) => (one.dead_letters || []).map((letter) => ({ agent: one.agent, ...letter }))).sort((a, b) => b.time_ms - a.time_ms);
+    rows("p-agents", now.agents.map((one) => row([dot(one.state === "degraded" ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name)],
+      one.state === "working" ? `${short(one.under_way)} under way` : one.state,
+      under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""))),
+    letters.length ? node("ul", { class: "past", "aria-label": "Tasks given up" }, ...letters.slice(0, 3).map((one) => node("li", {}, `${ago(one.time_ms)} · ${one.agent} ${one.task_id}: ${one.reason}`))) : "");
+  };
+
   const showBrokers = (now, then) => rows("p-brokers", now.brokers.map((broker) => {
     const part = now.state.parts[broker.name], ready = part ? part.ready : broker.connected;
     const flight = broker.in_flight ? `${short(broker.in_flight)} in flight` : "idle";
@@ -298,14 +309,24 @@
       broker.reconnects ? under(`connected again ${short(broker.reconnects)}×`) : "", part && !part.ready ? under(node("span", { class: "tint", "data-tone": "bad" }, part.reason)) : "");
   }), now.spool ? node("ul", { class: "past" }, node("li", {}, now.spool.events ? `spool: ${short(now.spool.events)} events on disk, oldest ${spans(now.spool.oldest_seconds)}` : "spool: empty")) : "");
 
+  const KINDS = { alert: ["alert", "alerts"], attestation: ["attestation", "attestations"], indicator: ["indicator", "indicators"],
+    sighting: ["sighting", "sightings"], agent_results: ["agent result", "agent results"], audit: ["audit entry", "audit entries"], soar: ["SOAR action", "SOAR actions"] };
   const showSites = (now) => {
-    $("p-sites").hidden = !now.outbox;
-    if (!now.outbox) return;
-    const shared = (now.contents && now.contents.shared) || [];
-    rows("p-sites", [
-      row(`acknowledged by ${now.outbox.stream}`, node("b", {}, exact(now.events.federated))),
-      row("waiting", node("b", {}, exact(now.outbox.entries)), now.outbox.entries && now.outbox.oldest_seconds >= 1 ? under(`the oldest for ${spans(now.outbox.oldest_seconds)}`) : ""),
-    ], shared.length ? node("ul", { class: "past", "aria-label": "Shared last" }, ...shared.slice(0, 3).map((one) => node("li", {}, `${clock(one.time_ms)} ${one.title} → ${one.subject}`))) : "");
+    const { outbox, sites, indicators } = now, known = indicators !== undefined;
+    $("p-sites").hidden = !outbox && !sites && !known;
+    if ($("p-sites").hidden) return;
+    const shared = (now.contents && now.contents.shared) || [], items = [];
+    if (outbox) {
+      const sent = Object.entries(outbox.sent).filter(([, count]) => count);
+      items.push(row(`acknowledged by ${outbox.stream}`, node("b", {}, exact(sent.reduce((sum, [, count]) => sum + count, 0))),
+        sent.length ? under(sent.map(([what, count]) => many(count, ...(KINDS[what] || [what, what]))).join(", ")) : ""));
+      items.push(row("waiting", node("b", {}, exact(outbox.entries)), outbox.entries && outbox.oldest_seconds >= 1 ? under(`the oldest for ${spans(outbox.oldest_seconds)}`) : ""));
+    }
+    if (sites && !sites.length) items.push(row("from other sites", "nothing yet"));
+    for (const one of (sites || []).slice(0, 6)) items.push(row(["from ", node("b", {}, one.site === "?" ? "further sites" : one.site)], exact(one.stored), under(`the last ${ago(one.last_ms)}`)));
+    if (sites && sites.length > 6) items.push(row(`from ${sites.length - 6} more`, exact(sites.slice(6).reduce((sum, one) => sum + one.stored, 0))));
+    if (known) items.push(row("indicators in the table", node("b", {}, exact(indicators))));
+    rows("p-sites", items, shared.length ? node("ul", { class: "past", "aria-label": "Shared last" }, ...shared.slice(0, 3).map((one) => node("li", {}, `${clock(one.time_ms)} ${one.title} → ${one.subject}`))) : "");
   };
 
   const showLetters = (now) => {
@@ -357,7 +378,7 @@
     $("site").textContent = now.site;
     $("about").textContent = `Aurora ${now.version} · up ${spans((now.now_ms - now.started_ms) / 1000)}`;
     showState(...judge(now));
-    showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showBrokers(now, then);
+    showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showAgents(now); showBrokers(now, then);
     showSites(now); showDevices(now); showLetters(now); showViewers(now); showAlerts(now);
     // What does not fit on a wall fades out; what fits keeps its edge.
     document.querySelectorAll(".rest").forEach((one) => one.classList.toggle("cut", one.scrollHeight > one.clientHeight + 20));

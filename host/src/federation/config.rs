@@ -51,6 +51,10 @@ pub struct Streams {
     pub agent_results: String,
     /// What was done about it.
     pub soar: String,
+    /// Where the host writes down what was decided on each of their entries.
+    pub decisions: String,
+    /// Length to which it is trimmed, approximately; 0 never trims.
+    pub decisions_length: u64,
     /// The consumer group. Daemons of one group share the work.
     pub group: String,
     /// Entries of a daemon that has not been heard of for this long are taken over.
@@ -136,6 +140,8 @@ impl Default for Streams {
         Self {
             agent_results: "aurora:agent:results".to_owned(),
             soar: "aurora:soar:actions".to_owned(),
+            decisions: "aurora:federation:decisions".to_owned(),
+            decisions_length: 50_000,
             group: "aurora-federate".to_owned(),
             stale: raw.stale,
             max_deliveries: raw.max_deliveries,
@@ -203,7 +209,8 @@ impl Config {
         self.validate_share(nats, redis, raw, findings);
         if let Some(inbound) = &self.inbound {
             let redis_streams = redis.cloned().unwrap_or_default();
-            let offered: Vec<_> = Offer::ALL.into_iter().map(|offer| self.stream_of(offer, &redis_streams)).collect();
+            let offered = Offer::ALL.into_iter().map(|offer| self.stream_of(offer, &redis_streams));
+            let offered: Vec<_> = offered.chain([self.streams.decisions.as_str()]).collect();
             inbound.validate(nats, redis, raw, &offered, findings);
         }
         self.ceiling.validate(findings);
@@ -216,15 +223,19 @@ impl Config {
         raw: Option<&raw::Config>,
         findings: &mut Findings,
     ) {
-        let Streams { agent_results, soar, group, .. } = &self.streams;
-        let named = [("agent_results", agent_results), ("soar", soar), ("group", group)];
+        let Streams { agent_results, soar, decisions, group, .. } = &self.streams;
+        let named = [("agent_results", agent_results), ("soar", soar), ("decisions", decisions), ("group", group)];
         for (key, name) in named {
             check_name(findings, format!("federation.streams.{key}"), name);
         }
         if agent_results == soar {
             findings.problem("federation.streams.soar", "is the same stream as `agent_results`", "give each its own");
         }
-        for (key, name) in &named[..2] {
+        if [agent_results, soar].contains(&decisions) {
+            let what = "is one of the streams that are offered";
+            findings.problem("federation.streams.decisions", what, "choose a name of its own");
+        }
+        for (key, name) in &named[..3] {
             let key = format!("federation.streams.{key}");
             let taken = redis.is_some_and(|redis| {
                 [&redis.dead_letter, &redis.audit, &redis.outbox].contains(name) || redis.streams.contains_key(*name)

@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     NoSuchMethod,
     #[error("nobody asked for this task here, or so long ago that its result is not kept any more")]
     NoSuchTask,
+    #[error("there is no agent {agent:?} here, nor are there other workers (tasks.unknown); nothing was added")]
+    NoSuchAgent { agent: String, known: Vec<String> },
     #[error("this Idempotency-Key was used for another task")]
     Conflict,
     #[error("Redis is away; nobody knows whether the task was added: send it again with the same Idempotency-Key")]
@@ -44,7 +46,7 @@ impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::NoSuchAgent { .. } => StatusCode::BAD_REQUEST,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::InputTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
@@ -65,7 +67,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(json!({ "error": self.to_string() }))).into_response();
+        let mut body = json!({ "error": self.to_string() });
+        if let Self::NoSuchAgent { known, .. } = &self {
+            body["known_agents"] = json!(known);
+        }
+        let mut response = (self.status(), Json(body)).into_response();
         let header = match self {
             Self::NoToken => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"aurora\"")),
             Self::WrongToken => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"aurora\", error=\"invalid_token\"")),

@@ -9,6 +9,9 @@
 //! most). 200 with the result if it came in that time: `{"task_id":"…","agent":"triage","status":"completed","output":…}`, or
 //! `"status":"failed"` with `error`; else 202 with `{"task_id":"…","status":"pending"}` and a `Location`. With an
 //! `Idempotency-Key` the same request again is the same task.
+//!
+//! For an agent that this host does not know the 202 has `known_agents`, its own ones: another worker may have it. Where
+//! there are no other workers (`tasks.unknown = "refuse"`) it is 400 with the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +52,8 @@ pub(super) struct Patience {
 struct Answer {
     id: String,
     asked: Asked,
+    /// The agents that this host knows, where the task is for none of them: a slip of the pen would wait for ever.
+    known_agents: Option<Vec<String>>,
 }
 
 impl IntoResponse for Answer {
@@ -59,7 +64,11 @@ impl IntoResponse for Answer {
                 (StatusCode::OK, json_type, json).into_response()
             }
             Asked::Pending => {
-                let pending = Json(json!({ "task_id": self.id, "status": "pending" }));
+                let mut pending = json!({ "task_id": self.id, "status": "pending" });
+                if let Some(known) = self.known_agents {
+                    pending["known_agents"] = known.into();
+                }
+                let pending = Json(pending);
                 let location = [(header::LOCATION, format!("/v1/tasks/{}", self.id))];
                 (StatusCode::ACCEPTED, location, pending).into_response()
             }
@@ -112,6 +121,12 @@ async fn ask<I: Intake>(ingest: &Ingest<I>, desk: &Desk, parts: &Parts, body: &m
     if !is_agent(&wish.agent) {
         return Err(malformed("`agent` is no name: 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()));
     }
+    let known_agents = desk.others_than(&wish.agent);
+    if desk.is_alone()
+        && let Some(known) = known_agents
+    {
+        return Err(Refusal::NoSuchAgent { agent: wish.agent, known });
+    }
     let input = wish.input.as_ref().map_or("{}", |input| input.get());
     if input.len() > desk.max_input() {
         return Err(Refusal::InputTooLarge(desk.max_input()));
@@ -121,7 +136,7 @@ async fn ask<I: Intake>(ingest: &Ingest<I>, desk: &Desk, parts: &Parts, body: &m
     let id = Desk::id(key.as_deref());
     let wait = wish.wait.unwrap_or_default();
     let asked = desk.ask(&id, &wish.agent, input, wait, &ingest.draining).await?;
-    Ok(Answer { id, asked })
+    Ok(Answer { id, asked, known_agents })
 }
 
 pub(super) async fn get_task<I: Intake>(
@@ -137,7 +152,7 @@ pub(super) async fn get_task<I: Intake>(
             return Err(Refusal::NoSuchTask);
         }
         match desk.look(&id, patience.wait.unwrap_or_default(), &ingest.draining).await? {
-            Look::Known(asked) => Ok(Answer { id, asked }),
+            Look::Known(asked) => Ok(Answer { id, asked, known_agents: None }),
             Look::Unknown => Err(Refusal::NoSuchTask),
         }
     };

@@ -59,6 +59,8 @@ pub(super) enum Entry {
     Event(usize),
     /// Something for other sites, of the event at this position.
     Shared(usize),
+    /// What was decided on an entry of a stream that is offered.
+    Decision,
     /// A dead letter, or what has become one since.
     DeadLetter,
 }
@@ -133,11 +135,15 @@ impl<'a> Batch<'a> {
         let delivery = &decided.deliveries[index];
         let fingerprint = decided.fingerprint(index);
         self.begin(delivery, &fingerprint);
+        let entry = match delivery.identity {
+            Identity::Offer(_, id) => Some(id),
+            _ => None,
+        };
         let mut count = 0;
         for event in decided.events_of(index, fingerprint) {
             // Two equal entries of a stream are two.
             let key = if Offer::of(event.context).is_some() { None } else { self.target.dedup.key(&event) };
-            self.add_event(position, &event, key);
+            self.add_event(position, &event, key, entry);
             count += 1;
         }
         count
@@ -188,16 +194,28 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Adds an event of the delivery at `position`, which is one with others of the same `key`.
-    pub fn add_event(&mut self, position: usize, event: &DecidedEvent<'_>, key: Option<[u8; 16]>) {
+    /// Adds an event of the delivery at `position`, which is one with others of the same `key`. Where it is an `entry` of a
+    /// stream that is offered, what was decided on it as well.
+    pub fn add_event(
+        &mut self,
+        position: usize,
+        event: &DecidedEvent<'_>,
+        key: Option<[u8; 16]>,
+        entry: Option<EntryId>,
+    ) {
         if event.streams.is_empty() && event.share.is_none() {
+            if Offer::of(event.context).is_some() {
+                let provenance = self.provenances.of(event, &[]);
+                self.add_decision(event, entry, &provenance);
+            }
             return;
         }
         self.commit.event(key, event.id);
         let index = self.events.len();
         self.events.push((position, event.position));
         self.have_keys.push(key.is_some());
-        let provenance = self.provenances.of(event);
+        let also = self.also(event);
+        let provenance = self.provenances.of(event, &also);
         if !event.streams.is_empty() {
             let normalized = Normalized {
                 data: &event_json(event),
@@ -215,6 +233,29 @@ impl<'a> Batch<'a> {
             }
         }
         self.add_share(index, event, &provenance);
+        self.add_decision(event, entry, &provenance);
+    }
+
+    /// The messages that leave beside the event's own, by what stands behind its id in theirs.
+    fn also(&self, event: &DecidedEvent<'_>) -> Vec<(String, String)> {
+        if self.target.outbox.is_none() || event.origin.is_some() {
+            return Vec::new();
+        }
+        let plan = self.target.leaving.plan(event);
+        plan.into_iter().skip(1).map(|one| (one.suffix, one.subject)).collect()
+    }
+
+    /// Writes down what was decided on an entry of an offered stream, in the step that acknowledges it: its own stream is
+    /// somebody else's, and of one that is kept there would be nothing at all.
+    fn add_decision(&mut self, event: &DecidedEvent<'_>, entry: Option<EntryId>, provenance: &Texts) {
+        let (Some(decisions), Some(offer)) = (self.target.decisions, Offer::of(event.context)) else { return };
+        let target = self.target;
+        let from = target.offers.iter().find(|(known, _)| *known == offer);
+        let from = from.map_or(offer.source(), |(_, raw)| target.layout.name(raw.stream));
+        let (id, entry) = (event.id.to_string(), entry.map(|entry| entry.to_string()).unwrap_or_default());
+        let texts = [("id", &*id), ("stream", from), ("entry", &*entry), ("provenance", &*provenance.stored)];
+        self.commit.entry(decisions, &texts.map(|(name, text)| (name, text.as_bytes())));
+        self.entries.push(Entry::Decision);
     }
 
     fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>, provenance: &Texts) {

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::decided::{DecidedEvent, Maker};
 use crate::sandbox::answer::Piece;
@@ -47,6 +47,8 @@ struct Known {
     share_reason: String,
     /// Subject that it is shared to, if it is.
     subject: Option<String>,
+    /// The messages beside its own.
+    also: Vec<(String, String)>,
     /// What was cut of it.
     cut: Vec<String>,
     /// The reason as it leaves.
@@ -65,19 +67,27 @@ struct Record<'a> {
     keep: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
+    /// What leaves beside it: what stands behind the event's id in the message's, and the subject.
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "as_map")]
+    also: &'a [(String, String)],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ceiling: &'a [String],
 }
 
+fn as_map<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|pair| (&pair.0, &pair.1)))
+}
+
 impl Provenances {
-    /// Those of `event`.
-    pub(super) fn of(&mut self, event: &DecidedEvent<'_>) -> Texts {
+    /// Those of `event`, beside whose own message these leave.
+    pub(super) fn of(&mut self, event: &DecidedEvent<'_>, also: &[(String, String)]) -> Texts {
         let makers = [event.normalized_by, event.routed_by, event.federated_by];
         let subject = event.share.map(|share| share.subject.as_str());
         let cut = event.share.map_or(&[][..], |share| share.cut.as_slice());
         let left = event.share.map_or("", |share| share.text(Piece::Reason, event.share_reason));
         let known = self.0.iter().find(|known| {
             known.subject.as_deref() == subject
+                && known.also == also
                 && known.cut == cut
                 && known.leaving == left
                 && makers.iter().zip(&known.makers).all(|(maker, known)| *maker == known.as_ref())
@@ -91,9 +101,10 @@ impl Provenances {
         let (share, keep) =
             if subject.is_some() { (Some(event.share_reason), None) } else { (None, Some(event.share_reason)) };
         let route = Some(event.route_reason);
-        let stored = Record { guests: &guests, route, share, keep, subject, ceiling: cut };
+        let stored = Record { guests: &guests, route, share, keep, subject, also, ceiling: cut };
         let share = share.map(|_| left);
-        let leaving = Record { guests: &guests, route: None, share, keep: None, subject: None, ceiling: &[] };
+        let leaving =
+            Record { guests: &guests, route: None, share, keep: None, subject: None, also: &[], ceiling: &[] };
         let texts = Texts { stored: json(&stored), leaving: json(&leaving) };
         if self.0.len() < REMEMBERED {
             self.0.push(Known {
@@ -101,6 +112,7 @@ impl Provenances {
                 route_reason: event.route_reason.to_owned(),
                 share_reason: event.share_reason.to_owned(),
                 subject: subject.map(str::to_owned),
+                also: also.to_vec(),
                 cut: cut.to_vec(),
                 leaving: left.to_owned(),
                 texts: texts.clone(),
@@ -139,9 +151,11 @@ mod tests {
     fn what_leaves_says_nothing_of_this_sites_streams() {
         let guests = ["route@00".to_owned()];
         let (route, share, cut) = (Some("to \"x\"\n"), Some("s"), ["c".to_owned()]);
-        let stored = Record { guests: &guests, route, share, keep: None, subject: None, ceiling: &cut };
-        assert_eq!(&*json(&stored), r#"{"guests":["route@00"],"route":"to \"x\"\n","share":"s","ceiling":["c"]}"#);
-        let leaving = Record { route: None, ceiling: &[], ..stored };
+        let also = [(":AURORA".to_owned(), "AURORA.alerts".to_owned())];
+        let stored = Record { guests: &guests, route, share, keep: None, subject: None, also: &also, ceiling: &cut };
+        let expected = r#"{"guests":["route@00"],"route":"to \"x\"\n","share":"s","also":{":AURORA":"AURORA.alerts"},"ceiling":["c"]}"#;
+        assert_eq!(&*json(&stored), expected);
+        let leaving = Record { route: None, also: &[], ceiling: &[], ..stored };
         assert_eq!(&*json(&leaving), r#"{"guests":["route@00"],"share":"s"}"#);
     }
 }

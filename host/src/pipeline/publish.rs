@@ -214,6 +214,11 @@ impl Publisher {
             let of = commit.stream_of(entry)?;
             unwritable.iter().find(|(stream, _)| stream == of).map(|(stream, cause)| (stream.clone(), cause.clone()))
         });
+        for (stream, cause) in unwritable {
+            if self.target.decisions.is_some_and(|decisions| self.target.layout.name(decisions) == stream) {
+                tracing::warn!(stream, cause, "what is decided on offered entries cannot be written down");
+            }
+        }
         commit.leave_out(unwritable.iter().map(|(stream, _)| stream.as_str()), self.target.dead_letter, |add| {
             for (letter, events) in &buried {
                 letter.with_fields(|fields| add(letter.delivery, events, fields));
@@ -233,7 +238,8 @@ impl Publisher {
             let (event, effect) = match *entry {
                 Entry::Event(event) => (event, Effect::NotPublished),
                 Entry::Shared(event) => (event, Effect::NotShared),
-                Entry::DeadLetter => continue,
+                // What was decided is done nonetheless; nobody could do more about it with a letter.
+                Entry::Decision | Entry::DeadLetter => continue,
             };
             let Some((stream, cause)) = refused(place) else { continue };
             *entry = Entry::DeadLetter;

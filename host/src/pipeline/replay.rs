@@ -146,7 +146,7 @@ impl Replay {
                 batch.begin_letter(letter.id);
                 trial.visit(index, |event, dedup| {
                     let key = if dedup { self.target.dedup.key(event) } else { None };
-                    batch.add_event(position, event, key);
+                    batch.add_event(position, event, key, None);
                 });
             }
             (_, None) => {}

@@ -31,6 +31,8 @@ pub struct Target {
     pub raw: Option<Raw>,
     /// Where entries of streams that are offered to other sites come from.
     pub offers: Vec<(Offer, Raw)>,
+    /// Stream of what was decided on those; none where none is offered.
+    pub decisions: Option<Stream>,
     /// Which events are one.
     pub dedup: dedup::Config,
     /// What other sites get of an event.
@@ -104,6 +106,9 @@ impl Target {
                 names.push((name.to_owned(), 0));
             }
         }
+        let streams = &federation.streams;
+        let decisions = (config.nats.is_some() && !federation.share.is_empty()).then_some(streams.decisions.as_str());
+        names.extend(decisions.map(|name| (name.to_owned(), streams.decisions_length)));
         let layout = Layout::new(&redis, session, names, memory);
         let stream = |name: &str| layout.stream(name).expect("it is among the names above");
         Self {
@@ -122,6 +127,7 @@ impl Target {
                     (offer, Raw { stream: stream(name), group, remove: false })
                 })
                 .collect(),
+            decisions: decisions.map(stream),
             leaving: Leaving::new(config),
             dedup: match redis.step {
                 Step::Atomic => config.dedup.clone(),

@@ -45,7 +45,7 @@ use crate::{
     sandbox::{LoadError, Sandbox},
     state::Shelf,
     swap::{Reload, Swap},
-    tasks::Desk,
+    tasks::{Desk, Roster},
     telemetry::{Broker, Metrics},
 };
 
@@ -144,7 +144,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let liveness = Liveness::default();
     let admin_stop = CancellationToken::new();
     let token = config.admin.token().map_err(anyhow::Error::msg)?.map(Arc::new);
-    let guests = admin::guests::Handle { swap: Arc::default(), token: token.clone() };
+    let guests = admin::guests::Handle { swap: Arc::default(), agents: Arc::default(), token: token.clone() };
     let devices = admin::devices::Handle { asking: Arc::default(), token };
     // Nothing is connected yet.
     let redis = Pool::new(redis_config)?;
@@ -377,6 +377,8 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         for (name, guest) in agents.iter() {
             audit.record("guest-load", format!("task/{name} {} {}", guest.name(), guest.digest_text()));
         }
+        // Set only here.
+        let _ = guests.agents.set(Roster::new(&means, &agents, &readiness));
         if let Some(worker) = worker {
             sources.spawn(async move { ("tasks", worker.run().await) });
         }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Correlator, Means, waiting::Waiting};
+use super::{Correlator, Means, Unknown, waiting::Waiting};
 use crate::{
     admin::Readiness,
     broker::redis_streams::{Submitted, TicketError, Tickets},
@@ -88,6 +88,19 @@ impl Desk {
     #[must_use]
     pub fn max_input(&self) -> usize {
         self.means.config.most_bytes()
+    }
+
+    /// The agents that this host knows, where `agent` is none of them.
+    #[must_use]
+    pub fn others_than(&self, agent: &str) -> Option<Vec<String>> {
+        let agents = &self.means.config.agents;
+        (!agents.contains_key(agent)).then(|| agents.keys().cloned().collect())
+    }
+
+    /// Whether a task for an agent that this host does not know is for nobody: there are no other workers.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.means.config.unknown == Unknown::Refuse
     }
 
     /// The id of a task that is new, or the one that `key` always gives.

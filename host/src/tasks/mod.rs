@@ -29,6 +29,7 @@ mod looks;
 mod correlator;
 mod desk;
 mod waiting;
+mod roster;
 mod probe;
 
 pub use agents::Agents;
@@ -38,6 +39,7 @@ pub(crate) use crew::checked;
 pub use desk::{Asked, Desk, Look, Unasked};
 pub(crate) use entry::{is_agent, is_json, is_task_id};
 pub use probe::probe;
+pub use roster::{AgentView, GivenUp, Roster};
 pub use worker::Worker;
 
 use crate::{

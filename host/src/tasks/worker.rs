@@ -235,8 +235,10 @@ impl Worker {
                 };
                 let (guest, attempts) = (std::sync::Arc::clone(guest), self.means.config.attempts());
                 self.running.insert(id, deliveries);
+                self.means.metrics.began(&task.agent);
                 if let Err(job) = self.crew.begin(Job { task, guest, attempt: deliveries, attempts }) {
                     // Never more are taken than there is room for; if all the same, it waits.
+                    self.means.metrics.ended_attempt(&job.task.agent);
                     self.running.remove(&id);
                     self.later.insert(id, (Instant::now() + LOOKS.0, job.attempt.saturating_sub(1)));
                 }
@@ -273,6 +275,7 @@ impl Worker {
     fn enter(&mut self, tried: Tried) {
         let Tried { job, outcome, .. } = tried;
         let Job { task, guest, attempt, .. } = job;
+        self.means.metrics.ended_attempt(&task.agent);
         let config = &self.means.config;
         let digest = guest.digest().to_string();
         let short = digest.get(7..23).unwrap_or_default();

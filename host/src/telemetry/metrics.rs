@@ -12,8 +12,9 @@ use super::{
     attestation_metrics::AttestationMetrics,
     feeds::{FeedMetrics, FeedVectors},
     guest_metrics::{GuestMetrics, GuestVectors},
-    inbound_metrics::{InboundMetrics, InboundVectors},
+    inbound_metrics::{InboundMetrics, InboundVectors, SiteSeen},
     intel_metrics::IntelMetrics,
+    outbound_metrics::OutboundMetrics,
     sharing_metrics::{EntryMetrics, SharingVectors},
     streams::StreamMetrics,
     tasks::TaskMetrics,
@@ -192,6 +193,8 @@ pub struct Metrics {
     pub events_published: IntCounter,
     /// `aurora_events_federated_total`: alerts that JetStream has acknowledged.
     pub events_federated: IntCounter,
+    /// What JetStream has acknowledged, by what it is.
+    pub federation_out: OutboundMetrics,
     /// Deliveries that had been stored before, when they were delivered for the first time.
     pub events_repeated: IntCounter,
     /// Batches missing in Redis before a later one of the same lane: it came back with an older state, or the spool lost
@@ -321,6 +324,7 @@ impl Metrics {
             intel: IntelMetrics::new(&registry),
             events_published: counter("aurora_events_published_total", "Total events published to Redis"),
             events_federated: counter("aurora_events_federated_total", "Total events federated via NATS"),
+            federation_out: OutboundMetrics::new(&registry),
             events_repeated: counter("aurora_events_repeated_total", "Deliveries that had been stored before"),
             redis_lost_batches: counter(
                 "aurora_redis_lost_batches_total",
@@ -402,6 +406,12 @@ impl Metrics {
     #[must_use]
     pub fn inbound(&self, stream: &str) -> InboundMetrics {
         self.inbound.of(stream)
+    }
+
+    /// What came in from each other site, those heard of last first.
+    #[must_use]
+    pub fn inbound_sites(&self) -> Vec<SiteSeen> {
+        self.inbound.sites()
     }
 
     /// Counts what the ceiling cut for one of its causes.

@@ -1,4 +1,4 @@
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, histogram_opts};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, histogram_opts};
 
 use super::metrics::register;
 
@@ -17,6 +17,7 @@ pub struct TaskMetrics {
     pub passed_over: IntCounter,
     /// Tasks under way here.
     pub in_flight: IntGauge,
+    under_way: IntGaugeVec,
     ended: IntCounterVec,
 }
 
@@ -47,6 +48,13 @@ impl TaskMetrics {
                 registry,
                 IntGauge::new("aurora_agent_tasks_in_flight", "Tasks that are being done here"),
             ),
+            under_way: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new("aurora_agent_tasks_under_way", "Attempts that the guest of an agent is at, here"),
+                    &["agent"],
+                ),
+            ),
             ended: register(
                 registry,
                 IntCounterVec::new(
@@ -60,5 +68,22 @@ impl TaskMetrics {
     /// Counts a task that has ended; `agent` is one of the configuration, or empty.
     pub fn ended(&self, agent: &str, is_completed: bool) {
         self.ended.with_label_values(&[agent, if is_completed { "completed" } else { "failed" }]).inc();
+    }
+
+    /// Counts an attempt that begins; `agent` is one of the configuration.
+    pub fn began(&self, agent: &str) {
+        self.under_way.with_label_values(&[agent]).inc();
+    }
+
+    /// That it is over, whatever came of it.
+    pub fn ended_attempt(&self, agent: &str) {
+        self.under_way.with_label_values(&[agent]).dec();
+    }
+
+    /// Of an agent of the configuration: attempts under way, tasks that were completed, and that failed.
+    #[must_use]
+    pub fn of(&self, agent: &str) -> (i64, u64, u64) {
+        let ended = |status: &str| self.ended.with_label_values(&[agent, status]).get();
+        (self.under_way.with_label_values(&[agent]).get(), ended("completed"), ended("failed"))
     }
 }

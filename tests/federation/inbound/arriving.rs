@@ -56,6 +56,7 @@ async fn each_message_is_in_its_stream_once_marked_with_its_origin_and_leaves_no
         assert_eq!((&data["id"], &data["site"], &data["tlp"]), (&id(number).into(), &"north".into(), &"AMBER".into()));
         assert!(entry.text("provenance").contains("never leaves again"), "{}", entry.text("provenance"));
     }
+    site.series_of("aurora_federation_in_from_total{site=\"north\"}", 6.0).await?;
     let attestation = site.stream("aurora:cps:attestation").await?.remove(0).data();
     assert_eq!((&attestation["status"], &attestation["valid"]), (&"failed".into(), &false.into()));
     let counted = "aurora_federation_in_total{stream=\"AURORA\",what=\"repeated\"}";

@@ -8,7 +8,7 @@ use std::{
 
 use async_nats::{
     datetime,
-    header::{HeaderName, NATS_MESSAGE_ID},
+    header::NATS_MESSAGE_ID,
     jetstream::{
         ErrorCode,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
@@ -18,7 +18,7 @@ use async_nats::{
 };
 use futures_util::StreamExt;
 
-use super::{Connection, publish::EVENT};
+use super::Connection;
 
 /// Where a stream has a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,23 +71,23 @@ impl Connection {
         since_ms: i64,
         ids: &HashSet<&str>,
     ) -> Result<HashSet<String>, HeldError> {
-        let found = self.look(stream, subject, since_ms, (NATS_MESSAGE_ID, ids)).await?;
+        let found = self.look(stream, subject, since_ms, (whole, ids)).await?;
         Ok(found.into_keys().collect())
     }
 
-    /// Where `stream` has the message of the event `id` on `subject`, stored at `since_ms` or later; none if it has not.
+    /// Where `stream` has the messages on `subject` that the outbox had under these ids, stored at `since_ms` or later; by
+    /// id, without those that it has not.
     ///
     /// # Errors
     /// If it cannot be read to its end.
-    pub async fn place(
+    pub async fn places(
         &self,
         stream: &str,
         subject: &str,
         since_ms: i64,
-        id: &str,
-    ) -> Result<Option<Place>, HeldError> {
-        let mut found = self.look(stream, subject, since_ms, (EVENT, &HashSet::from([id]))).await?;
-        Ok(found.remove(id))
+        ids: &HashSet<&str>,
+    ) -> Result<HashMap<String, Place>, HeldError> {
+        self.look(stream, subject, since_ms, (without_entry, ids)).await
     }
 
     async fn look(
@@ -95,7 +95,7 @@ impl Connection {
         stream: &str,
         subject: &str,
         since_ms: i64,
-        wanted: (HeaderName, &HashSet<&str>),
+        wanted: (fn(&str) -> &str, &HashSet<&str>),
     ) -> Result<HashMap<String, Place>, HeldError> {
         let stream = self.jetstream.get_stream(stream).await.map_err(HeldError::Stream)?;
         let last = stream.cached_info().state.last_sequence;
@@ -136,10 +136,20 @@ impl Connection {
     }
 }
 
+/// What a message was in the outbox: its `Nats-Msg-Id` without the entry behind it.
+fn without_entry(message: &str) -> &str {
+    message.rsplit_once(':').map_or(message, |(id, _)| id)
+}
+
+/// All of its `Nats-Msg-Id`.
+fn whole(message: &str) -> &str {
+    message
+}
+
 async fn read(
     consumer: &mut PullConsumer,
     last: u64,
-    (header, ids): (HeaderName, &HashSet<&str>),
+    (id_of, ids): (fn(&str) -> &str, &HashSet<&str>),
 ) -> Result<HashMap<String, Place>, HeldError> {
     let mut found = HashMap::new();
     let (mut pending, mut before, mut heard) = (consumer.cached_info().num_pending, 0, Instant::now());
@@ -158,8 +168,8 @@ async fn read(
             if info.stream_sequence > last {
                 return Ok(found);
             }
-            let id = message.headers.as_ref().and_then(|headers| headers.get(header.clone()));
-            if let Some(&id) = id.and_then(|id| ids.get(id.as_str())) {
+            let id = message.headers.as_ref().and_then(|headers| headers.get(NATS_MESSAGE_ID));
+            if let Some(id) = id.map(|id| id_of(id.as_str())).filter(|id| ids.contains(id)) {
                 let stored_ms = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
                 found.insert(id.to_owned(), Place { sequence: info.stream_sequence, stored_ms });
             }
@@ -173,4 +183,16 @@ async fn read(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_known_by_what_it_was_in_the_outbox() {
+        for (message, id) in [("e:1-0", "e"), ("e:ioc:1:AURORA:17-4", "e:ioc:1:AURORA"), ("other", "other")] {
+            assert_eq!(without_entry(message), id);
+        }
+    }
 }

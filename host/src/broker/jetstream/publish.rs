@@ -31,7 +31,7 @@ pub struct Message<'a> {
     pub data: Bytes,
 }
 
-pub(super) const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
+const EVENT: HeaderName = HeaderName::from_static("Aurora-Event-Id");
 pub(super) const SITE: HeaderName = HeaderName::from_static("Aurora-Site");
 const PROVENANCE: HeaderName = HeaderName::from_static("Aurora-Provenance");
 

@@ -440,7 +440,7 @@ while i < first_form and not failed do
     -- 'g' stream values field value …: any other entry. It belongs to the delivery and not to an event.
     entry = entry + 1
     local stream, values = tonumber(argv[i + 1]), tonumber(argv[i + 2])
-    if not is_repeat then
+    if not is_repeat and not is_left_out[stream] then
       touched[stream] = true
       add(stream, pcall('XADD', KEYS[STREAMS + stream], '*', unpack(argv, i + 3, i + 2 + values)))
     end

@@ -4,6 +4,7 @@
 mod subject;
 mod trace;
 mod guests;
+mod offered;
 mod sent;
 mod shown;
 
@@ -24,14 +25,15 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   aurora explain --config aurora.toml 3d1f0c1e-6f0e-8d0a-9a5b-0c6a1b2c3d4e
   aurora explain --config aurora.toml $(sha256sum < event.json | cut -c1-64) --since 2h
-  aurora explain --config aurora.toml 1763780000000-0     # a dead letter";
+  aurora explain --config aurora.toml 1763780000000-0     # a dead letter, or an entry that was offered";
 
 /// Arguments of `aurora explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     place: Place,
-    /// The event: its id, the SHA-256 of its raw bytes, or the id of a dead letter.
+    /// The event: its id, the SHA-256 of its raw bytes, or the id of a dead letter; or of an entry of a stream that is
+    /// offered to other sites.
     #[arg(value_name = "EVENT")]
     subject: Subject,
     /// Look at nothing that is older: a time ago ("90m", "7d") or a date and time as in RFC 3339.

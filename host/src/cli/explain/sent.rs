@@ -1,4 +1,4 @@
-//! Whether JetStream has a message of an event, and where.
+//! Whether JetStream has the messages of an event, and where.
 
 use std::time::Duration;
 
@@ -54,28 +54,33 @@ impl<'a> Asker<'a> {
         Self { config, connection: None }
     }
 
-    /// Where the message of the event `id` on `subject` is, which was written down at `since_ms` by the clock of Redis.
-    pub(super) async fn ask(&mut self, subject: &str, id: &str, since_ms: i64) -> Sent {
-        let Some(config) = self.config else {
-            return Sent::Unknown { reason: "no [nats] is configured".to_owned() };
-        };
+    /// Where the messages on `subject` are that the outbox had under `ids`, and that were written down at `since_ms` by the
+    /// clock of Redis; in the order of `ids`.
+    pub(super) async fn ask(&mut self, subject: &str, ids: &[&str], since_ms: i64) -> Vec<Sent> {
+        let unknown = |reason: String| vec![Sent::Unknown { reason }; ids.len()];
+        let Some(config) = self.config else { return unknown("no [nats] is configured".to_owned()) };
         if self.connection.is_none() {
             self.connection = Some(connect(config).await);
         }
         let connection = match &self.connection {
             Some(Ok(connection)) => connection,
-            Some(Err(reason)) => return Sent::Unknown { reason: reason.clone() },
-            None => return Sent::Unknown { reason: "not connected".to_owned() },
+            Some(Err(reason)) => return unknown(reason.clone()),
+            None => return unknown("not connected".to_owned()),
         };
         let stream = config.stream.clone();
-        match timeout(READ, connection.place(&stream, subject, since_ms - CLOCKS, id)).await {
-            Ok(Ok(Some(Place { sequence, stored_ms }))) => {
-                Sent::Stored { stream, sequence, acknowledged: rfc3339(stored_ms) }
+        let wanted = ids.iter().copied().collect();
+        let found = match timeout(READ, connection.places(&stream, subject, since_ms - CLOCKS, &wanted)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return unknown(Chain(&error).to_string()),
+            Err(_) => return unknown(format!("the stream {stream} could not be read within {READ:?}")),
+        };
+        let of = |id: &&str| match found.get(*id) {
+            Some(&Place { sequence, stored_ms }) => {
+                Sent::Stored { stream: stream.clone(), sequence, acknowledged: rfc3339(stored_ms) }
             }
-            Ok(Ok(None)) => Sent::Missing { stream },
-            Ok(Err(error)) => Sent::Unknown { reason: Chain(&error).to_string() },
-            Err(_) => Sent::Unknown { reason: format!("the stream {stream} could not be read within {READ:?}") },
-        }
+            None => Sent::Missing { stream: stream.clone() },
+        };
+        ids.iter().map(of).collect()
     }
 }
 

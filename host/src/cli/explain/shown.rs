@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     sent::Sent,
-    trace::{Intel, Place, Traced, Traces},
+    trace::{Intel, Place, Stored, Traced, Traces},
 };
 use crate::cli::dead_letter::plain;
 
@@ -42,11 +42,20 @@ fn of_event(event: &Traces) -> String {
     let mut row = |name: &str, value: &str| row(&mut text, name, value);
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "not known".to_owned());
     row("event", &event.id.to_string());
-    row("what", &format!("{} {}: {}", event.severity, event.category, event.title));
+    // Of an entry that was offered only its stream knows.
+    if !event.severity.is_empty() {
+        row("what", &format!("{} {}: {}", event.severity, event.category, event.title));
+    }
     if let Some(timestamp) = &event.timestamp {
         row("when", timestamp);
     }
-    row("raw", &format!("sha256:{}", or_unknown(&event.raw)));
+    match &event.offered {
+        Some(Stored { stream, entry, stored }) => {
+            let entry = if entry.is_empty() { "an entry that was a dead letter" } else { entry.as_str() };
+            row("offered", &format!("{stream} {entry}, decided {stored}"));
+        }
+        None => row("raw", &format!("sha256:{}", or_unknown(&event.raw))),
+    }
     row("source", &event.source);
     if let Some(origin) = &event.origin {
         let marking = event.tlp.as_deref().map(|tlp| format!(", TLP:{tlp}")).unwrap_or_default();
@@ -87,18 +96,25 @@ fn of_event(event: &Traces) -> String {
             &format!("{} {} waits since {} ({})", message.kind, message.entry, message.since, message.subject),
         );
     }
-    match &event.jetstream {
-        Some(Sent::Stored { stream, sequence, acknowledged }) => {
-            row("jetstream", &format!("{stream} sequence {sequence}, acknowledged {acknowledged}"));
-        }
-        Some(Sent::Missing { stream }) if event.outbox.is_empty() => {
-            row("jetstream", &format!("not in {stream}: gone by its limits, or it became a dead letter"));
-        }
-        Some(Sent::Missing { stream }) => row("jetstream", &format!("not in {stream} yet")),
-        Some(Sent::Unknown { reason }) => row("jetstream", &format!("not known: {reason}")),
-        None => {}
+    if let Some(sent) = &event.jetstream {
+        row("jetstream", &of_sent(sent, !event.outbox.is_empty()));
+    }
+    for message in event.messages.iter().skip(1) {
+        let sent = message.jetstream.as_ref().map(|sent| of_sent(sent, message.waits)).unwrap_or_default();
+        row("and to", &format!("{} ({}): {sent}", message.subject, message.id));
     }
     text
+}
+
+fn of_sent(sent: &Sent, waits: bool) -> String {
+    match sent {
+        Sent::Stored { stream, sequence, acknowledged } => {
+            format!("{stream} sequence {sequence}, acknowledged {acknowledged}")
+        }
+        Sent::Missing { stream } if waits => format!("not in {stream} yet"),
+        Sent::Missing { stream } => format!("not in {stream}: gone by its limits, or it became a dead letter"),
+        Sent::Unknown { reason } => format!("not known: {reason}"),
+    }
 }
 
 fn of_intel(intel: &Intel) -> String {
@@ -130,7 +146,10 @@ fn looked_at(place: &Place) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::trace::Buried, *};
+    use super::{
+        super::trace::{Buried, Leaving},
+        *,
+    };
 
     #[test]
     fn says_where_it_looked_when_it_found_nothing() {
@@ -158,8 +177,32 @@ mod tests {
     }
 
     #[test]
+    fn names_every_subject_and_which_entry_it_was() {
+        let message = |id: &str, subject: &str, waits| Leaving {
+            id: id.to_owned(),
+            subject: subject.to_owned(),
+            waits,
+            jetstream: Some(Sent::Missing { stream: "AURORA".to_owned() }),
+        };
+        let offered = Stored { stream: "s".to_owned(), entry: "1-0".to_owned(), stored: "then".to_owned() };
+        let messages =
+            vec![message("e", "a.b", false), message("e:AURORA", "A.b", true), message("e:ioc:0", "i", false)];
+        let event = Traces { offered: Some(offered), messages, ..Traces::default() };
+        let said = text(&Traced { events: vec![event], ..Traced::default() }, "");
+        for line in [
+            "offered        s 1-0, decided then\n",
+            "A.b (e:AURORA): not in AURORA yet\n",
+            "i (e:ioc:0): not in AURORA: ",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        assert!(!said.contains("what  ") && !said.contains("sha256"), "{said}");
+    }
+
+    #[test]
     fn neither_titles_nor_reasons_reach_the_terminal_as_they_are() {
-        let event = Traces { title: "a\x1b[2J".to_owned(), keep_reason: Some("b\x1b".to_owned()), ..Traces::default() };
+        let (severity, title) = ("low".to_owned(), "a\x1b[2J".to_owned());
+        let event = Traces { severity, title, keep_reason: Some("b\x1b".to_owned()), ..Traces::default() };
         let letter = Buried {
             id: "1-0".to_owned(),
             kept: String::new(),

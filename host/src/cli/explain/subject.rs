@@ -11,8 +11,8 @@ pub(super) enum Subject {
     Event(Uuid),
     /// All events out of raw bytes with this SHA-256, in hexadecimal.
     Raw(String),
-    /// A dead letter, and what else there is of its raw bytes.
-    Letter(EntryId),
+    /// A dead letter, and what else there is of its raw bytes; or an entry of a stream that is offered to other sites.
+    Entry(EntryId),
 }
 
 impl FromStr for Subject {
@@ -24,12 +24,13 @@ impl FromStr for Subject {
             return Ok(Self::Raw(digest.to_ascii_lowercase()));
         }
         if let Ok(id) = text.parse() {
-            return Ok(Self::Letter(id));
+            return Ok(Self::Entry(id));
         }
         // What stands in JetStream as the id of an indicator begins with its event's.
         let id = text.split(':').next().unwrap_or(text);
         id.parse().map(Self::Event).map_err(|_| {
-            "is neither the id of an event (a UUID), nor a SHA-256, nor the id of a dead letter (1763780000000-0)"
+            "is neither the id of an event (a UUID), nor a SHA-256, nor the id of a dead letter or of an offered \
+             stream's entry (1763780000000-0)"
                 .to_owned()
         })
     }
@@ -40,7 +41,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Event(id) => write!(f, "event {id}"),
             Self::Raw(digest) => write!(f, "raw bytes sha256:{digest}"),
-            Self::Letter(id) => write!(f, "dead letter {id}"),
+            Self::Entry(id) => write!(f, "entry {id}"),
         }
     }
 }
@@ -57,7 +58,7 @@ mod tests {
         assert_eq!(format!("{id}:ioc:2").parse(), Ok(event));
         let digest = "AB".repeat(32);
         assert_eq!(format!("sha256:{digest}").parse(), Ok(Subject::Raw("ab".repeat(32))));
-        assert_eq!("1763780000000-1".parse(), Ok(Subject::Letter(EntryId { ms: 1_763_780_000_000, sequence: 1 })));
+        assert_eq!("1763780000000-1".parse(), Ok(Subject::Entry(EntryId { ms: 1_763_780_000_000, sequence: 1 })));
         assert!("yesterday".parse::<Subject>().is_err() && "ab".repeat(31).parse::<Subject>().is_err());
     }
 }

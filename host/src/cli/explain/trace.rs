@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     guests::{Named, Names},
+    offered::{Which, decided},
     sent::{Asker, Sent},
     subject::Subject,
 };
@@ -79,6 +80,27 @@ pub(super) struct Traces {
     /// What of it still waits to be sent.
     pub outbox: Vec<InOutbox>,
     /// What JetStream says of it, if it was shared.
+    pub jetstream: Option<Sent>,
+    /// All that leaves of it, if it was shared: its own message first, then copies and indicators.
+    pub messages: Vec<Leaving>,
+    /// Which entry of an offered stream it is, and when was decided on that; none if it is an event.
+    pub offered: Option<Stored>,
+    /// The same moment, milliseconds since 1970-01-01 UTC by the clock of Redis.
+    #[serde(skip)]
+    pub decided_ms: Option<u64>,
+    /// What stands behind the event's id in the ids of its other messages, and their subjects.
+    #[serde(skip)]
+    pub also: BTreeMap<String, String>,
+}
+
+/// A message that leaves, or has left.
+#[derive(Debug, Serialize)]
+pub(super) struct Leaving {
+    /// As in the outbox.
+    pub id: String,
+    pub subject: String,
+    /// Whether it is in the outbox.
+    pub waits: bool,
     pub jetstream: Option<Sent>,
 }
 
@@ -183,6 +205,8 @@ struct Provenance {
     keep: Option<String>,
     subject: Option<String>,
     #[serde(default)]
+    also: BTreeMap<String, String>,
+    #[serde(default)]
     ceiling: Vec<String>,
 }
 
@@ -198,10 +222,28 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
     let redis = opened.config.redis.clone().unwrap_or_default();
     let pool = Pool::new(&redis)?;
     let mut traced = Traced { subject: subject.to_string(), ..Traced::default() };
+    let mut names = Names::new(&opened.config, &pool, redis.key(&redis.audit), bounds.most);
+    let mut events: BTreeMap<Uuid, Traces> = BTreeMap::new();
+    let decisions = (&pool, &redis, opened.config.federation.streams.decisions.as_str());
     let (id, mut raw) = match subject {
         Subject::Event(id) => (Some(*id), None),
         Subject::Raw(digest) => (None, Some(digest.clone())),
-        Subject::Letter(id) => of_letter(opened, *id).await?,
+        Subject::Entry(entry) => match of_letter(opened, *entry).await? {
+            Some(found) => found,
+            None => {
+                let which = Which::Entry(*entry);
+                decided(decisions, which, bounds, &mut events, &mut traced.looked_at, &mut names).await?;
+                anyhow::ensure!(
+                    !events.is_empty(),
+                    "there is no dead letter {entry} in {}: it was replayed, discarded or trimmed; and no entry of an offered \
+                     stream with this id was decided on, as far as {} goes back; ask by the event's id, or by the SHA-256 of \
+                     its raw bytes",
+                    opened.letters.name(),
+                    decisions.2
+                );
+                (None, None)
+            }
+        },
     };
     let (field, text) = match (&id, &raw) {
         (Some(id), _) => ("data", format!("\"id\":\"{id}\"")),
@@ -209,9 +251,8 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
     };
     let enough = if id.is_some() { 1 } else { MOST_EVENTS };
     let wanted = Wanted { field, text: &text, since: bounds.since, most: bounds.most, enough };
-    let mut names = Names::new(&opened.config, &pool, redis.key(&redis.audit), bounds.most);
-    let mut events: BTreeMap<Uuid, Traces> = BTreeMap::new();
-    for (stream, _) in redis.routable() {
+    // An entry that was offered is in no stream of events.
+    for (stream, _) in redis.routable().filter(|_| !text.is_empty()) {
         let looked = search(&pool, &redis.key(stream), &wanted).await?;
         traced.looked_at.push(Place::of(stream, &looked));
         for (entry, fields) in looked.found {
@@ -223,6 +264,9 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
             }
         }
     }
+    if let Some(id) = id.filter(|id| !events.contains_key(id)) {
+        decided(decisions, Which::Event(id), bounds, &mut events, &mut traced.looked_at, &mut names).await?;
+    }
     let ids: Vec<Uuid> = id.into_iter().chain(events.keys().copied()).collect();
     for &id in &ids[usize::from(id.is_some() && ids.len() > 1)..] {
         waiting(&pool, &redis, id, bounds, &mut events, &mut traced.looked_at, &mut names).await?;
@@ -231,28 +275,22 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
     for traces in events.values_mut() {
         let key = redis.state_key(&format!("suppressed:{}", traces.id));
         traces.suppressed = text_at(&pool, &key).await?.and_then(|count| count.parse().ok()).unwrap_or(0);
-        traces.jetstream = sent(traces, &mut asker).await;
+        sent(traces, &mut asker).await;
     }
     letters(opened, &ids, raw.as_deref(), bounds, &mut traced).await?;
     traced.events = events.into_values().collect();
     Ok(traced)
 }
 
-/// What a dead letter is about: an event, if it is a message of one, else its raw bytes.
-async fn of_letter(opened: &Opened, id: EntryId) -> anyhow::Result<(Option<Uuid>, Option<String>)> {
-    let Some((id, fields)) = opened.letters.get(&[id]).await?.pop() else {
-        anyhow::bail!(
-            "there is no dead letter {id} in {}: it was replayed, discarded or trimmed; ask by the event's id, or by the \
-             SHA-256 of its raw bytes",
-            opened.letters.name()
-        );
-    };
+/// What a dead letter is about: an event, if it is a message of one, else its raw bytes. None: there is no such letter.
+async fn of_letter(opened: &Opened, id: EntryId) -> anyhow::Result<Option<(Option<Uuid>, Option<String>)>> {
+    let Some((id, fields)) = opened.letters.get(&[id]).await?.pop() else { return Ok(None) };
     let letter = Letter::new(id, fields);
     let of_message = letter.message_id.split(':').next().and_then(|id| id.parse().ok());
-    Ok(match of_message {
+    Ok(Some(match of_message {
         Some(event) => (Some(event), None),
         None => (None, Some(hex(&Sha256::digest(&letter.payload)))),
-    })
+    }))
 }
 
 /// Reads an entry; none if it is not one of ours.
@@ -262,13 +300,7 @@ async fn read(fields: &Fields, names: &mut Names) -> Option<Traces> {
         let text = fields.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
         text.filter(|text| !text.is_empty())
     };
-    let provenance = fields.get("provenance").and_then(|json| serde_json::from_slice(json).ok());
-    let Provenance { guests, route, share, keep, subject, ceiling } = provenance.unwrap_or_default();
-    let mut named = Vec::with_capacity(guests.len());
-    for guest in &guests {
-        named.push(names.of(guest).await);
-    }
-    Some(Traces {
+    let mut traces = Traces {
         id: record.id,
         raw: text("raw"),
         source: record.source,
@@ -280,14 +312,25 @@ async fn read(fields: &Fields, names: &mut Names) -> Option<Traces> {
         category: record.category,
         title: record.title,
         timestamp: record.timestamp_ms.map(rfc3339),
-        guests: named,
         intel: Some(record.fields).filter(|intel| intel.matches.is_some() || intel.status.is_some()),
-        route_reason: route,
-        share: share.map(|reason| Shared { subject, reason }),
-        keep_reason: keep,
-        ceiling,
         ..Traces::default()
-    })
+    };
+    read_provenance(fields, &mut traces, names).await;
+    Some(traces)
+}
+
+/// Enters who decided on it, and how.
+pub(super) async fn read_provenance(fields: &Fields, traces: &mut Traces, names: &mut Names) {
+    let provenance = fields.get("provenance").and_then(|json| serde_json::from_slice(json).ok());
+    let Provenance { guests, route, share, keep, subject, also, ceiling } = provenance.unwrap_or_default();
+    for guest in &guests {
+        traces.guests.push(names.of(guest).await);
+    }
+    traces.route_reason = route;
+    traces.share = share.map(|reason| Shared { subject, reason });
+    traces.keep_reason = keep;
+    traces.also = also;
+    traces.ceiling = ceiling;
 }
 
 /// What of the event `id` is in the outbox. An event that is only shared has no other place.
@@ -335,17 +378,51 @@ async fn waiting(
     Ok(())
 }
 
-/// What JetStream says of a shared event.
-async fn sent(traces: &Traces, asker: &mut Asker<'_>) -> Option<Sent> {
-    let share = traces.share.as_ref()?;
+/// Asks JetStream for all messages of a shared event.
+async fn sent(traces: &mut Traces, asker: &mut Asker<'_>) {
+    let Some(share) = &traces.share else { return };
     let Some(subject) = &share.subject else {
-        return Some(Sent::Unknown { reason: "its entry does not say on which subject".to_owned() });
+        let reason = "its entry does not say on which subject".to_owned();
+        traces.jetstream = Some(Sent::Unknown { reason });
+        return;
     };
+    let mut messages = messages(traces, subject);
     // All entries of an event are of one step, so any says when that was.
     let entries = traces.streams.iter().map(|stored| &stored.entry).chain(traces.outbox.iter().map(|one| &one.entry));
-    let first = entries.filter_map(|entry| entry.parse::<EntryId>().ok()).map(|entry| entry.ms).min();
+    let entries = entries.filter_map(|entry| entry.parse::<EntryId>().ok()).map(|entry| entry.ms);
+    let first = entries.chain(traces.decided_ms).min();
     let since = first.and_then(|ms| i64::try_from(ms).ok()).unwrap_or_default();
-    Some(asker.ask(subject, &traces.id.to_string(), since).await)
+    let mut subjects: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, message) in messages.iter().enumerate() {
+        subjects.entry(message.subject.clone()).or_default().push(place);
+    }
+    for (subject, places) in subjects {
+        let ids: Vec<&str> = places.iter().map(|&place| messages[place].id.as_str()).collect();
+        let answers = asker.ask(&subject, &ids, since).await;
+        for (place, answer) in places.into_iter().zip(answers) {
+            messages[place].jetstream = Some(answer);
+        }
+    }
+    traces.jetstream = messages.first().and_then(|own| own.jetstream.clone());
+    traces.messages = messages;
+}
+
+/// What leaves of an event whose own message goes to `subject`: what is written beside it, and what waits besides, for an
+/// older version wrote nothing.
+fn messages(traces: &Traces, subject: &str) -> Vec<Leaving> {
+    let own = (traces.id.to_string(), subject.to_owned());
+    let also = traces.also.iter().map(|(suffix, subject)| (format!("{}{suffix}", traces.id), subject.clone()));
+    let mut all: Vec<_> = std::iter::once(own).chain(also).collect();
+    for waiting in &traces.outbox {
+        if all.iter().all(|(id, _)| *id != waiting.id) {
+            all.push((waiting.id.clone(), waiting.subject.clone()));
+        }
+    }
+    let of = |(id, subject): (String, String)| {
+        let waits = traces.outbox.iter().any(|waiting| waiting.id == id);
+        Leaving { id, subject, waits, jetstream: None }
+    };
+    all.into_iter().map(of).collect()
 }
 
 /// Dead letters of the events `ids`, and of the raw bytes with the digest `raw`.
@@ -392,7 +469,7 @@ fn concerns(letter: &Letter, id: Uuid) -> bool {
 }
 
 impl Place {
-    fn of(stream: &str, looked: &Looked) -> Self {
+    pub(super) fn of(stream: &str, looked: &Looked) -> Self {
         let oldest = looked.oldest.map(|id| rfc3339(id.ms));
         // What was found early needs no further look.
         Self {
@@ -415,6 +492,28 @@ mod tests {
     fn letter(fields: &[(&str, &str)]) -> Letter {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
         Letter::new(EntryId { ms: 1, sequence: 0 }, fields.collect())
+    }
+
+    #[test]
+    fn every_message_of_an_event_is_asked_for_whether_it_is_written_down_or_waits() {
+        let id = Uuid::from_u128(7);
+        let waiting = |id: String, subject: &str| InOutbox {
+            entry: "1-0".to_owned(),
+            since: String::new(),
+            id,
+            kind: "ioc".to_owned(),
+            subject: subject.to_owned(),
+        };
+        let traces = Traces {
+            id,
+            also: BTreeMap::from([(":AURORA".to_owned(), "AURORA.alerts".to_owned())]),
+            outbox: vec![waiting(format!("{id}:AURORA"), "AURORA.alerts"), waiting(format!("{id}:ioc:0"), "i")],
+            ..Traces::default()
+        };
+        let all = messages(&traces, "a.b");
+        let all: Vec<_> = all.iter().map(|one| (&*one.id, &*one.subject, one.waits)).collect();
+        let (copy, indicator, own) = (format!("{id}:AURORA"), format!("{id}:ioc:0"), id.to_string());
+        assert_eq!(all, [(&*own, "a.b", false), (&*copy, "AURORA.alerts", true), (&*indicator, "i", true)]);
     }
 
     #[test]

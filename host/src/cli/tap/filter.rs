@@ -16,7 +16,7 @@ pub(super) struct Filter {
     /// Device ids.
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = text)]
     device: Vec<String>,
-    /// Texts that it contains, in capitals or not; all of them.
+    /// Texts that it contains, in capitals or not; all of them. What is hidden contains none.
     #[arg(value_name = "TEXT", value_parser = text)]
     texts: Vec<String>,
 }
@@ -29,8 +29,13 @@ fn text(text: &str) -> Result<String, String> {
 }
 
 impl Filter {
-    /// Whether `entry` is one of them.
-    pub fn takes(&self, entry: &Entry<'_>) -> bool {
+    /// Whether `entry` is one of them. What TLP hides fits nobody who asks for what it says, unless `show_restricted`: each
+    /// guess would be answered by a line more or less.
+    pub fn takes(&self, entry: &Entry<'_>, show_restricted: bool) -> bool {
+        let is_guess = !(self.texts.is_empty() && self.source.is_empty() && self.device.is_empty());
+        if entry.mark.is_some() && !show_restricted && is_guess {
+            return false;
+        }
         let is = |wanted: &[String], text: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == text);
         let fields =
             || -> String { entry.fields.values().map(|value| value.to_string().to_lowercase() + "\n").collect() };
@@ -77,8 +82,21 @@ mod tests {
             (&["VALVE", "open"], true),
             (&["valve", "shut"], false),
         ] {
-            assert_eq!(filter(words).unwrap().takes(&entry), takes, "{words:?}");
+            assert_eq!(filter(words).unwrap().takes(&entry, false), takes, "{words:?}");
         }
+    }
+
+    #[test]
+    fn what_is_hidden_cannot_be_guessed_word_by_word() {
+        let watched = Watched { stage: "normalized", name: "aurora:alerts".to_owned() };
+        let data = br#"{"title":"Who it was","device_id":"pump_1","fields":{"tlp":"red"}}"#;
+        let entry = entry(&watched, &[b"data", data, b"severity", b"high", b"source", b"mqtt"]);
+        for words in [&["who"][..], &["--device", "pump_1"], &["--source", "mqtt"], &["tlp"]] {
+            let filter = filter(words).unwrap();
+            assert!(!filter.takes(&entry, false) && filter.takes(&entry, true), "{words:?}");
+        }
+        // That there is something of this severity is no secret: what it says is.
+        assert!(filter(&["--severity", "high"]).unwrap().takes(&entry, false));
     }
 
     #[test]

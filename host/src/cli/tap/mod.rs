@@ -150,7 +150,7 @@ async fn tap(args: &Args, seen: &mut Seen) -> anyhow::Result<()> {
         for followed in read {
             let stream: &Watched = &watched[followed.stream];
             let entry = Entry::of(followed, stream);
-            if !args.filter.takes(&entry) {
+            if !args.filter.takes(&entry, args.show_restricted) {
                 seen.others += 1;
                 continue;
             }

@@ -7,6 +7,7 @@ use super::{
     Config, Rules,
     arrival::{Arrival, Gate, Taken},
     book::{Book, Told},
+    origin::site_of,
 };
 use crate::{
     admin::Readiness,
@@ -16,7 +17,7 @@ use crate::{
             self, Answer, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, Wanted, adopt,
         },
     },
-    event::{Closed, Delivery, Duty, Identity, Intake, Settle, Stop},
+    event::{Closed, Context, Delivery, Duty, Identity, Intake, Settle, Stop},
     intel::{Seen, Table},
     raw::Origins,
     telemetry::{Chain, InboundMetrics, Metrics, Passage, Stage},
@@ -63,6 +64,8 @@ struct Flight {
     sequence: u64,
     identity: Identity,
     reply: String,
+    /// Where it came from.
+    context: Arc<Context>,
     /// When its site shared it, if that is known.
     shared_ms: Option<i64>,
     /// What it tells of indicators, to be recorded once it is stored.
@@ -307,10 +310,11 @@ impl<I: Intake> Source<I> {
             payload.truncate(self.gate.most());
             let (sequence, reply) = (incoming.sequence, incoming.reply);
             let seen = if self.table.is_some() { seen } else { Vec::new() };
-            self.flights.insert(self.ticket, Flight { sequence, identity, reply, shared_ms, seen });
-            self.tickets.insert(sequence, self.ticket);
             let intake = &self.intake;
             let (context, lane) = self.origins.get(context, |context| intake.lane_of(context));
+            let flight = Flight { sequence, identity, reply, context: Arc::clone(&context), shared_ms, seen };
+            self.flights.insert(self.ticket, flight);
+            self.tickets.insert(sequence, self.ticket);
             let lane = lane % lanes.len();
             lanes[lane].push(Delivery {
                 context,
@@ -351,6 +355,9 @@ impl<I: Intake> Source<I> {
         for (ticket, told) in self.book.take() {
             let Some(flight) = self.flights.get(&ticket) else { continue };
             self.counts.count(told.into());
+            if let (Told::Stored, Some(site)) = (told, site_of(&flight.context)) {
+                self.counts.stored_from(site, now);
+            }
             if let (Told::Stored, Some(shared_ms)) = (told, flight.shared_ms) {
                 self.counts.seconds.observe((now - shared_ms).max(0) as f64 / 1000.0);
             }

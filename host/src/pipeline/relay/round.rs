@@ -7,7 +7,7 @@ use crate::{
         jetstream::{Adopted, Connection, Message, PublishError, Refusal},
         redis_streams::{Outbox, Waiting, group_is_gone},
     },
-    pipeline::dead_letter::Effect,
+    pipeline::{dead_letter::Effect, leaving::is_again},
     telemetry::{Broker, Stage},
 };
 
@@ -212,6 +212,10 @@ impl<'a> Round<'a> {
                     stage.sent.inc();
                     if message.kind == "alert" {
                         self.relay.metrics.events_federated.inc();
+                    }
+                    // The same in the second set is not told twice.
+                    if !is_again(&message.id) {
+                        self.relay.metrics.federation_out.count(&message.kind);
                     }
                     self.known.forget(&message.entry);
                     self.known.acked.push(message.entry);
