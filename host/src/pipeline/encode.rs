@@ -132,7 +132,9 @@ impl<'a> Batch<'a> {
     fn add(&mut self, position: usize, index: usize, decided: &Decided) -> u32 {
         let delivery = &decided.deliveries[index];
         let fingerprint = decided.fingerprint(index);
-        self.begin(delivery, &fingerprint);
+        // Remembered as such: its indicators are not to be recorded when it comes again.
+        let away = !matches!(decided.outcomes[index], Outcome::Accepted { .. });
+        self.begin(delivery, &fingerprint, away);
         let mut count = 0;
         for event in decided.events_of(index, fingerprint) {
             // Two equal entries of a stream are two.
@@ -156,7 +158,7 @@ impl<'a> Batch<'a> {
         self.commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
     }
 
-    fn begin(&mut self, delivery: &Delivery, fingerprint: &Fingerprint) {
+    fn begin(&mut self, delivery: &Delivery, fingerprint: &Fingerprint, away: bool) {
         match delivery.identity {
             Identity::Packet { id, dup, .. } => {
                 self.commit.delivery(Guard::Packet { id, digest: fingerprint.mark(&delivery.context), dup });
@@ -171,7 +173,8 @@ impl<'a> Batch<'a> {
                 self.begin_entry(from.map(|(_, raw)| raw), id);
             }
             Identity::Message { mark, day } => {
-                self.commit.delivery(Guard::Message { mark: &mark, day, life: self.target.remember.as_secs() });
+                let life = self.target.remember.as_secs();
+                self.commit.delivery(Guard::Message { mark: &mark, day, life, away });
             }
             Identity::Letter(id) => self.begin_letter(id),
             Identity::Once(_) => self.commit.delivery(Guard::None),
