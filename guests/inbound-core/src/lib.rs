@@ -28,7 +28,9 @@ impl Options {
         let wrong = |text: String| Failure::InvalidSettings(text);
         let least = settings::text("least")?.map(|least| {
             let found = Severity::ALL.into_iter().find(|severity| severity.as_str() == least);
-            found.ok_or_else(|| wrong(format!("option `least` is {least:?}, expected info, low, medium, high or critical")))
+            found.ok_or_else(|| {
+                wrong(format!("option `least` is {least:?}, expected info, low, medium, high or critical"))
+            })
         });
         let options = Self {
             believed: settings::texts("believed")?,

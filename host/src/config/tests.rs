@@ -778,9 +778,9 @@ fn a_judge_of_what_comes_in_is_a_guest_like_others_and_needs_something_that_come
     let stages: Vec<_> = config.guests.stages().into_iter().map(|(stage, _)| stage.as_str()).collect();
     assert_eq!(stages, ["normalize", "route", "federate", "inbound"]);
     assert!(config.guests.inbound.is_some_and(|guest| guest.path.ends_with("n.wasm")));
-    let found = with(&format!("{nats}{judge}")).unwrap_err().to_string();
+    let found = with(&format!("{nats}{judge}")).unwrap_err().join("\n");
     assert!(found.contains("guests.inbound: is set, but without [federation.in]"), "{found}");
-    let found = with(&format!("{nats}[federation.in]\n[guests.inbound]\ndeadline = '0ms'")).unwrap_err().to_string();
+    let found = with(&format!("{nats}[federation.in]\n[guests.inbound]\ndeadline = '0ms'")).unwrap_err().join("\n");
     assert!(found.contains("guests.inbound.path: is missing"), "{found}");
     assert!(found.contains("guests.inbound.deadline: is out of range"), "{found}");
 }

@@ -1,5 +1,6 @@
-//! The stages, run on one batch by one thread. What other sites send goes its own way, in `admit`. No I/O, but for the verdict on answers of devices and the look for
-//! shared indicators, where a site wants them; no clock but the batch's own, and the breakers': `aurora pipe`, the benches and the lanes all decide here.
+//! The stages, run on one batch by one thread. What other sites send goes its own way, in `admit`. No I/O, but for the
+//! verdict on answers of devices and the look for shared indicators, where a site wants them; no clock but the batch's own,
+//! and the breakers': `aurora pipe`, the benches and the lanes all decide here.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -353,7 +354,14 @@ impl Decider {
         (decisions, makers, undecided)
     }
 
-    pub(super) fn reject(&self, decided: &mut Decided, stage: Stage, index: usize, guest: Option<&Arc<str>>, reason: String) {
+    pub(super) fn reject(
+        &self,
+        decided: &mut Decided,
+        stage: Stage,
+        index: usize,
+        guest: Option<&Arc<str>>,
+        reason: String,
+    ) {
         decided.outcomes[index] = Outcome::Rejected(reason.clone());
         self.bury(decided, stage, index, guest, reason);
     }

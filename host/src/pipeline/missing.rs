@@ -74,7 +74,9 @@ pub(super) fn plan(
     match &decided.outcomes[index] {
         // The letter would go, and what it tells with it.
         Outcome::Accepted { events, .. } if events.is_empty() && site_of(&letter.context).is_some() => {
-            return Plan::Failed("it only tells of an indicator, which no replay records; `aurora intel add` does".to_owned());
+            return Plan::Failed(
+                "it only tells of an indicator, which no replay records; `aurora intel add` does".to_owned(),
+            );
         }
         Outcome::Accepted { .. } => {}
         Outcome::Dropped(reason) => return Plan::Dropped(reason.clone()),

@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn what_is_left_out_is_an_alert_of_north() {
         let message = Foreign::read(json!({ "title": "t" }), 7).unwrap();
-        assert_eq!((message.site.as_str(), message.stream.as_str(), message.tlp), ("north", "aurora:alerts", Tlp::Amber));
+        assert_eq!(
+            (message.site.as_str(), message.stream.as_str(), message.tlp),
+            ("north", "aurora:alerts", Tlp::Amber)
+        );
         let told = Foreign::read(json!({ "subject": "aurora.intel.ioc.ip" }), 7).unwrap();
         assert_eq!((told.stream.as_str(), told.origin.context.channel.as_deref()), ("", Some("ioc")));
         for wrong in [json!(7), json!({ "site": 7 }), json!({ "tlp": "PINK" }), json!({ "subject": "x" })] {

@@ -12,8 +12,7 @@ use crate::{
     intel::Told,
     sandbox::{
         self, Agent, Call, Digest, Fault, Federation, Guest, Inbound, Inspection, LoadError, Messages, Normalizer,
-        NotAComponent,
-        OriginEvents, RawEvents, Router, Sandbox, Settings,
+        NotAComponent, OriginEvents, RawEvents, Router, Sandbox, Settings,
         answer::{Decisions, Normalized, Routes},
         events::Events,
         judged,

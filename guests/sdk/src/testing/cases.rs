@@ -6,10 +6,12 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Case, decisions_json, event, message, normalized_json, routes_json, tasks_json, verdicts_json, with_options, with_state,
-    with_told,
+    Case, decisions_json, event, message, normalized_json, routes_json, tasks_json, verdicts_json, with_options,
+    with_state, with_told,
 };
-use crate::{Decisions, Failure, Messages, Normalized, OriginEvents, Outcome, RawEvents, Routes, Task, TaskFailure, Verdicts};
+use crate::{
+    Decisions, Failure, Messages, Normalized, OriginEvents, Outcome, RawEvents, Routes, Task, TaskFailure, Verdicts,
+};
 
 /// The folders of a guest's `cases/`, at any depth.
 ///

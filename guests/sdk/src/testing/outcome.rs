@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Decisions, Disposition, EventView, Judgement, Normalized, OriginEvents, Outcome, RawEvents, Routes, Scope, TaskFailure,
-    Verdicts,
+    Decisions, Disposition, EventView, Judgement, Normalized, OriginEvents, Outcome, RawEvents, Routes, Scope,
+    TaskFailure, Verdicts,
 };
 
 /// A normalizer's answer to `batch`.
