@@ -25,7 +25,7 @@ impl Options {
     /// # Errors
     /// If one is not of its type, or if a site is to be raised and lowered.
     pub fn read() -> Result<Self, Failure> {
-        let wrong = |text: String| Failure::InvalidSettings(text);
+        let wrong = Failure::InvalidSettings;
         let least = settings::text("least")?.map(|least| {
             let found = Severity::ALL.into_iter().find(|severity| severity.as_str() == least);
             found.ok_or_else(|| {
@@ -96,8 +96,8 @@ mod tests {
         assert_eq!(read(&[]).unwrap(), Options::default());
         for (options, what) in [
             (&[("least", "\"hihg\"")][..], "hihg"),
-            (&[("believed", "\"a\"")], "a list of strings"),
-            (&[("raise", "[\"a\"]"), ("lower", "[\"b\", \"a\"]")], "in `raise` and in `lower`"),
+            (&[("believed", "\"a\"")][..], "a list of strings"),
+            (&[("raise", "[\"a\"]"), ("lower", "[\"b\", \"a\"]")][..], "in `raise` and in `lower`"),
         ] {
             let Err(Failure::InvalidSettings(why)) = read(options) else { panic!("{options:?} is taken") };
             assert!(why.contains(what), "{why}");

@@ -204,7 +204,7 @@ fn shown<'a>(messages: impl Iterator<Item = &'a Message>) -> Result<Events, Stri
 fn streams_of<'a>(part: &[&Sound], streams: &'a [String]) -> (Vec<&'a str>, Vec<u32>) {
     let mut named: Vec<&str> = Vec::new();
     let index = part.iter().map(|sound| {
-        let name = sound.stream.as_ref().map_or("", |(stream, _)| &streams[*stream]);
+        let name = sound.stream.as_ref().map_or("", |(stream, _)| streams[*stream].as_str());
         let known = named.iter().position(|known| *known == name);
         known.unwrap_or_else(|| {
             named.push(name);

@@ -1,9 +1,12 @@
 //! A guest judges what other sites send.
 
-use std::slice;
+use std::{
+    process::{Command, Output},
+    slice,
+};
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{PATIENCE, Plan, Site, hostile_guest, stock_guest};
+use harness::{PATIENCE, Plan, Site, binary, hostile_guest, stock_guest};
 use serde_json::{Value, json};
 
 use super::{
@@ -100,7 +103,24 @@ async fn what_is_turned_away_is_neither_stored_nor_recorded_and_stays_so_when_it
     assert_eq!(site.stream("aurora:alerts").await?.len(), 1);
     assert_eq!(site.stream("aurora:dead_letter").await?.len(), 2);
     assert_eq!(known(&site).await?, [1, 0, 0, 0]);
+
+    // A person has it judged anew.
+    let letter = |topic: &str| letters.iter().find(|letter| letter.text("topic") == topic).context("no letter");
+    let (of_alert, of_indicator) = (letter("aurora.alerts.network")?, letter("aurora.intel.ioc.ip")?);
+    assert!(replay(&site, &of_alert.id)?.status.success());
+    let replayed = replay(&site, &of_indicator.id)?;
+    assert_eq!(replayed.status.code(), Some(1), "{replayed:?}");
+    let stored = site.stream_of("aurora:alerts", 2).await?;
+    assert_eq!((&stored[1].data()["id"], stored[1].text("origin")), (&id(2).into(), "east".to_owned()));
+    let left = site.stream("aurora:dead_letter").await?;
+    assert_eq!(left.iter().map(|letter| &letter.id).collect::<Vec<_>>(), [&of_indicator.id]);
     Ok(())
+}
+
+fn replay(site: &Site, letter: &str) -> Result<Output> {
+    let mut command = Command::new(binary()?);
+    command.args(["dead-letter", "replay", letter, "--config"]).arg(site.folder().join("aurora.toml"));
+    command.output().context("cannot run aurora")
 }
 
 #[tokio::test]
