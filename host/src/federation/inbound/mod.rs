@@ -1,8 +1,8 @@
 //! What other sites share comes in: from JetStream to the site's own streams, each message once, marked with its origin.
 //!
 //! A message goes the way of an event through the lanes, so that the spool, the atomic step and dead letters hold for it
-//! as for everything else. The guest of `inbound`, where a site has one, judges it there. No normalizer sees it, for another site has normalized it; no router, for its subject says what
-//! it is; no policy, for it never leaves again.
+//! as for everything else. The guest of `inbound`, where a site has one, judges it there. No normalizer sees it, for another
+//! site has normalized it; no router, for its subject says what it is; no policy, for it never leaves again.
 //!
 //! | it is | what is done | JetStream hears |
 //! |---|---|---|
