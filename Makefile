@@ -2,7 +2,7 @@
 CARGO_FLAGS := --release --locked
 TARGET      := $(or $(CARGO_TARGET_DIR),target)
 AURORA      := $(TARGET)/release/aurora
-GUESTS      := guests/normalize-core guests/route-core guests/federate-core
+GUESTS      := guests/normalize-core guests/route-core guests/federate-core guests/inbound-core
 
 .PHONY: help setup build guests demo test soak containment bench lint clean
 

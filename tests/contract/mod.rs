@@ -17,7 +17,7 @@ fn answer(arguments: &[&str], input: &str) -> Result<PipeLine> {
 
 #[test]
 fn stock_guests_import_no_wasi() -> Result<()> {
-    for guest in ["normalize-core", "route-core", "federate-core"] {
+    for guest in ["normalize-core", "route-core", "federate-core", "inbound-core"] {
         let component = std::fs::read(stock_guest(guest)?)?;
         // The names of a component's imports stand in it as they are.
         assert!(component.windows(6).any(|bytes| bytes == b"aurora"), "{guest} imports nothing of ours");

@@ -69,8 +69,8 @@ fn a_new_normalizer_builds_and_passes_its_tests_at_once_without_a_network() -> R
 }
 
 #[test]
-fn a_new_router_a_new_policy_and_a_new_agent_build_and_pass_their_tests_at_once() -> Result<()> {
-    for stage in ["route", "federate", "task"] {
+fn a_new_router_a_new_policy_a_new_judge_and_a_new_agent_build_and_pass_their_tests_at_once() -> Result<()> {
+    for stage in ["route", "federate", "inbound", "task"] {
         let (_folder, guest) = guest(stage, &format!("my-{stage}"))?;
         aurora(&guest, &["guest", "test", ".", "--seed", "1"])?.is(0, &["ok    hostile", "0 failed"]);
         aurora(&guest, &["guest", "inspect", "."])?.is(0, &["runs it"]);

@@ -2,6 +2,7 @@
 //!
 //! * [`RawEvents::iter`] walks the raw events of a batch, [`OriginEvents::iter`] the normalized ones.
 //! * [`Normalizing`] writes a normalizer's answer, [`Routing`] a router's, [`Deciding`] a federation policy's.
+//! * [`Messages::iter`] walks what other sites send, [`Judging`] says what of it comes in.
 //! * [`Task`] is what an agent is asked to do, [`Outcome`] or [`TaskFailure`] what it says.
 //! * [`log`] and [`settings`] are what a guest may ask of the host; [`mod@state`], too, if its site lets it remember, and
 //!   [`mod@lookup`], if it lets it look observables up.
@@ -13,6 +14,7 @@
 
 mod address;
 mod deciding;
+mod judging;
 mod normalizing;
 mod raw;
 mod routing;
@@ -27,6 +29,7 @@ pub mod time;
 pub mod testing;
 
 pub use deciding::{Deciding, Decisions, Share};
+pub use judging::{Judgement, Judging, MessageView, Messages, Verdicts};
 pub use normalizing::{Disposition, EventWriter, Normalized, Normalizing, Summary, Text};
 pub use panics::panics_to_log;
 pub use raw::RawEvent;

@@ -7,7 +7,7 @@ use crate::{
     config::{self, Config, Problems},
     pipeline::Conditions,
     raw,
-    sandbox::{Agent, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    sandbox::{Agent, Federation, Guest, Inbound, LoadError, Normalizer, Router, Sandbox, World},
     spool::{self, SetAside},
     tasks::{self, Agents},
     telemetry::{Chain, Metrics, SlotName, Stage},
@@ -83,6 +83,7 @@ fn guests(config: &Config) -> Vec<Trial> {
         let result = match slot.stage() {
             Stage::Route => said(Guest::<Router>::load(&sandbox, guest, &metrics)),
             Stage::Federate => said(Guest::<Federation>::load(&sandbox, guest, &metrics)),
+            Stage::Inbound => said(Guest::<Inbound>::load(&sandbox, guest, &metrics)),
             _ => said(Guest::<Normalizer>::load(&sandbox, guest, &metrics)),
         };
         Trial { findings: beside(config, &slot), ..Trial::new(name, result) }

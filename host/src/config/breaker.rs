@@ -24,7 +24,7 @@ pub struct Breaker {
     /// another takes its place.
     pub proven: u32,
     /// Whether the last good guest decides while it is open. By default it does for normalize and route, and does not
-    /// for federate: an older policy may share what the new one was written to keep.
+    /// for federate and inbound: an older policy may share, or let in, what the new one was written to keep out.
     pub last_good: Option<bool>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Breaker {
 impl Breaker {
     /// Whether the last good guest of `stage` may stand in for its present one.
     pub(crate) fn may_stand_in(&self, stage: Stage) -> bool {
-        self.last_good.unwrap_or(stage != Stage::Federate)
+        self.last_good.unwrap_or(!matches!(stage, Stage::Federate | Stage::Inbound))
     }
 
     pub(super) fn validate(&self, section: &str, findings: &mut Findings) {

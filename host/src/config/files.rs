@@ -86,9 +86,9 @@ pub(super) fn paths(config: &mut Config) -> Vec<(Cow<'static, str>, Use, &mut Pa
     for (index, path) in guests.trusted_keys.iter_mut().enumerate() {
         all.push((format!("guests.trusted_keys[{index}]").into(), Use::TrustedKey, path));
     }
-    for (stage, guest) in
-        [("normalize", &mut guests.normalize), ("route", &mut guests.route), ("federate", &mut guests.federate)]
-    {
+    let always =
+        [("normalize", &mut guests.normalize), ("route", &mut guests.route), ("federate", &mut guests.federate)];
+    for (stage, guest) in always.into_iter().chain(guests.inbound.as_mut().map(|guest| ("inbound", guest))) {
         let of_rules = guest.rules.iter_mut().enumerate().map(|(index, rule)| (Some(index), &mut rule.guest.path));
         for (rule, path) in iter::once((None, &mut guest.path)).chain(of_rules) {
             let section = rule.map_or_else(String::new, |index| format!(".rule[{index}]"));

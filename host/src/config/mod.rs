@@ -225,6 +225,10 @@ impl Config {
             nats.validate(findings);
         }
         self.federation.validate(self.nats.as_ref(), self.redis.as_ref(), self.raw.as_ref(), findings);
+        if self.guests.inbound.is_some() && self.federation.inbound.is_none() && findings.purpose() == Purpose::Run {
+            let what = "is set, but without [federation.in] nothing comes in that it could judge";
+            findings.problem("guests.inbound", what, "add a [federation.in] section, or remove this one");
+        }
         if let Some(intel) = &self.intel {
             intel.validate(findings);
         }

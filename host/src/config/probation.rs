@@ -19,7 +19,7 @@ pub struct Probation {
     /// How many times the CPU time of the guest before it may take for an event, in batches of the same size.
     pub slower: f64,
     /// Whether the guest before takes its place again. By default it does for normalize and route, and does not for
-    /// federate: an older policy may share what the new one was written to keep.
+    /// federate and inbound: an older policy may share, or let in, what the new one was written to keep out.
     pub roll_back: Option<bool>,
 }
 

@@ -133,6 +133,8 @@ pub struct Guests {
     pub route: Guest,
     /// `[guests.federate]`
     pub federate: Guest,
+    /// `[guests.inbound]`: who judges what other sites send. None: the host's own checks alone.
+    pub inbound: Option<Guest>,
     /// Folder of compiled components, kept from start to start. It must belong to the daemon alone; nothing is kept
     /// where it is not set.
     pub cache: Option<PathBuf>,
@@ -155,6 +157,7 @@ impl Default for Guests {
             normalize,
             route,
             federate,
+            inbound: None,
             cache: None,
             watch: true,
             require_signature: false,
@@ -242,8 +245,10 @@ impl Guests {
 
     /// The stages that have guests, each with its own section.
     #[must_use]
-    pub fn stages(&self) -> [(Stage, &Guest); 3] {
-        [(Stage::Normalize, &self.normalize), (Stage::Route, &self.route), (Stage::Federate, &self.federate)]
+    pub fn stages(&self) -> Vec<(Stage, &Guest)> {
+        let always =
+            [(Stage::Normalize, &self.normalize), (Stage::Route, &self.route), (Stage::Federate, &self.federate)];
+        always.into_iter().chain(self.inbound.as_ref().map(|guest| (Stage::Inbound, guest))).collect()
     }
 
     /// The guest of the slot with this name, as in `normalize` or `normalize/acme`.
@@ -253,6 +258,7 @@ impl Guests {
             "normalize" => &mut self.normalize,
             "route" => &mut self.route,
             "federate" => &mut self.federate,
+            "inbound" => self.inbound.as_mut()?,
             _ => return None,
         };
         match rule {

@@ -778,6 +778,22 @@ fn example_with(wanted: impl Fn(&str) -> bool) -> String {
     EXAMPLE.lines().flat_map(|line| [taken(line), "\n"]).collect()
 }
 
+#[test]
+fn a_judge_of_what_comes_in_is_a_guest_like_others_and_needs_something_that_comes_in() {
+    let with = |more: &str| Site::new().load(&format!("{SOUND}{more}"), &[], Purpose::Run);
+    let nats = "[nats]\nurl = 'nats://h'\n";
+    let judge = "[guests.inbound]\npath = 'n.wasm'\n";
+    let config = with(&format!("{nats}[federation.in]\n{judge}")).unwrap();
+    let stages: Vec<_> = config.guests.stages().into_iter().map(|(stage, _)| stage.as_str()).collect();
+    assert_eq!(stages, ["normalize", "route", "federate", "inbound"]);
+    assert!(config.guests.inbound.is_some_and(|guest| guest.path.ends_with("n.wasm")));
+    let found = with(&format!("{nats}{judge}")).unwrap_err().join("\n");
+    assert!(found.contains("guests.inbound: is set, but without [federation.in]"), "{found}");
+    let found = with(&format!("{nats}[federation.in]\n[guests.inbound]\ndeadline = '0ms'")).unwrap_err().join("\n");
+    assert!(found.contains("guests.inbound.path: is missing"), "{found}");
+    assert!(found.contains("guests.inbound.deadline: is out of range"), "{found}");
+}
+
 /// The keys of every section, as the deserializer knows them.
 fn known_keys() -> Vec<(&'static str, Vec<String>)> {
     let sections = [
@@ -795,16 +811,20 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "guests.normalize",
         "guests.route",
         "guests.federate",
+        "guests.inbound",
         "guests.normalize.breaker",
         "guests.route.breaker",
         "guests.federate.breaker",
+        "guests.inbound.breaker",
         "guests.normalize.state",
         "guests.route.state",
         "guests.federate.state",
+        "guests.inbound.state",
         "guests.normalize.rule[0]",
         "guests.normalize.probation",
         "guests.route.probation",
         "guests.federate.probation",
+        "guests.inbound.probation",
         "attestation",
         "redis",
         "spool",

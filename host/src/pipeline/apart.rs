@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{slot::Slot, slots::Slots, stages::Stages};
 use crate::{
-    sandbox::{Federation, Normalizer, Router, Voice, World},
+    sandbox::{Federation, Inbound, Normalizer, Router, Voice, World},
     telemetry::{Metrics, SlotName},
 };
 
@@ -53,6 +53,16 @@ impl Staged for Federation {
     }
 }
 
+impl Staged for Inbound {
+    fn slots(stages: &Stages) -> Option<&Slots<Self>> {
+        stages.judge.as_ref()
+    }
+
+    fn slots_mut(stages: &mut Stages) -> Option<&mut Slots<Self>> {
+        stages.judge.as_mut()
+    }
+}
+
 impl Stages {
     /// The present guests again, counting in `metrics`.
     #[must_use]
@@ -62,6 +72,7 @@ impl Stages {
             normalize: apart(&self.normalize, metrics),
             route: apart(&self.route, metrics),
             federate: self.federate.as_ref().map(|slots| apart(slots, metrics)),
+            judge: self.judge.as_ref().map(|slots| apart(slots, metrics)),
             streams: Arc::clone(&self.streams),
             subjects: Arc::clone(&self.subjects),
             ceiling: Arc::clone(&self.ceiling),

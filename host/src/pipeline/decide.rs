@@ -1,5 +1,6 @@
-//! The three stages, run on one batch by one thread. No I/O, but for the verdict on answers of devices and the look for
-//! shared indicators, where a site wants them; no clock but the batch's own, and the breakers': `aurora pipe`, the benches and the lanes all decide here.
+//! The stages, run on one batch by one thread. What other sites send goes its own way, in `admit`. No I/O, but for the
+//! verdict on answers of devices and the look for shared indicators, where a site wants them; no clock but the batch's own,
+//! and the breakers': `aurora pipe`, the benches and the lanes all decide here.
 
 use std::{sync::Arc, time::Duration, time::Instant};
 
@@ -22,7 +23,7 @@ use crate::{
     },
     intel::Matcher,
     sandbox::{
-        self, Caller, Category, Fault, Federation, Normalizer, OriginEvents, RawEvents, Router, World,
+        self, Caller, Category, Fault, Federation, Inbound, Normalizer, OriginEvents, RawEvents, Router, World,
         answer::{Decisions, Normalized, Routes, Verdict},
         events::Events,
     },
@@ -40,12 +41,14 @@ pub struct Decider {
     normalize: Seats<Normalizer>,
     route: Seats<Router>,
     federate: Option<Seats<Federation>>,
-    streams: Arc<[String]>,
+    pub(super) streams: Arc<[String]>,
     subjects: Arc<Subjects>,
     ceiling: Arc<Ceiling>,
-    inbound: Arc<inbound::Rules>,
+    pub(super) inbound: Arc<inbound::Rules>,
+    /// Who judges what other sites send; none: whatever is sound comes in.
+    pub(super) judge: Option<Seats<Inbound>>,
     retries: u32,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     /// Whose verdict an answer to a challenge gets; none: it is judged by its form alone.
     attestor: Option<Attestor>,
     /// Who finds shared indicators; none: nobody looks.
@@ -67,6 +70,7 @@ impl Decider {
             subjects: Arc::clone(&stages.subjects),
             ceiling: Arc::clone(&stages.ceiling),
             inbound: Arc::clone(&stages.inbound),
+            judge: stages.judge.as_ref().map(Seats::new),
             retries,
             metrics,
             attestor: None,
@@ -99,6 +103,9 @@ impl Decider {
         self.route.begin();
         if let Some(federate) = &mut self.federate {
             federate.begin();
+        }
+        if let Some(judge) = &mut self.judge {
+            judge.begin();
         }
         self.normalize(&mut decided);
         if let Some(matcher) = &mut self.matcher {
@@ -150,49 +157,6 @@ impl Decider {
         self.end(Stage::Normalize, clock, sent);
         self.offer(decided, &offered);
         self.take_in(decided, &inbound);
-    }
-
-    /// Makes events of messages of other sites. All is decided on them with that: no guest has to say where they go, and
-    /// they never leave again.
-    fn take_in(&self, decided: &mut Decided, inbound: &[usize]) {
-        let (mut drafts, mut origin, mut origins) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut routes, mut decisions) = (Routes::default(), Decisions::default());
-        for &index in inbound {
-            let delivery = &decided.deliveries[index];
-            let context = &delivery.context;
-            match self.inbound.read(context, &delivery.payload, delivery.received_ms) {
-                Ok(message) => {
-                    // An indicator is no event; it is recorded when this is stored.
-                    let Some(draft) = message.event else {
-                        decided.outcomes[index] = Outcome::Accepted { part: 0, events: 0..0 };
-                        continue;
-                    };
-                    let (stream, reason) = self.inbound.stream(context, draft.category);
-                    routes.push(&[stream], reason);
-                    decisions.push_kept(format!("it came from {} and never leaves again", message.origin.site));
-                    drafts.push(draft);
-                    origin.push(index as u32);
-                    origins.push(message.origin);
-                }
-                Err(reason) => self.reject(decided, Stage::Source, index, None, reason),
-            }
-        }
-        if drafts.is_empty() {
-            return;
-        }
-        match Events::of(&drafts) {
-            Ok(events) => {
-                let part = decided.place_inbound(events, origin.clone(), origins, (routes, decisions));
-                for (event, index) in origin.into_iter().enumerate() {
-                    decided.outcomes[index as usize] = Outcome::Accepted { part, events: event..event + 1 };
-                }
-            }
-            Err(reason) => {
-                for index in origin {
-                    self.reject(decided, Stage::Source, index as usize, None, reason.clone());
-                }
-            }
-        }
     }
 
     /// Makes events of entries of streams that are offered to other sites.
@@ -390,7 +354,14 @@ impl Decider {
         (decisions, makers, undecided)
     }
 
-    fn reject(&self, decided: &mut Decided, stage: Stage, index: usize, guest: Option<&Arc<str>>, reason: String) {
+    pub(super) fn reject(
+        &self,
+        decided: &mut Decided,
+        stage: Stage,
+        index: usize,
+        guest: Option<&Arc<str>>,
+        reason: String,
+    ) {
         decided.outcomes[index] = Outcome::Rejected(reason.clone());
         self.bury(decided, stage, index, guest, reason);
     }
@@ -441,14 +412,14 @@ impl Decider {
         });
     }
 
-    fn begin(&self, stage: Stage, events: usize) -> Instant {
+    pub(super) fn begin(&self, stage: Stage, events: usize) -> Instant {
         let metrics = self.metrics.stage(stage);
         metrics.received.inc_by(events as u64);
         metrics.batch.observe(events as f64);
         Instant::now()
     }
 
-    fn end(&self, stage: Stage, begun: Instant, sent: usize) {
+    pub(super) fn end(&self, stage: Stage, begun: Instant, sent: usize) {
         let metrics = self.metrics.stage(stage);
         metrics.sent.inc_by(sent as u64);
         metrics.seconds.observe(begun.elapsed().as_secs_f64());
@@ -456,7 +427,7 @@ impl Decider {
 }
 
 /// An answer that holds counts, and so does what its guest wrote on the way to it.
-fn checked<W: World, T>(caller: &mut Caller<W>, answer: Result<T, String>) -> Result<T, Fault> {
+pub(super) fn checked<W: World, T>(caller: &mut Caller<W>, answer: Result<T, String>) -> Result<T, Fault> {
     match answer {
         Ok(answer) => {
             caller.keep();
@@ -521,7 +492,7 @@ fn nowhere(events: usize) -> (Routes, Makers, Vec<Undecided>) {
 
 /// The distinct contexts of some deliveries, and for each delivery which of them is its own. Events of one device come
 /// in runs, so the last ones are looked at first.
-fn distinct<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> (Vec<&'a Arc<Context>>, Vec<u32>) {
+pub(super) fn distinct<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> (Vec<&'a Arc<Context>>, Vec<u32>) {
     let mut distinct: Vec<&Arc<Context>> = Vec::new();
     let index = deliveries
         .map(|delivery| {
@@ -536,7 +507,7 @@ fn distinct<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> (Vec<&'a Arc<
 }
 
 /// As guests see them.
-fn contexts<'a>(distinct: &[&'a Arc<Context>]) -> Vec<sandbox::Context<'a>> {
+pub(super) fn contexts<'a>(distinct: &[&'a Arc<Context>]) -> Vec<sandbox::Context<'a>> {
     let seen = |context: &&'a Arc<Context>| sandbox::Context {
         source: &context.source,
         format: &context.format,

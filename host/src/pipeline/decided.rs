@@ -165,7 +165,7 @@ pub struct DecidedEvent<'a> {
     pub share: Option<&'a Share>,
     /// Why it is shared or kept.
     pub share_reason: &'a str,
-    /// The normalizer that made it.
+    /// The normalizer that made it; of another site's, the guest that has let it in.
     pub normalized_by: Option<&'a Maker>,
     /// The router that chose its streams; none where the default route did.
     pub routed_by: Option<&'a Maker>,
@@ -226,16 +226,17 @@ impl Decided {
         self.parts.len() - 1
     }
 
-    /// Takes in events of other sites, those of the deliveries `origin`, which go to `routes`. Returns their part.
+    /// Takes in events of other sites, those of the deliveries `origin`, which go to `routes` and which the guests behind
+    /// them have let in. Returns their part.
     pub(super) fn place_inbound(
         &mut self,
         events: Events,
         origin: Vec<u32>,
         origins: Vec<Origin>,
-        (routes, decisions): (Routes, Decisions),
+        (routes, decisions, normalized_by): (Routes, Decisions, Makers),
     ) -> usize {
         let position = vec![0; origin.len()];
-        self.parts.push(Part { origin, position, origins, routes, decisions, ..Part::of(events) });
+        self.parts.push(Part { origin, position, origins, routes, decisions, normalized_by, ..Part::of(events) });
         self.parts.len() - 1
     }
 

@@ -134,7 +134,9 @@ impl<'a> Batch<'a> {
     fn add(&mut self, position: usize, index: usize, decided: &Decided) -> u32 {
         let delivery = &decided.deliveries[index];
         let fingerprint = decided.fingerprint(index);
-        self.begin(delivery, &fingerprint);
+        // Remembered as such: its indicators are not to be recorded when it comes again.
+        let away = !matches!(decided.outcomes[index], Outcome::Accepted { .. });
+        self.begin(delivery, &fingerprint, away);
         let entry = match delivery.identity {
             Identity::Offer(_, id) => Some(id),
             _ => None,
@@ -162,7 +164,7 @@ impl<'a> Batch<'a> {
         self.commit.delivery(Guard::Removal { stream: self.target.dead_letter, id: &id.to_string() });
     }
 
-    fn begin(&mut self, delivery: &Delivery, fingerprint: &Fingerprint) {
+    fn begin(&mut self, delivery: &Delivery, fingerprint: &Fingerprint, away: bool) {
         match delivery.identity {
             Identity::Packet { id, dup, .. } => {
                 self.commit.delivery(Guard::Packet { id, digest: fingerprint.mark(&delivery.context), dup });
@@ -177,7 +179,8 @@ impl<'a> Batch<'a> {
                 self.begin_entry(from.map(|(_, raw)| raw), id);
             }
             Identity::Message { mark, day } => {
-                self.commit.delivery(Guard::Message { mark: &mark, day, life: self.target.remember.as_secs() });
+                let life = self.target.remember.as_secs();
+                self.commit.delivery(Guard::Message { mark: &mark, day, life, away });
             }
             Identity::Letter(id) => self.begin_letter(id),
             Identity::Once(_) => self.commit.delivery(Guard::None),

@@ -6,7 +6,7 @@ use super::{
     letter::{Letter, Missing},
     target::Target,
 };
-use crate::telemetry::Stage;
+use crate::{federation::inbound::site_of, telemetry::Stage};
 
 /// What is to become of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +72,19 @@ pub(super) fn plan(
         Err(why) => return Plan::Failed(why),
     };
     match &decided.outcomes[index] {
+        // The letter would go, and what it tells with it.
+        Outcome::Accepted { events, .. } if events.is_empty() && site_of(&letter.context).is_some() => {
+            return Plan::Failed(
+                "it only tells of an indicator, which no replay records; `aurora intel add` does".to_owned(),
+            );
+        }
         Outcome::Accepted { .. } => {}
         Outcome::Dropped(reason) => return Plan::Dropped(reason.clone()),
-        Outcome::Rejected(reason) => return Plan::Failed(format!("normalize: {reason}")),
+        Outcome::Rejected(reason) => {
+            let buried = decided.dead_letters.iter().find(|failed| failed.delivery == index);
+            let stage = buried.map_or(Stage::Normalize, |failed| failed.stage);
+            return Plan::Failed(format!("{stage}: {reason}"));
+        }
         Outcome::RetryAfter { reason, .. } => return Plan::Failed(format!("normalize puts it off for now: {reason}")),
     }
     let fingerprint = letter.fingerprint().unwrap_or_else(|| decided.fingerprint(index));

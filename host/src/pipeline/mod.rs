@@ -25,6 +25,7 @@ mod seat;
 mod seats;
 mod bisect;
 mod decide;
+mod admit;
 mod recognise;
 mod decided;
 mod identity;

@@ -42,7 +42,7 @@ pub struct Terms {
 impl Terms {
     /// Whether a guest of `stage` is taken back at all.
     fn rolls_back(&self, stage: Stage) -> bool {
-        self.budget.roll_back.unwrap_or(stage != Stage::Federate)
+        self.budget.roll_back.unwrap_or(!matches!(stage, Stage::Federate | Stage::Inbound))
     }
 }
 

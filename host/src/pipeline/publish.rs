@@ -195,6 +195,10 @@ impl Publisher {
         for &delivery in &stored.repeats {
             ready.delivered[delivery].settlement = Settlement::Repeated;
         }
+        for &delivery in &stored.turned_away {
+            ready.delivered[delivery].settlement =
+                Settlement::Dropped("it was turned away when it came first".to_owned());
+        }
         self.metrics.events_repeated.inc_by(stored.repeats.len() as u64);
         for &(event, first) in &stored.suppressed {
             let (delivery, _) = ready.events[event];

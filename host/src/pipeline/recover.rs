@@ -148,7 +148,9 @@ impl Filling<'_> {
         let guard = match known_by {
             None => Guard::None,
             Some(KnownBy::Request { key, line, digest }) => Guard::Request { key, line: *line, digest: *digest },
-            Some(KnownBy::Message { mark, day, life }) => Guard::Message { mark, day: *day, life: *life },
+            Some(KnownBy::Message { mark, day, life, away }) => {
+                Guard::Message { mark, day: *day, life: *life, away: *away }
+            }
             // Only of the very same stream: in another one the id would be another entry's.
             Some(KnownBy::Entry { stream, group, id, remove }) => match &self.target.raw {
                 Some(raw) if layout.key(raw.stream) == stream => {

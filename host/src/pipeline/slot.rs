@@ -415,6 +415,7 @@ fn without(stage: Stage) -> &'static str {
     match stage {
         Stage::Route => "events go to the default streams",
         Stage::Federate => "nothing is shared",
+        Stage::Inbound => "messages of other sites become dead letters",
         _ => "events become dead letters",
     }
 }

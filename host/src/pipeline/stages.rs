@@ -9,7 +9,7 @@ use crate::{
     broker::jetstream::Subjects,
     config::{self, Config, Rule},
     federation::{Ceiling, inbound},
-    sandbox::{Digest, Federation, Guest, LoadError, Normalizer, Router, Sandbox, World},
+    sandbox::{Digest, Federation, Guest, Inbound, LoadError, Normalizer, Router, Sandbox, World},
     swap,
     telemetry::{Chain, GuestMetrics, Metrics, SlotName},
 };
@@ -23,6 +23,8 @@ pub struct Stages {
     pub route: Slots<Router>,
     /// What leaves the site; none where nothing may.
     pub federate: Option<Slots<Federation>>,
+    /// What of other sites' messages comes in; none where the host's checks alone decide.
+    pub judge: Option<Slots<Inbound>>,
     /// The streams that a router may name.
     pub streams: Arc<[String]>,
     /// The subjects that a policy may name.
@@ -42,6 +44,8 @@ pub enum AnySlot {
     Route(Arc<Slot<Router>>),
     /// What leaves the site.
     Federate(Arc<Slot<Federation>>),
+    /// What of other sites' messages comes in.
+    Inbound(Arc<Slot<Inbound>>),
 }
 
 impl AnySlot {
@@ -52,6 +56,7 @@ impl AnySlot {
             Self::Normalize(slot) => slot.name(),
             Self::Route(slot) => slot.name(),
             Self::Federate(slot) => slot.name(),
+            Self::Inbound(slot) => slot.name(),
         }
     }
 
@@ -66,6 +71,7 @@ impl AnySlot {
             Self::Normalize(slot) => of(slot),
             Self::Route(slot) => of(slot),
             Self::Federate(slot) => of(slot),
+            Self::Inbound(slot) => of(slot),
         }
     }
 }
@@ -86,21 +92,24 @@ impl Stages {
         let normalize = slots::<Normalizer>(sandbox, &guests.normalize, metrics, witness);
         let route = slots::<Router>(sandbox, &guests.route, metrics, witness);
         let federate = slots::<Federation>(sandbox, &guests.federate, metrics, witness);
+        let judge = guests.inbound.as_ref().map(|guest| slots::<Inbound>(sandbox, guest, metrics, witness)).transpose();
         let redis = config.redis.clone().unwrap_or_default();
         let nats = config.nats.clone().unwrap_or_default();
         let streams: Vec<String> = redis.routable().map(|(name, _)| name.clone()).collect();
-        match (normalize, route, federate) {
-            (Ok(normalize), Ok(route), Ok(federate)) => Ok(Self {
+        match (normalize, route, federate, judge) {
+            (Ok(normalize), Ok(route), Ok(federate), Ok(judge)) => Ok(Self {
                 normalize,
                 route,
                 federate: Some(federate),
+                judge,
                 inbound: Arc::new(inbound::Rules::new(config, &streams)),
                 streams: streams.into(),
                 subjects: Arc::new(Subjects::new(&nats.subjects)),
                 ceiling: Arc::new(Ceiling::new(config)),
             }),
-            (normalize, route, federate) => {
-                Err([normalize.err(), route.err(), federate.err()].into_iter().flatten().flatten().collect())
+            (normalize, route, federate, judge) => {
+                let errors = [normalize.err(), route.err(), federate.err(), judge.err()];
+                Err(errors.into_iter().flatten().flatten().collect())
             }
         }
     }
@@ -110,7 +119,8 @@ impl Stages {
         let normalize = self.normalize.iter().cloned().map(AnySlot::Normalize);
         let route = self.route.iter().cloned().map(AnySlot::Route);
         let federate = self.federate.iter().flatten().cloned().map(AnySlot::Federate);
-        normalize.chain(route).chain(federate)
+        let judge = self.judge.iter().flatten().cloned().map(AnySlot::Inbound);
+        normalize.chain(route).chain(federate).chain(judge)
     }
 
     /// The slot with this name, as in `normalize` or `normalize/acme`.

@@ -385,7 +385,7 @@ pub(crate) fn reordered<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
     placed.into_iter().map(|(_, item)| item).collect()
 }
 
-fn at<'a, T>(column: &str, table: &'a [T], index: u32) -> Result<&'a T, String> {
+pub(super) fn at<'a, T>(column: &str, table: &'a [T], index: u32) -> Result<&'a T, String> {
     table.get(index as usize).ok_or_else(|| format!("{column} {index} of a table of {}", table.len()))
 }
 

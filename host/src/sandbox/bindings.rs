@@ -1,10 +1,11 @@
-//! What wasmtime makes of `wit/`. One world with all three stages and tasks, so that they share their types; a guest
+//! What wasmtime makes of `wit/`. One world with all stages and tasks, so that they share their types; a guest
 //! exports the one interface of its stage, and only that one is looked up.
 
 #![allow(clippy::all, missing_docs, reason = "generated")]
 
 wasmtime::component::bindgen!({
-    path: ["../wit/event", "../wit/normalizer", "../wit/router", "../wit/federation", "../wit/state", "../wit/task"],
+    path: ["../wit/event", "../wit/normalizer", "../wit/router", "../wit/federation", "../wit/inbound", "../wit/state",
+        "../wit/task"],
     inline: "
         package aurora:host@0.1.0;
         world stages {
@@ -14,6 +15,7 @@ wasmtime::component::bindgen!({
             export aurora:normalizer/normalize@0.1.0;
             export aurora:router/route@0.1.0;
             export aurora:federation/federate@0.1.0;
+            export aurora:inbound/judge@0.1.0;
             export aurora:task/run@0.1.0;
         }
     ",

@@ -1,7 +1,7 @@
 use wasmtime::component::Component;
 
 use super::{
-    Agent, CompileError, Federation, Need, Normalizer, Router, Sandbox, World,
+    Agent, CompileError, Federation, Inbound, Need, Normalizer, Router, Sandbox, World,
     grant::{interface, needed},
     guest::Digest,
 };
@@ -70,6 +70,7 @@ impl Inspection {
             (Normalizer::EXPORT, Normalizer::STAGE),
             (Router::EXPORT, Router::STAGE),
             (Federation::EXPORT, Federation::STAGE),
+            (Inbound::EXPORT, Inbound::STAGE),
             (Agent::EXPORT, Agent::STAGE),
         ]
         .into_iter()

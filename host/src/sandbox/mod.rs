@@ -3,7 +3,7 @@
 //! [`Sandbox`] is the engine and what guests may import. [`Guest`] is a component that was loaded for a stage, checked
 //! against its world and linked once. A lane holds a [`Caller`] for each stage and calls it once a batch, by default
 //! in a fresh instance: nothing leaks from batch to batch, a trap needs no clean-up, and a swap is just the next batch.
-//! Whatever comes back is checked in [`events`] and [`answer`] before anybody believes it.
+//! Whatever comes back is checked in [`events`], [`answer`] and [`judged`] before anybody believes it.
 
 mod bindings;
 mod engine;
@@ -24,10 +24,12 @@ mod trial;
 mod spelling;
 pub mod events;
 pub mod answer;
+pub mod judged;
 
 pub use bindings::aurora::event::types::{
     Category, Context, Kind, ObservableType, OriginEvents, RawEvents, Scope, Severity, Tlp,
 };
+pub use bindings::exports::aurora::inbound::judge::Messages;
 pub use bindings::exports::aurora::task::run::{Again, Failure as TaskFailure, Outcome as TaskOutcome, Task};
 pub(crate) use cache::write_private;
 pub use compile::{CompileError, CompileJob, compile_in_child};
@@ -41,4 +43,4 @@ pub use import::{Settings, Voice};
 pub use inspect::{Inspection, NotAComponent};
 pub use trial::Call;
 pub use vault::Vault;
-pub use world::{Agent, Attempted, Federation, Normalizer, Router, World};
+pub use world::{Agent, Attempted, Federation, Inbound, Normalizer, Router, World};

@@ -16,6 +16,7 @@ use super::{
         aurora::event::types::Failure,
         exports::aurora::{
             federation::federate::Decisions,
+            inbound::judge::Verdicts,
             normalizer::normalize::Normalized,
             router::route::Routes,
             task::run::{Failure as TaskFailure, Outcome},
@@ -217,6 +218,12 @@ impl Weigh for Decisions {
             + self.remove.len();
         let texts = strings(&self.reasons) + strings(&self.subjects) + strings(&self.keys);
         (texts + self.share.len() + self.tlp.len() + 4 * counts) as u64
+    }
+}
+
+impl Weigh for Verdicts {
+    fn bytes(&self) -> u64 {
+        (strings(&self.reasons) + self.disposition.len() + self.severity.len() + 4 * self.reason.len()) as u64
     }
 }
 

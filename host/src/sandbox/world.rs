@@ -10,6 +10,7 @@ use super::{
         aurora::event::types::Failure,
         exports::aurora::{
             federation::federate,
+            inbound::judge,
             normalizer::normalize,
             router::route,
             task::run::{self, Failure as TaskFailure, Outcome, Task},
@@ -112,6 +113,10 @@ world!(
 world!(
     /// `aurora:federation/federation-policy`
     Federation, Federate, "aurora:federation/federate", federate, call_federate, OriginEvents, events.timestamp_ms, Decisions
+);
+world!(
+    /// `aurora:inbound/inbound-policy`
+    Inbound, Inbound, "aurora:inbound/judge", judge, call_judge, Messages, received_ms, Verdicts
 );
 
 /// `aurora:task/agent`

@@ -88,6 +88,7 @@ pub struct Places {
     normalize: Vec<Place<crate::sandbox::Normalizer>>,
     route: Vec<Place<crate::sandbox::Router>>,
     federate: Vec<Place<crate::sandbox::Federation>>,
+    judge: Vec<Place<crate::sandbox::Inbound>>,
     watched: Option<BTreeSet<PathBuf>>,
     chosen: Vec<Vec<config::Rule>>,
     reload: Reload,
@@ -112,7 +113,8 @@ impl Swap {
             hall: Hall::new(tap.clone(), stages.clone(), config.lanes.retries),
             shelf: Mutex::default(),
         });
-        let (mut names, mut normalize, mut route, mut federate) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut names, mut normalize, mut route) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut federate, mut judge) = (Vec::new(), Vec::new());
         let watches = config.guests.watch;
         for slot in stages.all() {
             let name = slot.name().clone();
@@ -126,12 +128,13 @@ impl Swap {
                 }
                 AnySlot::Route(slot) => route.push(Place::open(slot, config.clone(), followed, watches, shared)),
                 AnySlot::Federate(slot) => federate.push(Place::open(slot, config.clone(), followed, watches, shared)),
+                AnySlot::Inbound(slot) => judge.push(Place::open(slot, config.clone(), followed, watches, shared)),
             }
         }
         let swap = Self { places: names.into() };
         let watched = watches.then(|| folders(config));
         let chosen = choices(config);
-        (swap.clone(), Places { swap, normalize, route, federate, watched, chosen, reload })
+        (swap.clone(), Places { swap, normalize, route, federate, judge, watched, chosen, reload })
     }
 
     /// Every slot.
@@ -218,10 +221,11 @@ impl Places {
     /// Runs until `stop`; each of `hangups` has the configuration read again. An end before that is a failure.
     pub async fn run(self, hangups: Signal, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        let Self { swap, normalize, route, federate, watched, chosen, reload } = self;
+        let Self { swap, normalize, route, federate, judge, watched, chosen, reload } = self;
         normalize.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         route.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         federate.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
+        judge.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         let (folders, wanted) = mpsc::channel(1);
         let folders = watched.map(|watched| {
             tasks.spawn(watch::watch(swap.clone(), wanted, stop.clone()));

@@ -15,7 +15,7 @@ pub enum Passage {
     Stored,
     /// It was stored before.
     Repeated,
-    /// A guest has refused it.
+    /// A guest has dropped it, or it was turned away when it came first.
     Dropped,
     /// It is a dead letter.
     Buried,

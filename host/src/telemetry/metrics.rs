@@ -26,6 +26,8 @@ use crate::{broadcast::Feed, federation::Cut, spool};
 pub enum Stage {
     /// Taking raw events from MQTT, HTTP and Redis.
     Source,
+    /// What of other sites' messages comes in. They see no other stage before they are stored.
+    Inbound,
     /// Raw to normalized.
     Normalize,
     /// Which streams.
@@ -44,14 +46,23 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in the order in which events flow.
-    pub const ALL: [Self; 7] =
-        [Self::Source, Self::Normalize, Self::Route, Self::Federate, Self::Dedup, Self::Publish, Self::Relay];
+    pub const ALL: [Self; 8] = [
+        Self::Source,
+        Self::Inbound,
+        Self::Normalize,
+        Self::Route,
+        Self::Federate,
+        Self::Dedup,
+        Self::Publish,
+        Self::Relay,
+    ];
 
     /// As in labels and dead letters.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
+            Self::Inbound => "inbound",
             Self::Normalize => "normalize",
             Self::Route => "route",
             Self::Federate => "federate",

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Foreign;
 use crate::{
     event::Context,
     sandbox::{self, events::Draft},
@@ -16,6 +17,8 @@ pub enum Batch {
     Normalized(Vec<Origin>),
     /// Of an agent, which is asked about each by itself.
     Tasks(Vec<Task>),
+    /// Of a judge of what other sites send.
+    Foreign(Vec<Foreign>),
 }
 
 /// A task.
@@ -63,6 +66,7 @@ impl Batch {
             Self::Raw(events) => events.len(),
             Self::Normalized(events) => events.len(),
             Self::Tasks(tasks) => tasks.len(),
+            Self::Foreign(messages) => messages.len(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Batch {
             Self::Raw(events) => Self::Raw(events[range].to_vec()),
             Self::Normalized(events) => Self::Normalized(events[range].to_vec()),
             Self::Tasks(tasks) => Self::Tasks(tasks[range].to_vec()),
+            Self::Foreign(messages) => Self::Foreign(messages[range].to_vec()),
         }
     }
 
@@ -92,6 +97,7 @@ impl Batch {
             Self::Raw(from) => Self::Raw(positions(start).map(|at| from[at].clone()).collect()),
             Self::Normalized(from) => Self::Normalized(positions(start).map(|at| from[at].clone()).collect()),
             Self::Tasks(from) => Self::Tasks(positions(start).map(|at| from[at].clone()).collect()),
+            Self::Foreign(from) => Self::Foreign(positions(start).map(|at| from[at].clone()).collect()),
         };
         if all == 0 { Vec::new() } else { starts.map(pick).collect() }
     }
@@ -102,6 +108,7 @@ impl Batch {
             (Self::Raw(events), Self::Raw(more)) => events.extend(more),
             (Self::Normalized(events), Self::Normalized(more)) => events.extend(more),
             (Self::Tasks(tasks), Self::Tasks(more)) => tasks.extend(more),
+            (Self::Foreign(messages), Self::Foreign(more)) => messages.extend(more),
             _ => {}
         }
     }

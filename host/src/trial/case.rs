@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Batch, Origin, Raw, Surroundings, Task, event};
+use super::{Batch, Foreign, Origin, Raw, Surroundings, Task, event};
 use crate::{
     event::Context,
     intel::{Indicator, Known, Source, Times, Told},
@@ -303,8 +303,8 @@ impl Case {
         })
     }
 
-    /// The input as a guest of `stage` gets it: raw events, for a router and a policy normalized ones, as JSON, and for an
-    /// agent tasks.
+    /// The input as a guest of `stage` gets it: raw events, for a router and a policy normalized ones, as JSON, for an
+    /// agent tasks, and for a judge of what other sites send their messages.
     ///
     /// # Errors
     /// It is not what the stage takes.
@@ -346,7 +346,7 @@ impl Case {
             };
             return Ok(Batch::Tasks(pieces.into_iter().enumerate().map(task).collect::<Result<_, _>>()?));
         }
-        let mut events = Vec::new();
+        let (mut events, mut messages) = (Vec::new(), Vec::new());
         for (index, piece) in pieces.into_iter().enumerate() {
             let at = |reason: String| wrong(format!("event {}: {reason}", index + 1));
             let value: Value = serde_json::from_slice(piece).map_err(|error| at(error.to_string()))?;
@@ -355,11 +355,15 @@ impl Case {
                 value => vec![value],
             };
             for value in values {
+                if stage == Stage::Inbound {
+                    messages.push(Foreign::read(value, received_ms).map_err(at)?);
+                    continue;
+                }
                 let event = event::draft(value, received_ms).map_err(at)?;
                 events.push(Origin { context: Arc::clone(&context), event });
             }
         }
-        Ok(Batch::Normalized(events))
+        Ok(if stage == Stage::Inbound { Batch::Foreign(messages) } else { Batch::Normalized(events) })
     }
 }
 

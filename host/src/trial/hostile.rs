@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use serde_json::Value;
 
-use super::{Batch, Origin, Raw, Task};
+use super::{Batch, Foreign, Origin, Raw, Task};
 use crate::{
     event::Context,
     sandbox::{Category, Kind, ObservableType, Scope, Severity, events::Draft},
@@ -46,6 +46,18 @@ pub fn batches(stage: Stage, cases: &[&Batch], count: usize, seed: u64) -> Vec<(
             let make = |index| {
                 let (case, task) = task(index, &own, &mut rng);
                 (case, Batch::Tasks(vec![task]))
+            };
+            (0..count).map(make).collect()
+        }
+        Stage::Inbound => {
+            let own = |(case, batch): (usize, &&Batch)| {
+                let messages = if let Batch::Foreign(messages) = batch { messages.clone() } else { Vec::new() };
+                messages.into_iter().map(move |message| (case, message.origin))
+            };
+            let own: Vec<(usize, Origin)> = cases.iter().enumerate().flat_map(own).collect();
+            let make = |index| {
+                let (case, Origin { event, .. }) = origin(index, &own, &mut rng);
+                (case, Batch::Foreign(vec![Foreign::of(event)]))
             };
             (0..count).map(make).collect()
         }

@@ -11,6 +11,7 @@
 //! | route | normalized event | `{"streams":[…],"route_reason":"…"}` |
 //! | task | task | `{"outcome":"done","output":…}`, or `retry`, `permanent`, `invalid-settings` with `reason` |
 //! | federate | normalized event | `{"share":{"subject":…,"tlp":…,"observables":[…],"reason":"…"}}` or `{"share":null,"keep_reason":"…"}` |
+//! | inbound | message of another site | `{"outcome":"accepted","severity":"…","reason":"…"}`, or `refused`, `dropped` with `reason` |
 //!
 //! where an event's `kind`, `dedup_key` and scopes stand beside what consumers see, and what is empty is left out.
 
@@ -19,6 +20,7 @@ mod budget;
 mod case;
 mod culprits;
 mod event;
+mod foreign;
 pub mod hostile;
 mod outcome;
 mod recording;
@@ -29,5 +31,6 @@ pub use budget::{Budget, Cost};
 pub use case::{Case, CaseError, cases_below, read_options};
 pub use culprits::Culprit;
 pub use event::event_value;
+pub use foreign::Foreign;
 pub use recording::{Recording, RecordingError, line as recorded_line};
 pub use subject::{Run, Subject, SubjectError, Surroundings};

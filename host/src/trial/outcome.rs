@@ -9,6 +9,7 @@ use crate::sandbox::{
     Attempted, TaskFailure,
     answer::{Decisions, Normalized, Routes, Verdict},
     events::Events,
+    judged::Judgement,
 };
 use crate::tasks;
 
@@ -63,6 +64,18 @@ pub(super) fn attempted(answer: Attempted) -> Result<Vec<Value>, String> {
         Err(TaskFailure::InvalidSettings(reason)) => json!({ "outcome": "invalid-settings", "reason": reason }),
     };
     Ok(vec![said])
+}
+
+/// One for each message.
+pub(super) fn judged(answer: &[Judgement]) -> Vec<Value> {
+    let said = |judgement: &Judgement| match judgement {
+        Judgement::Accepted { severity, reason } => {
+            json!({ "outcome": "accepted", "severity": severity.as_str(), "reason": reason })
+        }
+        Judgement::Refused(reason) => json!({ "outcome": "refused", "reason": reason }),
+        Judgement::Dropped(reason) => json!({ "outcome": "dropped", "reason": reason }),
+    };
+    answer.iter().map(said).collect()
 }
 
 /// One for each event.

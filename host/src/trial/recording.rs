@@ -117,8 +117,8 @@ impl Recording {
     /// Its batches for a guest of `stage`, with the outcomes where they are written.
     #[must_use]
     pub fn batches(&self, stage: Stage) -> Vec<(Batch, Option<Vec<Value>>)> {
-        // No task is part of what a pipeline sees.
-        if stage == Stage::Task {
+        // Neither tasks nor messages of other sites are part of what `aurora pipe` sees.
+        if matches!(stage, Stage::Task | Stage::Inbound) {
             return Vec::new();
         }
         let parts = self.lines.chunk_by(|a, b| a.batch == b.batch).flat_map(|lines| lines.chunks(BATCH));

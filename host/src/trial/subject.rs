@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{Batch, Cost, Task, batch::contexts, outcome};
+use super::{Batch, Cost, Foreign, Task, batch::contexts, outcome};
 use crate::{
     broker::{
         jetstream::{self, Subjects},
@@ -11,10 +11,11 @@ use crate::{
     config::{self, Grants},
     intel::Told,
     sandbox::{
-        self, Agent, Call, Digest, Fault, Federation, Guest, Inspection, LoadError, Normalizer, NotAComponent,
-        OriginEvents, RawEvents, Router, Sandbox, Settings,
+        self, Agent, Call, Digest, Fault, Federation, Guest, Inbound, Inspection, LoadError, Messages, Normalizer,
+        NotAComponent, OriginEvents, RawEvents, Router, Sandbox, Settings,
         answer::{Decisions, Normalized, Routes},
         events::Events,
+        judged,
     },
     telemetry::{Metrics, Stage},
 };
@@ -30,6 +31,8 @@ pub enum Subject {
     Federate(Guest<Federation>),
     /// An agent.
     Task(Guest<Agent>),
+    /// A judge of what other sites send.
+    Inbound(Guest<Inbound>),
 }
 
 /// What surrounds a guest: its settings, and what the site lets it name.
@@ -135,6 +138,7 @@ impl Subject {
             Some(Stage::Federate) => {
                 Ok(Self::Federate(Guest::load(sandbox, &config, &metrics.guest(Stage::Federate))?))
             }
+            Some(Stage::Inbound) => Ok(Self::Inbound(Guest::load(sandbox, &config, &metrics.guest(Stage::Inbound))?)),
             Some(Stage::Task) => Ok(Self::Task(Guest::load(sandbox, &config, &metrics.guest(Stage::Task))?)),
             _ => Err(SubjectError::Stage { path: path.to_owned(), exports: inspection.exports.join(", ") }),
         }
@@ -148,6 +152,7 @@ impl Subject {
             Self::Route(guest) => guest.grants(),
             Self::Federate(guest) => guest.grants(),
             Self::Task(guest) => guest.grants(),
+            Self::Inbound(guest) => guest.grants(),
         }
     }
 
@@ -159,6 +164,7 @@ impl Subject {
             Self::Route(_) => Stage::Route,
             Self::Federate(_) => Stage::Federate,
             Self::Task(_) => Stage::Task,
+            Self::Inbound(_) => Stage::Inbound,
         }
     }
 
@@ -170,6 +176,7 @@ impl Subject {
             Self::Route(guest) => guest.digest(),
             Self::Federate(guest) => guest.digest(),
             Self::Task(guest) => guest.digest(),
+            Self::Inbound(guest) => guest.digest(),
         }
     }
 
@@ -181,6 +188,7 @@ impl Subject {
             Self::Route(guest) => guest.name(),
             Self::Federate(guest) => guest.name(),
             Self::Task(guest) => guest.name(),
+            Self::Inbound(guest) => guest.name(),
         }
     }
 
@@ -243,6 +251,12 @@ impl Subject {
                     },
                 )
             }),
+            (Self::Inbound(guest), Batch::Foreign(messages)) => with_messages(messages, |input| {
+                let call = guest.attempt(&around.settings, &around.state, &around.known, messages.len(), input);
+                finish(call, messages.len(), look, |answer| {
+                    Ok(outcome::judged(&judged::check(answer, messages.len())?))
+                })
+            }),
             (Self::Task(guest), Batch::Tasks(tasks)) => {
                 let attempt = |task: &Task| {
                     let input = sandbox::Task {
@@ -273,6 +287,33 @@ fn with_events(batch: &Batch, call: impl FnOnce(&Events, &OriginEvents<'_>) -> R
         }
         Err(reason) => nothing(Err(Fault::Garbage(reason))),
     }
+}
+
+fn with_messages(messages: &[Foreign], call: impl FnOnce(&Messages<'_>) -> Run) -> Run {
+    let events = match Events::of(messages.iter().map(|message| &message.origin.event)) {
+        Ok(events) => events,
+        Err(reason) => return nothing(Err(Fault::Garbage(reason))),
+    };
+    let (contexts, context) = contexts(messages.iter().map(|message| &message.origin.context));
+    let (mut sites, mut streams, mut stream) = (vec![""; contexts.len()], Vec::<&str>::new(), Vec::new());
+    for (message, &context) in messages.iter().zip(&context) {
+        sites[context as usize] = &message.site;
+        let known = streams.iter().position(|known| *known == message.stream);
+        stream.push(known.unwrap_or(streams.len()) as u32);
+        if known.is_none() {
+            streams.push(&message.stream);
+        }
+    }
+    let received_ms: Vec<_> = messages.iter().map(|message| message.received_ms).collect();
+    let tlp: Vec<_> = messages.iter().map(|message| message.tlp).collect();
+    call(&Messages {
+        events: OriginEvents { contexts: &contexts, context: &context, events: events.param() },
+        sites: &sites,
+        received_ms: &received_ms,
+        streams: &streams,
+        stream: &stream,
+        tlp: &tlp,
+    })
 }
 
 fn finish<T>(call: Call<T>, events: usize, look: bool, check: impl FnOnce(T) -> Result<Vec<Value>, String>) -> Run {

@@ -113,7 +113,7 @@ async fn what_is_ours_or_old_or_unwanted_is_passed_over() -> Result<()> {
 }
 
 /// The indicators of a site.
-fn table(site: &Site) -> Result<Table> {
+pub(super) fn table(site: &Site) -> Result<Table> {
     let redis = redis_streams::Config { url: site.redis.url(), ..redis_streams::Config::default() };
     let ceiling = Ceiling::new(&Config::default());
     Ok(Table::new(&Pool::new(&redis)?, &redis, &intel::Config::default(), ceiling.into(), &Metrics::new().intel))

@@ -2,6 +2,7 @@
 
 mod arriving;
 mod hostile;
+mod judged;
 mod again;
 mod servers;
 mod topologies;

@@ -1,7 +1,14 @@
-//! The component's outside: the pure logic beside this file behind the bindings of all three worlds.
+//! The component's outside: the pure logic beside this file behind the bindings of all worlds of stages.
 
 wit_bindgen::generate!({
-    path: ["../../wit/event", "../../wit/normalizer", "../../wit/router", "../../wit/federation", "wit"],
+    path: [
+        "../../wit/event",
+        "../../wit/normalizer",
+        "../../wit/router",
+        "../../wit/federation",
+        "../../wit/inbound",
+        "wit",
+    ],
     world: "aurora:hostile/hostile",
     with: {
         "aurora:event/types@0.1.0": aurora_guest::bindings::aurora::event::types,
@@ -13,6 +20,7 @@ wit_bindgen::generate!({
 use aurora_guest::{Failure, OriginEvents, RawEvents};
 use exports::aurora::{
     federation::federate::{self, Decisions},
+    inbound::judge::{self, Messages, Verdicts},
     normalizer::normalize::{self, Disposition, Normalized},
     router::route::{self, Routes},
 };
@@ -66,6 +74,25 @@ impl federate::Guest for Component {
             observable: done.observable,
             removed: done.removed,
             remove: done.remove,
+        })
+    }
+}
+
+impl judge::Guest for Component {
+    fn judge(input: Messages) -> Result<Verdicts, Failure> {
+        aurora_guest::panics_to_log();
+        let Messages { events, sites, received_ms, streams, stream, tlp } = input;
+        let done = crate::judge(&aurora_guest::Messages { events, sites, received_ms, streams, stream, tlp })?;
+        let disposition = |judgement| match judgement {
+            aurora_guest::Judgement::Accepted => judge::Disposition::Accepted,
+            aurora_guest::Judgement::Refused => judge::Disposition::Refused,
+            aurora_guest::Judgement::Dropped => judge::Disposition::Dropped,
+        };
+        Ok(Verdicts {
+            disposition: done.disposition.into_iter().map(disposition).collect(),
+            reasons: done.reasons,
+            reason: done.reason,
+            severity: done.severity,
         })
     }
 }

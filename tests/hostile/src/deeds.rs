@@ -1,6 +1,6 @@
 //! What a guest may try. Those of [`common`] do not need to know the stage; the others spoil a good answer.
 
-use aurora_guest::{Decisions, Normalized, Routes, log};
+use aurora_guest::{Decisions, Normalized, Routes, Severity, Verdicts, log};
 
 /// Does `deed`, unless it is none of these.
 pub fn common(deed: &str) {
@@ -106,6 +106,21 @@ pub fn spoil_decisions(deed: &str) -> Option<fn(&mut Decisions)> {
         "key-out-of-range" => |done| {
             done.removed.iter_mut().for_each(|count| *count = 1);
             done.remove = vec![7; done.removed.len()];
+        },
+        _ => return None,
+    })
+}
+
+/// Spoils an answer about messages of other sites.
+pub fn spoil_verdicts(deed: &str) -> Option<fn(&mut Verdicts)> {
+    Some(match deed {
+        "short-column" => |done| {
+            done.disposition.pop();
+        },
+        "out-of-range" => |done| done.reason.fill(u32::MAX),
+        "severity-too-many" => |done| done.severity.push(Severity::Critical),
+        "severity-too-few" => |done| {
+            done.severity.pop();
         },
         _ => return None,
     })

@@ -1,7 +1,7 @@
-//! A guest for all three stages that does what no guest should, when an event tells it to.
+//! A guest for all stages that does what no guest should, when an event tells it to.
 //!
 //! An event is a line of text, `STAGE DEED [anything]`, such as `route spin`. The normalizer does the deeds of
-//! `normalize` and passes the line on as the title, where the other two stages find theirs. Whatever else the line
+//! `normalize` and passes the line on as the title, where the other stages find theirs; `inbound` finds its own in the titles of messages. Whatever else the line
 //! says becomes an ordinary event: `aurora:alerts`, and kept at the site unless it begins with `share`.
 
 #[cfg(target_family = "wasm")]
@@ -9,8 +9,8 @@ mod component;
 mod deeds;
 
 use aurora_guest::{
-    Category, Deciding, Decisions, Failure, Kind, Normalized, Normalizing, ObservableType, OriginEvents, RawEvents,
-    Routes, Routing, Scope, Severity, Share, Summary, Text, Tlp,
+    Category, Deciding, Decisions, Failure, Judging, Kind, Messages, Normalized, Normalizing, ObservableType,
+    OriginEvents, RawEvents, Routes, Routing, Scope, Severity, Share, Summary, Text, Tlp, Verdicts,
 };
 
 /// More than a guest may answer (16 MiB by default), less than it may hold in memory twice.
@@ -153,6 +153,33 @@ pub fn federate(input: &OriginEvents) -> Result<Decisions, Failure> {
         }
     }
     let mut done = deciding.finish();
+    if let Some(spoil) = spoil {
+        spoil(&mut done);
+    }
+    Ok(done)
+}
+
+/// The judge of what other sites send.
+///
+/// # Errors
+/// When told to fail.
+pub fn judge(input: &Messages) -> Result<Verdicts, Failure> {
+    let mut judging = Judging::new();
+    let mut spoil: Option<fn(&mut Verdicts)> = None;
+    for message in input.iter() {
+        match deed(message.event.title(), "inbound") {
+            "refuse" => judging.refuse("told to"),
+            "drop" => judging.discard("told to"),
+            "failure" => return Err(Failure::Other("told to".to_owned())),
+            "huge" => judging.refuse(&"x".repeat(LARGE)),
+            deed => {
+                deeds::common(deed);
+                judging.accept(message.event.severity(), "behaves");
+                spoil = spoil.or(deeds::spoil_verdicts(deed));
+            }
+        }
+    }
+    let mut done = judging.finish();
     if let Some(spoil) = spoil {
         spoil(&mut done);
     }

@@ -6,9 +6,12 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Case, decisions_json, event, normalized_json, routes_json, tasks_json, with_options, with_state, with_told,
+    Case, decisions_json, event, message, normalized_json, routes_json, tasks_json, verdicts_json, with_options,
+    with_state, with_told,
 };
-use crate::{Decisions, Failure, Normalized, OriginEvents, Outcome, RawEvents, Routes, Task, TaskFailure};
+use crate::{
+    Decisions, Failure, Messages, Normalized, OriginEvents, Outcome, RawEvents, Routes, Task, TaskFailure, Verdicts,
+};
 
 /// The folders of a guest's `cases/`, at any depth.
 ///
@@ -73,6 +76,14 @@ impl Cases {
             let batch = event::read(case, input);
             guest(&batch).map(|answer| decisions_json(&batch, &answer))
         });
+    }
+
+    /// Tries a judge of what other sites send.
+    ///
+    /// # Panics
+    /// If a case differs.
+    pub fn inbound(&self, guest: impl Fn(&Messages) -> Result<Verdicts, Failure>) {
+        self.check(|case, input| guest(&message::read(case, input)).map(|answer| verdicts_json(&answer)));
     }
 
     /// Tries an agent, on each task by itself.

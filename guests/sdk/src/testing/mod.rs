@@ -12,6 +12,7 @@
 mod case;
 mod cases;
 mod event;
+mod message;
 mod options;
 mod outcome;
 pub(crate) mod lookup;
@@ -23,5 +24,5 @@ pub use event::{Event, origin_events};
 pub use lookup::{Told, with_told, without_told};
 pub(crate) use options::option;
 pub use options::with_options;
-pub use outcome::{decisions_json, events_json, normalized_json, routes_json, tasks_json};
+pub use outcome::{decisions_json, events_json, normalized_json, routes_json, tasks_json, verdicts_json};
 pub use state::{another_batch, state_now, with_state, without_state};

@@ -4,7 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Decisions, Disposition, EventView, Normalized, OriginEvents, Outcome, RawEvents, Routes, Scope, TaskFailure,
+    Decisions, Disposition, EventView, Judgement, Normalized, OriginEvents, Outcome, RawEvents, Routes, Scope,
+    TaskFailure, Verdicts,
 };
 
 /// A normalizer's answer to `batch`.
@@ -72,6 +73,24 @@ pub fn decisions_json(batch: &OriginEvents, answer: &Decisions) -> Value {
         json!({ "share": shared })
     });
     events.collect()
+}
+
+/// An answer about messages of other sites.
+#[must_use]
+pub fn verdicts_json(answer: &Verdicts) -> Value {
+    let mut severities = answer.severity.iter();
+    let verdict = |(judgement, &reason): (&Judgement, &u32)| {
+        let reason = &answer.reasons[reason as usize];
+        match judgement {
+            Judgement::Accepted => {
+                let severity = severities.next().map(|severity| severity.as_str());
+                json!({ "outcome": "accepted", "severity": severity, "reason": reason })
+            }
+            Judgement::Refused => json!({ "outcome": "refused", "reason": reason }),
+            Judgement::Dropped => json!({ "outcome": "dropped", "reason": reason }),
+        }
+    };
+    answer.disposition.iter().zip(&answer.reason).map(verdict).collect()
 }
 
 /// What an agent said of tasks.

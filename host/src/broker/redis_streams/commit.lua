@@ -29,8 +29,9 @@
 --       streams whose entries are left out, each between two commas, or * for all that cannot be written, but for those
 --       that are named behind it in the same way; epoch
 -- Answer: { 0 stored | 1 was stored before, number of the producer's batch before this one, { deliveries that are
---       repeats }, { events suppressed }, { ids of the first of them }, { entries refused }, { why } };
---       of a batch that was stored before only the last two are known.
+--       repeats }, { events suppressed }, { ids of the first of them }, { entries refused }, { why }, { those of the repeats
+--       that were turned away when they came first } };
+--       of a batch that was stored before only the entries refused are known.
 --       { 2, epoch that supersedes }. { 3, { streams that cannot be written }, { why } }: nothing is stored.
 --       Positions of deliveries, events and entries count from 0, streams from 1.
 
@@ -66,9 +67,9 @@ if number <= before then
   local kept = number == before and call('HGET', producers, producer .. ':refused')
   if kept then
     local answer = cjson.decode(kept)
-    return { 1, before, {}, {}, {}, answer.entries, answer.reasons }
+    return { 1, before, {}, {}, {}, answer.entries, answer.reasons, {} }
   end
-  return { 1, before, {}, {}, {}, {}, {} }
+  return { 1, before, {}, {}, {}, {}, {}, {} }
 end
 
 local lengths = {}
@@ -222,7 +223,7 @@ local function is_known(packet)
   return contents[id] == content and (eras[id] == era or not several[content])
 end
 
-local repeats, suppressed, firsts, refused, reasons = {}, {}, {}, {}, {}
+local repeats, suppressed, firsts, refused, reasons, turned_away = {}, {}, {}, {}, {}, {}
 local event, key, entry = -1, 0, -1
 local skip, is_repeat = false, false
 local touched, repeated_packets, repeated_marks = {}, 0, {}
@@ -388,11 +389,14 @@ while i < first_form and not failed do
       lines[#lines + 1] = { name, argv[i + 3] }
     end
     i = i + 4
-  elseif operation == 'j' then
-    -- delivery day mark seconds: a message of another site begins, which speaks of that day
+  elseif operation == 'j' or operation == 't' then
+    -- delivery day mark seconds: a message of another site begins, which speaks of that day; t: and is turned away
     local name = requests .. ':federation:' .. argv[i + 2]
-    local known = pcall('HSETNX', name, argv[i + 3], '1') == 0
+    local known = pcall('HSETNX', name, argv[i + 3], operation == 'j' and '1' or '0') == 0
     begin(argv[i + 1], known)
+    if known and pcall('HGET', name, argv[i + 3]) == '0' then
+      turned_away[#turned_away + 1] = tonumber(argv[i + 1])
+    end
     pcall('EXPIRE', name, argv[i + 4])
     if not known then
       lines[#lines + 1] = { name, argv[i + 3] }
@@ -534,4 +538,4 @@ end
 pcall('EXPIRE', session, argv[5])
 -- Longer than a host is away: without its number a batch that is replayed from its spool would be stored again.
 pcall('EXPIRE', producers, 400 * 24 * 3600)
-return { 0, before, repeats, suppressed, firsts, refused, reasons }
+return { 0, before, repeats, suppressed, firsts, refused, reasons, turned_away }

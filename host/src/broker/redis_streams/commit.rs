@@ -95,6 +95,8 @@ pub enum Guard<'a> {
         day: u32,
         /// For how long the marks of that day are kept from now on, seconds.
         life: u64,
+        /// Whether it is turned away, which its mark says from then on.
+        away: bool,
     },
     /// An entry that was read through a consumer group. It is acknowledged, and removed from its stream or not.
     Entry {
@@ -295,8 +297,8 @@ impl Commit {
             Guard::Request { key, line, digest } => {
                 command.arg("k").arg(place).arg(hex(key)).arg(format!("{line}:{}", hex(&digest)));
             }
-            Guard::Message { mark, day, life } => {
-                command.arg("j").arg(place).arg(day).arg(mark).arg(life);
+            Guard::Message { mark, day, life, away } => {
+                command.arg(if away { "t" } else { "j" }).arg(place).arg(day).arg(mark).arg(life);
             }
             Guard::Entry { stream, group, id, remove } => {
                 self.is_empty = false;

@@ -84,6 +84,8 @@ pub struct Stored {
     pub lost: u64,
     /// Deliveries of which nothing was stored, for they had been before.
     pub repeats: Vec<usize>,
+    /// Those of the repeats that were turned away when they came first.
+    pub turned_away: Vec<usize>,
     /// Events that were not stored, for their content had been; with the id of the first.
     pub suppressed: Vec<(usize, Uuid)>,
     /// Entries that Redis refused, and what it says; of a batch that is to be stored [whole](Sealed::whole) none.
@@ -289,7 +291,7 @@ impl Sealed {
 }
 
 /// The script's answer to a batch that it has stored: the numbers of [`Stored`], and the texts that belong to them.
-type Answer = (u8, u64, Vec<usize>, Vec<usize>, Vec<Vec<u8>>, Vec<usize>, Vec<String>);
+type Answer = (u8, u64, Vec<usize>, Vec<usize>, Vec<Vec<u8>>, Vec<usize>, Vec<String>, Vec<usize>);
 
 impl Stored {
     /// Out of the answer to the batch with this number and shape, and with the keys of its streams where they are not those
@@ -321,12 +323,13 @@ impl Stored {
             let unwritable = names.ok_or_else(|| odd(&answer))?.into_iter().zip(causes).collect();
             return Err(CommitError::Unwritable(unwritable));
         }
-        let (known, before, repeats, suppressed, firsts, refused, reasons): Answer =
+        let (known, before, repeats, suppressed, firsts, refused, reasons, turned_away): Answer =
             from_redis_value(answer.clone()).map_err(|_| odd(&answer))?;
         let within = |positions: &[usize], count: fn(&Shape) -> usize| {
             shape.is_none_or(|shape| positions.iter().all(|&position| position < count(&shape)))
         };
         let sound = within(&repeats, |shape| shape.deliveries)
+            && within(&turned_away, |shape| shape.deliveries)
             && within(&suppressed, |shape| shape.events)
             && within(&refused, |shape| shape.entries);
         if !sound || suppressed.len() != firsts.len() || refused.len() != reasons.len() {
@@ -337,6 +340,7 @@ impl Stored {
             before: known == 1,
             lost: number.saturating_sub(before + 1),
             repeats,
+            turned_away,
             suppressed: suppressed.into_iter().zip(firsts.map_err(|_| odd(&answer))?).collect(),
             refused: refused.into_iter().zip(reasons).collect(),
         })

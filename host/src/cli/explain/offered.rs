@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::{
     guests::Names,
-    trace::{Bounds, Place, Stored, Traces, read_provenance, rfc3339},
+    trace::{Bounds, Place, Stored, Traces, read_provenance},
 };
 use crate::{
     broker::redis_streams::{Config, Pool, SearchError, Wanted, search},
     event::EntryId,
+    moment::rfc3339,
 };
 
 /// Most entries that can have one id, one in each stream; and those whose id begins with it.
@@ -52,7 +53,7 @@ pub(super) async fn decided(
         }
         let Ok(id) = text_of("id").parse::<Uuid>() else { continue };
         // One that was a dead letter first does not say which entry it was.
-        let stored = rfc3339(i64::try_from(at.ms).unwrap_or_default());
+        let stored = rfc3339(at.ms);
         let found = Stored { stream: text_of("stream"), entry: text_of("entry"), stored };
         if let Some(known) = events.get_mut(&id) {
             known.offered.get_or_insert(found);

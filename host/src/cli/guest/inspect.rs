@@ -9,7 +9,7 @@ use super::find;
 use crate::{
     cli::pipe::user_cache,
     config::{self, Grants, Guests},
-    sandbox::{Agent, Digest, Federation, Guest, Inspection, Need, Normalizer, Router, Sandbox, World},
+    sandbox::{Agent, Digest, Federation, Guest, Inbound, Inspection, Need, Normalizer, Router, Sandbox, World},
     supply::{PublicKey, Source, Trust, Verdict},
     telemetry::{Chain, Metrics, Stage},
 };
@@ -109,6 +109,7 @@ fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
         let (export, tried) = match stage {
             Stage::Route => (Router::EXPORT, tried::<Router>(sandbox, &finding)),
             Stage::Federate => (Federation::EXPORT, tried::<Federation>(sandbox, &finding)),
+            Stage::Inbound => (Inbound::EXPORT, tried::<Inbound>(sandbox, &finding)),
             Stage::Task => (Agent::EXPORT, tried::<Agent>(sandbox, &finding)),
             _ => (Normalizer::EXPORT, tried::<Normalizer>(sandbox, &finding)),
         };
@@ -119,7 +120,7 @@ fn inspect(sandbox: &Sandbox, file: PathBuf, wasm: &[u8]) -> Finding {
     if finding.stages.is_empty() {
         refused.push(
             "it exports none of aurora:normalizer/normalize, aurora:router/route, aurora:federation/federate, \
-             aurora:task/run"
+             aurora:inbound/judge, aurora:task/run"
                 .to_owned(),
         );
     }

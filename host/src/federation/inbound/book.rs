@@ -11,7 +11,7 @@ pub(super) enum Told {
     Stored,
     /// It was stored before.
     Repeated,
-    /// A guest has refused it.
+    /// A guest has dropped it, or it was turned away when it came first.
     Dropped,
     /// It is a dead letter.
     Buried,

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
@@ -23,6 +25,31 @@ pub struct Message {
     pub event: Option<Draft>,
     /// Indicators that it tells of.
     pub indicators: Vec<Indicator>,
+}
+
+impl Message {
+    /// The event that it is. What is none is shown as one, for whoever judges messages: its indicators are its observables.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, Draft> {
+        if let Some(event) = &self.event {
+            return Cow::Borrowed(event);
+        }
+        let observables = self.indicators.iter().map(|one| (one.kind(), Scope::Public, one.value().to_owned()));
+        Cow::Owned(Draft {
+            kind: Kind::Alert,
+            severity: Severity::Info,
+            category: Category::Network,
+            timestamp_ms: self.timestamp_ms,
+            fields: Vec::new(),
+            observables: observables.collect(),
+            techniques: Vec::new(),
+            source: self.origin.site.clone(),
+            device_id: String::new(),
+            dedup_key: String::new(),
+            title: String::new(),
+            description: String::new(),
+        })
+    }
 }
 
 /// What says nothing of its marking: for the recipient's organisation and its clients.
@@ -341,7 +368,11 @@ mod tests {
         let ioc = |kind: &str| json!({ "type": kind, "value": "1.2.3.4", "source": "x", "timestamp": "2025-11-01T00:00:00Z", "site": "north" });
         let ip = Sort::Indicator(Some(ObservableType::Ip));
         assert_eq!(of(ip, &ioc("ip")).unwrap().indicators, [Indicator::of(ObservableType::Ip, "1.2.3.4").unwrap()]);
-        assert_eq!(of(Sort::Indicator(None), &ioc("ip")).unwrap().event, None);
+        let message = of(Sort::Indicator(None), &ioc("ip")).unwrap();
+        assert_eq!(message.event, None);
+        let shown = message.shown();
+        assert_eq!(shown.observables, [(ObservableType::Ip, Scope::Public, "1.2.3.4".to_owned())]);
+        assert_eq!((shown.title.as_str(), shown.source.as_str()), ("", "north"));
         assert!(of(ip, &ioc("domain")).unwrap_err().contains("its subject is that of ip"));
         assert!(of(ip, &ioc("smell")).unwrap_err().contains("`type` is `smell`"));
     }

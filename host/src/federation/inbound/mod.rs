@@ -1,8 +1,8 @@
 //! What other sites share comes in: from JetStream to the site's own streams, each message once, marked with its origin.
 //!
 //! A message goes the way of an event through the lanes, so that the spool, the atomic step and dead letters hold for it
-//! as for everything else. No normalizer sees it, for another site has normalized it; no router, for its subject says what
-//! it is; no policy, for it never leaves again.
+//! as for everything else. The guest of `inbound`, where a site has one, judges it there. No normalizer sees it, for another
+//! site has normalized it; no router, for its subject says what it is; no policy, for it never leaves again.
 //!
 //! | it is | what is done | JetStream hears |
 //! |---|---|---|
@@ -11,6 +11,9 @@
 //! | on a subject that is not wanted | nothing; counted | ack |
 //! | sound | stored in its stream, its indicators recorded | ack, after that |
 //! | stored before | nothing; its indicators are recorded, which changes nothing the second time | ack |
+//! | refused by the guest, or not judged for the guest's own fault | a dead letter with the reason; nothing is recorded | term, after that |
+//! | dropped by the guest | a mark, so that it does not come again; nothing is recorded | ack, after that |
+//! | one of these two, come again | nothing, whatever the guest says now | ack |
 //! | not sound, too large, or delivered too often | a dead letter with the reason | term, after that |
 //! | not stored yet, for Redis is away | it waits in the lanes or on disk | working, before every third of `ack_wait` |
 //! | given up, for this process ends | nothing | nak |
@@ -23,6 +26,10 @@
 //! keeps a mark of the two, in Redis, under the day of which the event speaks: copies of one message say the same. Marks
 //! of a day are kept for `max_age` and two days more from when the last was written, and what was shared longer than
 //! `max_age` ago is not taken. So whatever can still come again has its mark.
+//!
+//! The mark also says whether the message was turned away when it came first. So a message that a guest has refused or
+//! dropped neither is stored nor has its indicators recorded when it comes again, in whichever stream, and also where the
+//! guest, or its options, would let it in by then. A refused one is stored by a replay of its dead letter.
 //!
 //! # Why nothing goes round
 //!
@@ -59,6 +66,7 @@ mod source;
 
 pub use config::{Config, Destinations};
 pub use message::Message;
+pub(crate) use origin::context;
 pub use origin::{Origin, site_of};
 pub use rules::Rules;
 pub use sort::Sort;

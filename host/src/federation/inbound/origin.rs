@@ -25,7 +25,7 @@ const PREFIX: &str = "aurora:federation:";
 const UNKNOWN: &str = "?";
 
 /// The context of messages of `site` on `subject`; none: the site cannot be told, and they are not taken.
-pub(super) fn context(site: Option<&str>, sort: Sort, subject: &str) -> Context {
+pub(crate) fn context(site: Option<&str>, sort: Sort, subject: &str) -> Context {
     Context {
         source: format!("{PREFIX}{}", site.unwrap_or(UNKNOWN)),
         format: "json".to_owned(),

@@ -65,6 +65,8 @@ pub enum KnownBy {
         day: u32,
         /// For how long the marks of that day are kept, seconds.
         life: u64,
+        /// Whether it is turned away.
+        away: bool,
     },
     /// The entry of a stream that was read through a group.
     Entry {
@@ -274,7 +276,7 @@ mod tests {
         commit.delivery(Guard::Entry { stream: raw, group: "g", id: "5-1", remove: true });
         commit.letter(letters, 3, &[0, 2], &[("stage", b"route"), ("reason", b"r"), ("payload", b"a\r\n$1\r\n\xff")]);
         commit.entry(letters, &[("any", b"thing")]);
-        commit.delivery(Guard::Message { mark: &[0xfe; 16], day: 20_000, life: 60 });
+        commit.delivery(Guard::Message { mark: &[0xfe; 16], day: 20_000, life: 60, away: true });
         commit.event(None, Uuid::from_u128(7));
         commit.normalized(alerts, &Normalized { origin: "elsewhere", ..normalized });
         producer.seal(commit).unwrap().record()
@@ -335,7 +337,7 @@ mod tests {
             entry(5, "aurora:dead_letter", What::Other(fields(&[("any", b"thing")]))),
             Part::Delivery {
                 position: Some(4),
-                known_by: Some(KnownBy::Message { mark: [0xfe; 16], day: 20_000, life: 60 }),
+                known_by: Some(KnownBy::Message { mark: [0xfe; 16], day: 20_000, life: 60, away: true }),
             },
             Part::Event { key: None },
             entry(6, "aurora:alerts", foreign),

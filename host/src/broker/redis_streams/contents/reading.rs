@@ -87,10 +87,10 @@ impl<'a> Reading<'a> {
                     parts.push(known(Some(KnownBy::Request { key, line, digest: unhex(digest.as_bytes())? }))?);
                     4
                 }
-                "j" => {
+                "j" | "t" => {
                     let (day, mark) = (number(argument(2)?)?, argument(3)?.try_into().ok()?);
                     let (day, life) = (u32::try_from(day).ok()?, number(argument(4)?)? as u64);
-                    parts.push(known(Some(KnownBy::Message { mark, day, life }))?);
+                    parts.push(known(Some(KnownBy::Message { mark, day, life, away: operation == "t" }))?);
                     5
                 }
                 "a" | "c" => {

@@ -41,6 +41,8 @@ pub(super) enum Stage {
     Route,
     /// What leaves the site.
     Federate,
+    /// What of other sites' messages comes in.
+    Inbound,
     /// Tasks that somebody asks an agent to do.
     Task,
 }
@@ -64,6 +66,7 @@ impl Stage {
             Self::Normalize => ["normalize", "normalizer", "normalizer"],
             Self::Route => ["route", "router", "router"],
             Self::Federate => ["federate", "federation", "federation-policy"],
+            Self::Inbound => ["inbound", "inbound", "inbound-policy"],
             Self::Task => ["task", "task", "agent"],
         }
     }
@@ -123,6 +126,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.stage {
         Stage::Task => {
             println!("  aurora check --config aurora.toml   # with path = \"{name}.wasm\" in [tasks.agents.{name}]\n")
+        }
+        Stage::Inbound => {
+            println!("  aurora check --config aurora.toml   # with path = \"{name}.wasm\" in [guests.inbound]\n")
         }
         _ => {
             println!("  aurora demo --guest {stage}=target/guests/{name}.wasm --keep   # at work, with real brokers\n")

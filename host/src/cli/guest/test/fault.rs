@@ -83,6 +83,10 @@ fn input(batch: &Batch, culprit: &Culprit) -> Vec<u8> {
     match batch.slice(culprit.range.clone()) {
         Batch::Raw(events) => events.iter().map(|event| &event.payload[..]).collect::<Vec<_>>().join(&b'\n'),
         Batch::Tasks(tasks) => tasks.iter().map(|task| &task.input[..]).collect::<Vec<_>>().join(&b'\n'),
+        Batch::Foreign(messages) => {
+            let lines: Vec<_> = messages.iter().map(|message| message.written().to_string()).collect();
+            lines.join("\n").into_bytes()
+        }
         Batch::Normalized(events) => match Events::of(events.iter().map(|origin| &origin.event)) {
             Ok(events) => {
                 let lines: Vec<_> = events.iter().map(|event| event_value(event).to_string()).collect();
@@ -103,6 +107,8 @@ fn keep(wasm: &Path, batch: &Batch, culprit: &Culprit, case: Option<&Case>, inpu
     let none = Context::default();
     let (context, received_ms) = match batch {
         Batch::Tasks(tasks) => (&none, tasks[culprit.range.start].now_ms),
+        // What it came with stands beside it, on its line.
+        Batch::Foreign(messages) => (&none, messages[culprit.range.start].received_ms),
         Batch::Raw(events) => {
             let event = &events[culprit.range.start];
             (&*event.context, event.received_ms)
@@ -113,7 +119,7 @@ fn keep(wasm: &Path, batch: &Batch, culprit: &Culprit, case: Option<&Case>, inpu
         }
     };
     // One raw event may hold line feeds, and a normalized one stands on a line of its own.
-    let whole = !matches!(batch, Batch::Normalized(_)) && culprit.range.len() == 1;
+    let whole = !matches!(batch, Batch::Normalized(_) | Batch::Foreign(_)) && culprit.range.len() == 1;
     let about = about(context, received_ms, whole, case);
     fs::write(folder.join("case.toml"), about)?;
     Ok(folder)
