@@ -157,7 +157,9 @@ async fn whatever_the_guest_does_nothing_comes_in_unjudged_and_the_others_are_no
         "severity-too-many",
         "severity-too-few",
     ];
-    let site = south().guest("inbound", &hostile_guest()?).start().await?;
+    let plan = south().guest("inbound", &hostile_guest()?);
+    // What the hostile guest imports.
+    let site = plan.set("guests.inbound.grants", vec!["log"]).start().await?;
     let north = Other::of(&site, "north").await?;
     // What it has done well before keeps its breaker closed.
     for number in 0..40 {

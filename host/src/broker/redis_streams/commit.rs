@@ -298,6 +298,8 @@ impl Commit {
                 command.arg("k").arg(place).arg(hex(key)).arg(format!("{line}:{}", hex(&digest)));
             }
             Guard::Message { mark, day, life, away } => {
+                // What is turned away, or tells of an indicator alone, has no entry, and is to be known all the same.
+                self.is_empty = false;
                 command.arg(if away { "t" } else { "j" }).arg(place).arg(day).arg(mark).arg(life);
             }
             Guard::Entry { stream, group, id, remove } => {
