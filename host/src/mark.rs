@@ -28,15 +28,18 @@ impl Mark {
     /// The strictest mark in `text`: `TLP:RED`, `"tlp": "amber+strict"`, `tlp=amber-strict`. A word too many is hidden
     /// rather than one too few.
     pub fn of(text: &[u8]) -> Option<Self> {
-        // Few texts have it, and each event that leaves is asked.
-        let is_end = |at: usize| at > 1 && text[at - 2..at].eq_ignore_ascii_case(b"tl");
-        if !memchr::memchr2_iter(b'p', b'P', text).any(is_end) {
+        if !is_marked(text) {
             return None;
         }
         let text = text.to_ascii_lowercase();
         let begins = text.windows(3).enumerate().filter(|(_, word)| word == b"tlp").map(|(at, _)| at + 3);
         begins.filter_map(|at| colour(&text[at..])).max()
     }
+}
+
+/// Whether `text` has a word in it that every mark has. Few do, and each event that leaves is asked.
+pub(crate) fn is_marked(text: &[u8]) -> bool {
+    memchr::memchr2_iter(b'p', b'P', text).any(|at| at > 1 && text[at - 2..at].eq_ignore_ascii_case(b"tl"))
 }
 
 fn colour(rest: &[u8]) -> Option<Mark> {

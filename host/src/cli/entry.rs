@@ -76,7 +76,7 @@ impl Entry<'_> {
     pub(super) fn with_messages(mut self, event: &DecidedEvent<'_>, leaving: &Leaving) -> anyhow::Result<Self> {
         let Some(share) = &mut self.share else { return Ok(self) };
         let mut failed = None;
-        leaving.each(event, "", |message| {
+        leaving.each(event, &leaving.plan(event), "", |message| {
             let data = str::from_utf8(message.data).map_err(anyhow::Error::from);
             match data.and_then(|data| Ok(RawValue::from_string(data.to_owned())?)) {
                 Ok(data) => share.messages.push(Sent {

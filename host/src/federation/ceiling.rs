@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     event::Context,
     intel,
-    mark::Mark,
+    mark::{Mark, is_marked},
     pipeline::dedup::EventKind,
     sandbox::{
         Kind, ObservableType, Severity, Tlp,
@@ -40,6 +40,7 @@ pub struct Ceiling {
     pub(super) sendable: Sendable,
     max_tlp: Marking,
     pub(super) never: Never,
+    /// In lower case.
     pub(super) fields: Vec<String>,
     pub(super) mask: bool,
 }
@@ -66,7 +67,8 @@ impl Ceiling {
                 domains: Names::new(never.domains.iter().filter_map(|text| canonical(text))),
                 lists: never.read.0.clone(),
             },
-            fields: never.fields.clone(),
+            // Whoever writes `password` means `Password` as well.
+            fields: never.fields.iter().map(|pattern| pattern.to_ascii_lowercase()).collect(),
             mask: never.mask,
         }
     }
@@ -92,11 +94,7 @@ impl Ceiling {
             if !self.sets.contains(&Set::Aurora) && Offer::of(context).is_none() && !event.kind().is_attestation() {
                 CAPITAL[0].clone_into(&mut shared.subject);
             }
-            // What other sites have told goes no further than they said, and an event that has it tells it.
-            let came = event.fields().find(|(key, _)| *key == intel::TLP).and_then(|(_, value)| Tlp::read(value));
-            let came = came.map(|came| (came, "with which its shared indicator came"));
-            let own = marking(event).map(|own| (own, "as it is marked itself"));
-            if let Some((came, how)) = came.into_iter().chain(own).max_by_key(|(tlp, _)| *tlp as u8)
+            if let Some((came, how)) = markings(event).max_by_key(|(tlp, _)| *tlp as u8)
                 && came as u8 > shared.tlp as u8
             {
                 let (from, to) = (shared.tlp.as_str(), came.as_str());
@@ -105,7 +103,8 @@ impl Ceiling {
                 metrics.federation_cut(Cut::Tlp).inc();
             }
             // Nobody could say how what it speaks of is marked.
-            let unseen = event.fields().any(|(key, value)| key == intel::STATUS && value == intel::NOT_LOOKED_UP);
+            let unseen = event.text().contains(intel::NOT_LOOKED_UP)
+                && event.fields().any(|(key, value)| key == intel::STATUS && value == intel::NOT_LOOKED_UP);
             let unseen = unseen.then(|| (Cut::Tlp, "its indicators could not be looked up".to_owned()));
             if let Some((cut, what)) = unseen.or_else(|| self.refusal(shared, event, context)) {
                 metrics.federation_cut(cut).inc();
@@ -155,6 +154,16 @@ impl Ceiling {
         let most = self.max_tlp;
         (!most.covers(tlp)).then(|| (Cut::Tlp, format!("TLP:{} is above TLP:{}", tlp.as_str(), most.as_str())))
     }
+}
+
+/// How the event is marked, each with how it came to that.
+fn markings(event: EventRef<'_>) -> impl Iterator<Item = (Tlp, &'static str)> {
+    let is_marked = is_marked(event.text().as_bytes());
+    // What other sites have told goes no further than they said, and an event that has it tells it.
+    let came = || event.fields().find(|(key, _)| *key == intel::TLP).and_then(|(_, value)| Tlp::read(value));
+    let came = is_marked.then(came).flatten().map(|came| (came, "with which its shared indicator came"));
+    let own = is_marked.then(|| marking(event)).flatten().map(|own| (own, "as it is marked itself"));
+    came.into_iter().chain(own)
 }
 
 /// How the event itself is marked, wherever its source has written that.

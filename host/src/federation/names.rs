@@ -6,26 +6,42 @@ use url::Host;
 
 /// Names, each with everything below it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names(HashSet<Box<str>>);
+pub(super) struct Names {
+    all: HashSet<Box<str>>,
+    /// Their last labels, each once.
+    lasts: Vec<Box<str>>,
+    /// Whether one of them has a single label.
+    have_words: bool,
+}
 
 impl Names {
     /// Of names that are [`canonical`].
     pub fn new<'a>(names: impl IntoIterator<Item = Cow<'a, str>>) -> Self {
-        Self(names.into_iter().map(|name| name.into_owned().into()).collect())
+        let all: HashSet<Box<str>> = names.into_iter().map(|name| name.into_owned().into()).collect();
+        let mut lasts: Vec<Box<str>> = all.iter().map(|name| last(name).into()).collect();
+        lasts.sort_unstable();
+        lasts.dedup();
+        let have_words = all.iter().any(|name| !name.contains('.'));
+        Self { all, lasts, have_words }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Whether one of them has a single label, so that it can stand in a text as a mere word.
     pub fn have_words(&self) -> bool {
-        self.0.iter().any(|name| !name.contains('.'))
+        self.have_words
     }
 
     /// Whether `name`, which is canonical, is one of them or below one.
     pub fn contains(&self, name: &str) -> bool {
-        !self.0.is_empty() && above(name).any(|name| self.0.contains(name))
+        !self.all.is_empty() && above(name).any(|name| self.all.contains(name))
+    }
+
+    /// Whether one of them has this last label, in whatever case: no name without such a one is among them.
+    pub fn ends_in(&self, label: &[u8]) -> bool {
+        self.lasts.iter().any(|last| last.as_bytes().eq_ignore_ascii_case(label))
     }
 }
 
@@ -56,28 +72,47 @@ pub(crate) fn canonical(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether `name`, which is canonical, is one that every site has for itself, or that is kept for documentation: the
-/// special-use names of RFC 6761 and its successors, and those that sites use though nobody has set them aside (RFC 6762,
-/// appendix G). Not `.onion`, which means the same everywhere.
+/// Last labels of names that every site has for itself, or that are kept for documentation: the special-use names of RFC
+/// 6761 and its successors, and those that sites use though nobody has set them aside (RFC 6762, appendix G). Not `.onion`,
+/// which means the same everywhere.
+const RESERVED: [&str; 14] = [
+    "arpa",
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "test",
+    "workgroup",
+];
+
+/// Below which `example` is kept for documentation.
+const EXAMPLES: [&str; 3] = ["com", "net", "org"];
+
+/// Whether `name`, which is canonical, is one that every site has for itself, or that is kept for documentation.
 pub(super) fn is_reserved(name: &str) -> bool {
-    const LAST: [&str; 14] = [
-        "arpa",
-        "corp",
-        "example",
-        "home",
-        "internal",
-        "intranet",
-        "invalid",
-        "lan",
-        "local",
-        "localdomain",
-        "localhost",
-        "private",
-        "test",
-        "workgroup",
-    ];
-    let last = name.rsplit('.').next().unwrap_or(name);
-    LAST.contains(&last) || above(name).any(|name| matches!(name, "example.com" | "example.net" | "example.org"))
+    let (before, last) = name.rsplit_once('.').unwrap_or(("", name));
+    RESERVED.contains(&last) || EXAMPLES.contains(&last) && self::last(before) == "example"
+}
+
+/// Whether a name with this `last` label and what is `before` it, the dot included, can be [one of those](is_reserved), in
+/// whatever case.
+pub(super) fn may_be_reserved(before: &[u8], last: &[u8]) -> bool {
+    let is = |label: &&str| label.as_bytes().eq_ignore_ascii_case(last);
+    let is_example = || before.last_chunk().is_some_and(|end: &[u8; 8]| end.eq_ignore_ascii_case(b"example."));
+    last.first().is_some_and(u8::is_ascii_alphabetic)
+        && (RESERVED.iter().any(is) || EXAMPLES.iter().any(is) && is_example())
+}
+
+/// The last label of `name`.
+fn last(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(_, last)| last)
 }
 
 /// `name` and all that it is below: `a.b.c`, `b.c`, `c`.

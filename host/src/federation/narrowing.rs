@@ -35,14 +35,16 @@ pub(super) struct Narrowing<'a> {
 impl Narrowing<'_> {
     /// Cuts from `share`, which its policy decided for `reason`.
     pub fn narrow(&self, share: &mut Share, reason: &str) {
-        self.observables(share);
+        let judged = self.observables(share);
         self.fields(share);
         if self.ceiling.mask {
-            self.mask(share, reason);
+            self.mask(share, reason, &judged);
         }
     }
 
-    fn observables(&self, share: &mut Share) {
+    /// Returns of each observable whether it stays; none: it was not to leave anyway.
+    fn observables(&self, share: &mut Share) -> Vec<Option<bool>> {
+        let mut judged = vec![None; self.event.observable_count()];
         let (mut causes, mut kept): (Vec<Cow<'static, str>>, _) = (Vec::new(), share.scoped_out);
         let mut count = |cut, times: u32, cause: Cow<'static, str>| {
             self.metrics.federation_cut(cut).inc_by(u64::from(times));
@@ -55,7 +57,9 @@ impl Narrowing<'_> {
         }
         share.observables.retain(|&position| {
             let (kind, _, value) = self.event.observable(position as usize);
-            let Some(why) = self.ceiling.never.judge(kind, value) else { return true };
+            let why = self.ceiling.never.judge(kind, value);
+            judged[position as usize] = Some(why.is_some());
+            let Some(why) = why else { return true };
             kept += 1;
             count(why.into(), 1, why.text());
             false
@@ -70,6 +74,7 @@ impl Narrowing<'_> {
             self.metrics.federation_cut(Cut::Subject).inc_by(unsent as u64);
             share.cut.push("observables not sent by themselves: their subject".to_owned());
         }
+        judged
     }
 
     fn fields(&self, share: &mut Share) {
@@ -79,35 +84,32 @@ impl Narrowing<'_> {
         }
         let mut removed = Vec::new();
         for (key, _) in self.event.fields() {
-            // Whoever writes `password` means `Password` as well.
             let lower = key.to_ascii_lowercase();
-            let is_meant =
-                patterns.iter().any(|pattern| glob(pattern.to_ascii_lowercase().as_bytes(), lower.as_bytes()));
+            let is_meant = patterns.iter().any(|pattern| glob(pattern.as_bytes(), lower.as_bytes()));
             if is_meant && !share.remove.iter().any(|known| known == key) {
                 share.remove.push(key.to_owned());
-                removed.push(key);
+                removed.push(("", key));
             }
         }
         if !removed.is_empty() {
             self.metrics.federation_cut(Cut::Field).inc_by(removed.len() as u64);
-            share.cut.push(format!("fields removed: {}", listed(&removed)));
+            share.cut.push(listed("fields removed: ", &removed));
         }
     }
 
     /// Blots out what never leaves, whether the event has it as an observable or not.
-    fn mask(&self, share: &mut Share, reason: &str) {
+    fn mask(&self, share: &mut Share, reason: &str, judged: &[Option<bool>]) {
         self.keys(share);
-        let secrets: Vec<String> = self.secrets(share);
+        let secrets: Vec<String> = self.secrets(share, judged);
         let (own_source, own_device) = (self.event.source(), self.event.device_id());
         let source = if own_source.is_empty() { self.context.source.as_str() } else { own_source };
         let device =
             if own_device.is_empty() { self.context.device_id.as_deref().unwrap_or_default() } else { own_device };
         let mut masked = Vec::new();
-        let mut look = |piece, name: &str, text: &str| {
+        let mut look = |piece, name, text| {
             if let Some(text) = self.masked(text, &secrets) {
                 share.masked.push((piece, text));
-                let above = if matches!(piece, Piece::Field(_)) { "fields." } else { "" };
-                masked.push(format!("{above}{name}"));
+                masked.push((if matches!(piece, Piece::Field(_)) { "fields." } else { "" }, name));
             }
         };
         look(Piece::Title, "title", self.event.title());
@@ -122,8 +124,7 @@ impl Narrowing<'_> {
         }
         if !masked.is_empty() {
             self.metrics.federation_cut(Cut::Mask).inc_by(masked.len() as u64);
-            let masked: Vec<&str> = masked.iter().map(String::as_str).collect();
-            share.cut.push(format!("masked in: {}", listed(&masked)));
+            share.cut.push(listed("masked in: ", &masked));
         }
     }
 
@@ -142,12 +143,12 @@ impl Narrowing<'_> {
 
     /// What is not found in a text by what it is: observables of the event that never leave, and the values of fields that
     /// are removed, for a title is often made of one.
-    fn secrets(&self, share: &Share) -> Vec<String> {
+    fn secrets(&self, share: &Share, judged: &[Option<bool>]) -> Vec<String> {
         let never = &self.ceiling.never;
-        let is_kept = |kind, scope, value: &str| scope != Scope::Public || never.judge(kind, value).is_some();
         let mut secrets = Vec::new();
-        for (kind, scope, value) in self.event.observables() {
-            if value.len() < SHORTEST || !is_kept(kind, scope, value) {
+        for ((kind, scope, value), judged) in self.event.observables().zip(judged) {
+            let stays = || judged.unwrap_or_else(|| never.judge(kind, value).is_some());
+            if value.len() < SHORTEST || scope == Scope::Public && !stays() {
                 continue;
             }
             let mut whole = false;
@@ -159,7 +160,7 @@ impl Narrowing<'_> {
         for (key, value) in self.event.fields() {
             let value = value.trim();
             let is_removed = || share.remove.iter().any(|removed| removed == key);
-            if value.len() >= SHORTEST && !COMMON.contains(&value) && is_removed() {
+            if is_removed() && value.len() >= SHORTEST && !COMMON.contains(&value) {
                 secrets.push(value.to_ascii_lowercase());
             }
         }
@@ -200,9 +201,14 @@ impl Narrowing<'_> {
     }
 }
 
-/// Not more of them than a person reads.
-fn listed(names: &[&str]) -> String {
-    let mut text = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+/// `what`, and not more names than a person reads, each with what stands before it.
+fn listed(what: &str, names: &[(&str, &str)]) -> String {
+    let mut text = what.to_owned();
+    for (place, (above, name)) in names.iter().take(NAMED).enumerate() {
+        text.push_str(if place > 0 { ", " } else { "" });
+        text.push_str(above);
+        text.push_str(name);
+    }
     if names.len() > NAMED {
         text.push_str(&format!(" and {} more", names.len() - NAMED));
     }

@@ -10,7 +10,7 @@ use super::{
     networks::{Networks, RESERVED, meanings, octets},
     reading::{DEPTH, Reading},
     warning_list::WarningList,
-    words::{MOST_GROUPS, is_telling, is_word, runs, stands_alone, trimmed, v6_in},
+    words::{MOST_GROUPS, Signs, Word, runs, stands_alone, trimmed, v6_in},
 };
 use crate::sandbox::ObservableType;
 
@@ -80,7 +80,8 @@ impl Never {
     }
 
     fn address(&self, address: IpAddr) -> Option<Why<'_>> {
-        let any = |networks: &Networks| meanings(address).into_iter().any(|address| networks.contains(address));
+        let [one, other] = meanings(address);
+        let any = |networks: &Networks| networks.contains(one) || other != one && networks.contains(other);
         if any(&self.networks) {
             Some(Why::Network)
         } else {
@@ -110,7 +111,13 @@ impl Never {
         if !self.reserved && self.networks.is_empty() && self.domains.is_empty() {
             return;
         }
-        self.find_plain(text, &mut found);
+        let signs = Signs::in_text(text);
+        if signs.is_telling() || self.domains.have_words() {
+            self.find_plain(text, &mut found);
+        }
+        if !signs.is_odd() && !signs.is_dot() {
+            return;
+        }
         let mut readings: Vec<Reading> = Vec::new();
         while readings.len() < DEPTH
             && let Some(reading) = Reading::of(readings.last().map_or(text, |last| &last.text))
@@ -146,25 +153,27 @@ impl Never {
         let (bytes, words) = (text.as_bytes(), self.domains.have_words());
         let mut at = 0;
         while at < bytes.len() {
-            if !is_word(bytes[at]) {
+            if !Signs::of(bytes[at]).is_word() {
                 at += 1;
                 continue;
             }
-            let (start, mut telling) = (at, words);
-            while at < bytes.len() && is_word(bytes[at]) {
-                telling |= is_telling(bytes[at]);
+            let mut word = Word { range: at..at, signs: Signs::NONE, dots: 0, colons: 0 };
+            while at < bytes.len() && Signs::of(bytes[at]).is_word() {
+                word.signs = word.signs.and(Signs::of(bytes[at]));
+                word.dots += usize::from(bytes[at] == b'.');
+                word.colons += usize::from(bytes[at] == b':');
                 at += 1;
             }
-            if telling {
-                self.in_word(text, start..at, found);
+            word.range.end = at;
+            if word.signs.is_telling() || words {
+                self.in_word(text, word, found);
             }
         }
     }
 
-    fn in_word<'n>(&'n self, text: &str, word: Range<usize>, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
-        let bytes = &text.as_bytes()[word.clone()];
-        if bytes.iter().filter(|byte| **byte == b':').count() > 1 {
-            for run in runs(text, word.clone(), |byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.') {
+    fn in_word<'n>(&'n self, text: &str, word: Word, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
+        if word.may_hold_v6(text) {
+            for run in runs(text, word.range.clone(), |byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.') {
                 if let Some((range, address)) = v6_in(text, run)
                     && let Some(why) = self.address(address.into())
                 {
@@ -172,16 +181,35 @@ impl Never {
                 }
             }
         }
-        for run in runs(text, word.clone(), |byte| byte.is_ascii_digit() || byte == b'.') {
-            if let Some((range, why)) = self.v4_in(text, run) {
-                found(range, why);
+        // Fewer dots are no address.
+        if word.dots > 2 {
+            for run in runs(text, word.range.clone(), |byte| byte.is_ascii_digit() || byte == b'.') {
+                if let Some((range, why)) = self.v4_in(text, run) {
+                    found(range, why);
+                }
             }
         }
-        if self.reserved || !self.domains.is_empty() {
-            for piece in runs(text, word, |byte| byte != b':') {
+        if !self.reserved && self.domains.is_empty() {
+            return;
+        }
+        if word.colons == 0 {
+            self.name_in(text, word.range, found);
+        } else {
+            for piece in runs(text, word.range, |byte| byte != b':') {
                 self.name_in(text, piece, found);
             }
         }
+    }
+
+    /// Whether one of the names in `piece` can be one that never leaves. Most cannot, as their last labels tell.
+    fn may_name(&self, piece: &[u8]) -> bool {
+        piece.split(|byte| *byte == b'@').any(|name| {
+            let Some(end) = name.iter().rposition(u8::is_ascii_alphanumeric) else { return false };
+            let name = &name[..=end];
+            let start = name.iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
+            let (before, last) = (&name[..start], &name[start..]);
+            self.domains.ends_in(last) || self.reserved && names::may_be_reserved(before, last)
+        })
     }
 
     /// The run as a whole, if an address stands in it: tcpdump writes the port behind one more dot.
@@ -190,7 +218,12 @@ impl Never {
         if !stands_alone(text, &run) {
             return None;
         }
-        let groups: Vec<&str> = text[run.clone()].split('.').take(MOST_GROUPS).collect();
+        let (mut all, mut count) = ([""; MOST_GROUPS], 0);
+        for (place, group) in all.iter_mut().zip(text[run.clone()].split('.')) {
+            *place = group;
+            count += 1;
+        }
+        let groups = &all[..count];
         let first = groups.first_chunk::<4>().and_then(|groups| octets(groups));
         let last = groups.last_chunk::<4>().and_then(|groups| octets(groups));
         let why = [first, last].into_iter().flatten().find_map(|address| self.address(address.into()))?;
@@ -198,6 +231,10 @@ impl Never {
     }
 
     fn name_in<'n>(&'n self, text: &str, piece: Range<usize>, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
+        let bytes = &text.as_bytes()[piece.clone()];
+        if bytes.is_ascii() && !self.may_name(bytes) {
+            return;
+        }
         let inner = text[piece.clone()].trim_start_matches(|c: char| !c.is_alphanumeric());
         let start = piece.end - inner.len();
         let whole = inner.trim_end_matches(|c: char| !c.is_alphanumeric());

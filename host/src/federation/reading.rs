@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::words::Signs;
+
 /// Escapes within escapes that are undone: JSON in JSON, a URL in a URL.
 pub(super) const DEPTH: usize = 3;
 
@@ -19,19 +21,14 @@ pub(super) struct Reading {
 impl Reading {
     /// Of `text`; none where it reads as it stands.
     pub fn of(text: &str) -> Option<Self> {
-        if !may_differ(text) {
+        // Most texts have nothing of the kind, whatever brackets they have, and each event that leaves is read.
+        if !differs(text) {
             return None;
         }
         let mut reading = Self { text: String::with_capacity(text.len()), begins: Vec::new(), ends: Vec::new() };
-        let (mut at, mut differs) = (0, false);
+        let mut at = 0;
         while let Some(first) = text[at..].chars().next() {
-            let (read, length) = match meant(&text[at..], first) {
-                Some(meant) => {
-                    differs = true;
-                    meant
-                }
-                None => (Some(first), first.len_utf8()),
-            };
+            let (read, length) = meant(&text[at..], first).unwrap_or((Some(first), first.len_utf8()));
             if let Some(read) = read {
                 reading.text.push(read);
                 reading.begins.resize(reading.text.len(), at);
@@ -39,7 +36,7 @@ impl Reading {
             }
             at += length;
         }
-        differs.then_some(reading)
+        Some(reading)
     }
 
     /// Where `range` of what is read stands in the text itself.
@@ -48,11 +45,12 @@ impl Reading {
     }
 }
 
-/// Whether there is anything in it that is written otherwise than it reads. Most texts have nothing.
-fn may_differ(text: &str) -> bool {
+/// Whether there is anything in it that is written otherwise than it reads.
+fn differs(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.iter().any(|byte| matches!(byte, b'\\' | b'%' | b'[' | b'(' | b'{') || !byte.is_ascii())
-        || bytes.windows(2).any(|pair| pair == b"..")
+    let may = |at: &usize| Signs::of(bytes[*at]).is_odd() || bytes[*at] == b'.' && bytes.get(at + 1) == Some(&b'.');
+    let mut begins = (0..bytes.len()).filter(may).filter(|&at| text.is_char_boundary(at));
+    begins.any(|at| text[at..].chars().next().is_some_and(|first| meant(&text[at..], first).is_some()))
 }
 
 /// What the beginning of `text`, whose first character is `first`, means if that is not what it is; none within: nothing at
@@ -95,12 +93,16 @@ fn escape(text: &str) -> Option<(Option<char>, usize)> {
 /// What somebody has defanged, so that nobody follows it.
 fn mended(text: &str) -> Option<(Option<char>, usize)> {
     const ALL: [(&str, char); 6] = [(".", '.'), ("dot", '.'), (":", ':'), ("://", ':'), ("@", '@'), ("at", '@')];
+    /// Longest of them with a space on either side, and what closes it.
+    const MOST: usize = 6;
     let close = match text.as_bytes()[0] {
-        b'[' => ']',
-        b'(' => ')',
-        _ => '}',
+        b'[' => b']',
+        b'(' => b')',
+        _ => b'}',
     };
-    let (inner, _) = text[1..].split_once(close).filter(|(inner, _)| inner.len() <= 5)?;
+    // No further: who opens a bracket with each byte is not to have all of the text searched for each.
+    let length = text.as_bytes()[1..].iter().take(MOST).position(|byte| *byte == close)?;
+    let inner = &text[1..=length];
     let (_, sign) = ALL.into_iter().find(|(written, _)| inner.trim().eq_ignore_ascii_case(written))?;
     Some((Some(sign), inner.len() + 2))
 }

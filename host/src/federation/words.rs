@@ -10,14 +10,88 @@ pub(super) const MOST_GROUPS: usize = 16;
 /// Longest address of IPv6 with an IPv4 one at its end, and something before it.
 const LONGEST_V6: usize = 80;
 
-/// What an address, a name or a mail address is written with.
-pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'@') || !byte.is_ascii()
+/// What bytes are in running text, one bit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Signs(u8);
+
+impl Signs {
+    const WORD: u8 = 1;
+    const TELLING: u8 = 1 << 1;
+    const ODD: u8 = 1 << 2;
+    const DOT: u8 = 1 << 3;
+
+    /// Every event that leaves is looked at byte by byte, several times over: a look into a table is what that may cost.
+    const TABLE: [Self; 256] = {
+        let mut table = [Self(0); 256];
+        let mut byte = 0_u8;
+        loop {
+            let is_word = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'@');
+            let is_telling = matches!(byte, b'.' | b':' | b'@' | 0xe3 | 0xef);
+            let is_odd = matches!(byte, b'\\' | b'%' | b'[' | b'(' | b'{') || !byte.is_ascii();
+            table[byte as usize] = Self(
+                (if is_word || !byte.is_ascii() { Self::WORD } else { 0 })
+                    | (if is_telling { Self::TELLING } else { 0 })
+                    | (if is_odd { Self::ODD } else { 0 })
+                    | (if byte == b'.' { Self::DOT } else { 0 }),
+            );
+            if byte == u8::MAX {
+                break table;
+            }
+            byte += 1;
+        }
+    };
+
+    pub const NONE: Self = Self(0);
+
+    pub fn of(byte: u8) -> Self {
+        Self::TABLE[byte as usize]
+    }
+
+    /// All that there are in `text`.
+    pub fn in_text(text: &str) -> Self {
+        text.bytes().fold(Self::NONE, |all, byte| all.and(Self::of(byte)))
+    }
+
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What an address, a name or a mail address is written with.
+    pub fn is_word(self) -> bool {
+        self.0 & Self::WORD != 0
+    }
+
+    /// Without one of these a word is a mere word: dots, colons, `@`, and what begins the full stops of other scripts that
+    /// are dots in names.
+    pub fn is_telling(self) -> bool {
+        self.0 & Self::TELLING != 0
+    }
+
+    /// What may be written otherwise than it reads. Two dots one behind the other may, too.
+    pub fn is_odd(self) -> bool {
+        self.0 & Self::ODD != 0
+    }
+
+    pub fn is_dot(self) -> bool {
+        self.0 & Self::DOT != 0
+    }
 }
 
-/// Without one of these a word is a mere word. The last two begin the full stops of other scripts that are dots in names.
-pub(super) fn is_telling(byte: u8) -> bool {
-    matches!(byte, b'.' | b':' | b'@' | 0xe3 | 0xef)
+/// A word of a text, with what was seen on the way through it.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    pub range: Range<usize>,
+    pub signs: Signs,
+    pub dots: usize,
+    pub colons: usize,
+}
+
+impl Word {
+    /// Whether it can have an IPv6 address in it: that has eight groups, or six before an IPv4 address, or leaves some out.
+    /// A time of day has two colons.
+    pub fn may_hold_v6(&self, text: &str) -> bool {
+        self.colons > 5 || self.colons > 1 && text[self.range.clone()].contains("::")
+    }
 }
 
 /// Parts of `within` all of whose bytes are `of` one sort. ASCII or not, they end between characters.

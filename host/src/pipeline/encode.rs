@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     decided::{Decided, DecidedEvent, Outcome},
     identity::Fingerprint,
+    leaving::Planned,
     provenance::{Provenances, Texts},
     record::event_json,
     target::{Raw, Target},
@@ -217,8 +218,8 @@ impl<'a> Batch<'a> {
         let index = self.events.len();
         self.events.push((position, event.position));
         self.have_keys.push(key.is_some());
-        let also = self.also(event);
-        let provenance = self.provenances.of(event, &also);
+        let plan = planned(self.target, event);
+        let provenance = self.provenances.of(event, &plan);
         if !event.streams.is_empty() {
             let normalized = Normalized {
                 data: &event_json(event),
@@ -235,17 +236,8 @@ impl<'a> Batch<'a> {
                 self.entries.push(Entry::Event(index));
             }
         }
-        self.add_share(index, event, &provenance);
+        self.add_share(index, event, &plan, &provenance);
         self.add_decision(event, entry, &provenance);
-    }
-
-    /// The messages that leave beside the event's own, by what stands behind its id in theirs.
-    fn also(&self, event: &DecidedEvent<'_>) -> Vec<(String, String)> {
-        if self.target.outbox.is_none() || event.origin.is_some() {
-            return Vec::new();
-        }
-        let plan = self.target.leaving.plan(event);
-        plan.into_iter().skip(1).map(|one| (one.suffix, one.subject)).collect()
     }
 
     /// Writes down what was decided on an entry of an offered stream, in the step that acknowledges it: its own stream is
@@ -261,15 +253,20 @@ impl<'a> Batch<'a> {
         self.entries.push(Entry::Decision);
     }
 
-    fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>, provenance: &Texts) {
+    fn add_share(&mut self, index: usize, event: &DecidedEvent<'_>, plan: &[Planned<'_>], provenance: &Texts) {
         let (Some(outbox), target) = (self.target.outbox, self.target) else { return };
-        // Whatever was decided: what came from another site never leaves again, or it would go round for ever.
-        if event.origin.is_some() {
-            return;
-        }
-        target.leaving.each(event, &provenance.leaving, |message| {
+        target.leaving.each(event, plan, &provenance.leaving, |message| {
             self.commit.outbox(outbox, message);
             self.entries.push(Entry::Shared(index));
         });
+    }
+}
+
+/// The messages of `event` that leave. Whatever was decided: what came from another site never leaves again, or it would go
+/// round for ever.
+fn planned<'a>(target: &'a Target, event: &DecidedEvent<'a>) -> Vec<Planned<'a>> {
+    match (target.outbox, event.origin) {
+        (Some(_), None) => target.leaving.plan(event),
+        _ => Vec::new(),
     }
 }

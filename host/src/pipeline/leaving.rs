@@ -1,6 +1,8 @@
 //! What other sites get of an event: its own message, and one for each observable that is shared, in one set of subjects
 //! or in both.
 
+use std::fmt;
+
 use super::{
     decided::DecidedEvent,
     record::{alert_json, attestation_json, ioc_json},
@@ -25,9 +27,8 @@ impl Leaving {
         Self { site: config.site.id.clone(), sendable: Sendable::new(config) }
     }
 
-    /// Which messages of `event` leave; none if it is not shared. The event's own comes first and has its id, which others
-    /// have in front of theirs.
-    pub(super) fn plan(&self, event: &DecidedEvent<'_>) -> Vec<Planned> {
+    /// Which messages of `event` leave; none if it is not shared. The event's own comes first.
+    pub(crate) fn plan<'a>(&'a self, event: &DecidedEvent<'a>) -> Vec<Planned<'a>> {
         let Some(share) = event.share else { return Vec::new() };
         let offer = Offer::of(event.context);
         let is_attestation = offer.is_none() && event.event.kind().is_attestation();
@@ -36,57 +37,59 @@ impl Leaving {
             None if is_attestation => "attestation",
             None => "alert",
         };
-        let mut plan = vec![Planned { kind, subject: share.subject.clone(), suffix: String::new(), observable: None }];
+        let planned = |kind, subject, part, is_again| Planned { kind, subject, name: Name { part, is_again } };
+        let mut plan = Vec::with_capacity(1 + share.observables.len());
+        plan.push(planned(kind, &share.subject, Part::Event, false));
         // Only alerts are in both sets.
         if offer.is_none() && !is_attestation && self.sendable.alerts && share.subject != CAPITAL[0] {
-            plan.push(Planned { kind: "copy", subject: CAPITAL[0].to_owned(), suffix: again(""), observable: None });
+            plan.push(planned("copy", CAPITAL[0], Part::Event, true));
         }
         for &observable in &share.observables {
             let (kind, ..) = event.event.observable(observable as usize);
-            let of = |what: &'static str, subject: String, suffix: String| Planned {
-                kind: what,
-                subject,
-                suffix,
-                observable: Some(observable),
-            };
             // Of what other sites tell they hear that it was seen here. Told anew it would seem to be known to one site
             // more, and live on by that.
             if event.matched.contains(&observable) {
-                if self.sendable.sighting(kind) {
-                    let subject = format!("aurora.intel.sighting.{}", kind.as_str());
-                    plan.push(of("sighting", subject, format!(":sighting:{observable}")));
+                if let Some(subject) = self.sendable.sighting(kind) {
+                    plan.push(planned("sighting", subject, Part::Sighting(observable), false));
                 }
                 continue;
             }
-            let (first, suffix) = (self.sendable.intel(kind), format!(":ioc:{observable}"));
-            if first {
-                plan.push(of("ioc", format!("aurora.intel.ioc.{}", kind.as_str()), suffix.clone()));
+            let (first, part) = (self.sendable.intel(kind), Part::Indicator(observable));
+            if let Some(subject) = first {
+                plan.push(planned("ioc", subject, part, false));
             }
             if self.sendable.sharing {
-                plan.push(of("ioc", CAPITAL[1].to_owned(), if first { again(&suffix) } else { suffix }));
+                plan.push(planned("ioc", CAPITAL[1], part, first.is_some()));
             }
         }
         plan
     }
 
-    /// Hands each of these messages to `give`.
-    pub fn each(&self, event: &DecidedEvent<'_>, provenance: &str, mut give: impl FnMut(&Message<'_>)) {
-        let id = event.id.to_string();
+    /// Hands each message of `plan`, which is of `event`, to `give`.
+    pub(crate) fn each(
+        &self,
+        event: &DecidedEvent<'_>,
+        plan: &[Planned<'_>],
+        provenance: &str,
+        mut give: impl FnMut(&Message<'_>),
+    ) {
         // The same in the second set comes right behind.
-        let mut said: Option<(Option<u32>, Vec<u8>)> = None;
-        for Planned { kind, subject, suffix, observable } in self.plan(event) {
+        let mut said: Option<(Part, Vec<u8>)> = None;
+        for &Planned { kind, subject, name } in plan {
             let data = match said.take() {
-                Some((of, data)) if of == observable => data,
-                _ => self.data(event, kind, observable),
+                Some((of, data)) if of == name.part => data,
+                _ => self.data(event, kind, name.part),
             };
-            give(&Message { subject: &subject, id: &format!("{id}{suffix}"), kind, data: &data, provenance });
-            said = Some((observable, data));
+            give(&Message { subject, id: &format!("{}{name}", event.id), kind, data: &data, provenance });
+            said = Some((name.part, data));
         }
     }
 
-    fn data(&self, event: &DecidedEvent<'_>, kind: &str, observable: Option<u32>) -> Vec<u8> {
-        match (observable, event.share) {
-            (Some(observable), Some(share)) => ioc_json(event, observable as usize, &self.site, share.tlp),
+    fn data(&self, event: &DecidedEvent<'_>, kind: &str, part: Part) -> Vec<u8> {
+        match (part, event.share) {
+            (Part::Indicator(observable) | Part::Sighting(observable), Some(share)) => {
+                ioc_json(event, observable as usize, &self.site, share.tlp)
+            }
             _ if kind == "attestation" => attestation_json(event, &self.site),
             _ => alert_json(event, &self.site),
         }
@@ -94,24 +97,47 @@ impl Leaving {
 }
 
 /// A message that leaves, but for what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Planned {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Planned<'a> {
     /// As in [`Message::kind`].
     pub kind: &'static str,
     /// JetStream subject.
-    pub subject: String,
-    /// What stands behind the event's id in its own.
-    pub suffix: String,
-    /// Which of the event's observables it is.
-    observable: Option<u32>,
+    pub subject: &'a str,
+    /// Which of the event's it is.
+    pub name: Name,
 }
 
-/// The id of the same in the second set, so that who reads both can tell a copy.
-fn again(id: &str) -> String {
-    format!("{id}{AGAIN}")
+/// Which message of an event one is: as text, what stands behind the event's id in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    part: Part,
+    /// Whether it is the same in the second set, so that who reads both can tell a copy.
+    is_again: bool,
 }
 
-/// What such ids end in.
+/// What of an event a message tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Event,
+    /// That this one of its observables is an indicator.
+    Indicator(u32),
+    /// That this one, which other sites told of, was seen here.
+    Sighting(u32),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Part::Event => {}
+            Part::Indicator(observable) => write!(f, ":ioc:{observable}")?,
+            Part::Sighting(observable) => write!(f, ":sighting:{observable}")?,
+        }
+        f.write_str(if self.is_again { AGAIN } else { "" })
+    }
+}
+
+/// What the ids of copies in the second set end in.
 const AGAIN: &str = ":AURORA";
 
 /// Whether a message with this id is the same as another one, in the second set.

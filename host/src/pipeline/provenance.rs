@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::decided::{DecidedEvent, Maker};
+use super::{
+    decided::{DecidedEvent, Maker},
+    leaving::{Name, Planned},
+};
 use crate::sandbox::answer::Piece;
 
 /// Hexadecimal digits of a digest that are kept.
@@ -47,8 +50,8 @@ struct Known {
     share_reason: String,
     /// Subject that it is shared to, if it is.
     subject: Option<String>,
-    /// The messages beside its own.
-    also: Vec<(String, String)>,
+    /// The messages beside its own, each with its subject.
+    also: Vec<(Name, String)>,
     /// What was cut of it.
     cut: Vec<String>,
     /// The reason as it leaves.
@@ -69,25 +72,30 @@ struct Record<'a> {
     subject: Option<&'a str>,
     /// What leaves beside it: what stands behind the event's id in the message's, and the subject.
     #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "as_map")]
-    also: &'a [(String, String)],
+    also: &'a [(String, &'a str)],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ceiling: &'a [String],
 }
 
-fn as_map<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|pair| (&pair.0, &pair.1)))
+fn as_map<S: Serializer>(pairs: &[(String, &str)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, subject)| (name, subject)))
 }
 
 impl Provenances {
-    /// Those of `event`, beside whose own message these leave.
-    pub(super) fn of(&mut self, event: &DecidedEvent<'_>, also: &[(String, String)]) -> Texts {
+    /// Those of `event`, of which the messages of `plan` leave.
+    pub(super) fn of(&mut self, event: &DecidedEvent<'_>, plan: &[Planned<'_>]) -> Texts {
+        let also = plan.get(1..).unwrap_or_default();
         let makers = [event.normalized_by, event.routed_by, event.federated_by];
         let subject = event.share.map(|share| share.subject.as_str());
         let cut = event.share.map_or(&[][..], |share| share.cut.as_slice());
         let left = event.share.map_or("", |share| share.text(Piece::Reason, event.share_reason));
         let known = self.0.iter().find(|known| {
             known.subject.as_deref() == subject
-                && known.also == also
+                && known
+                    .also
+                    .iter()
+                    .map(|(name, subject)| (*name, &**subject))
+                    .eq(also.iter().map(|one| (one.name, one.subject)))
                 && known.cut == cut
                 && known.leaving == left
                 && makers.iter().zip(&known.makers).all(|(maker, known)| *maker == known.as_ref())
@@ -101,7 +109,8 @@ impl Provenances {
         let (share, keep) =
             if subject.is_some() { (Some(event.share_reason), None) } else { (None, Some(event.share_reason)) };
         let route = Some(event.route_reason);
-        let stored = Record { guests: &guests, route, share, keep, subject, also, ceiling: cut };
+        let named: Vec<(String, &str)> = also.iter().map(|one| (one.name.to_string(), one.subject)).collect();
+        let stored = Record { guests: &guests, route, share, keep, subject, also: &named, ceiling: cut };
         let share = share.map(|_| left);
         let leaving =
             Record { guests: &guests, route: None, share, keep: None, subject: None, also: &[], ceiling: &[] };
@@ -112,7 +121,7 @@ impl Provenances {
                 route_reason: event.route_reason.to_owned(),
                 share_reason: event.share_reason.to_owned(),
                 subject: subject.map(str::to_owned),
-                also: also.to_vec(),
+                also: also.iter().map(|one| (one.name, one.subject.to_owned())).collect(),
                 cut: cut.to_vec(),
                 leaving: left.to_owned(),
                 texts: texts.clone(),
@@ -151,7 +160,7 @@ mod tests {
     fn what_leaves_says_nothing_of_this_sites_streams() {
         let guests = ["route@00".to_owned()];
         let (route, share, cut) = (Some("to \"x\"\n"), Some("s"), ["c".to_owned()]);
-        let also = [(":AURORA".to_owned(), "AURORA.alerts".to_owned())];
+        let also = [(":AURORA".to_owned(), "AURORA.alerts")];
         let stored = Record { guests: &guests, route, share, keep: None, subject: None, also: &also, ceiling: &cut };
         let expected = r#"{"guests":["route@00"],"route":"to \"x\"\n","share":"s","also":{":AURORA":"AURORA.alerts"},"ceiling":["c"]}"#;
         assert_eq!(&*json(&stored), expected);

@@ -365,6 +365,13 @@ impl<'a> EventRef<'a> {
         self.tail(4)
     }
 
+    /// All of its texts one behind the other, keys of fields included: where something is not in here, it is in none.
+    pub(crate) fn text(self) -> &'a str {
+        let events = self.events;
+        let ends = [self.index, self.index + 1].map(|index| events.end_before(events.starts[index].piece));
+        &events.text[ends[0]..ends[1]]
+    }
+
     /// How many observables it has.
     #[must_use]
     pub fn observable_count(self) -> usize {

@@ -427,7 +427,7 @@ impl Metrics {
 
     /// Counts what the ceiling cut for one of its causes.
     #[must_use]
-    pub fn federation_cut(&self, cut: Cut) -> IntCounter {
+    pub fn federation_cut(&self, cut: Cut) -> &IntCounter {
         self.sharing.cut(cut)
     }
 

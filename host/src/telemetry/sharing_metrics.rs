@@ -21,7 +21,8 @@ pub struct EntryMetrics {
 /// Of all streams that are offered to other sites, and of the ceiling.
 #[derive(Clone, Debug)]
 pub(super) struct SharingVectors {
-    cut: IntCounterVec,
+    /// By [`Cut::ALL`]: an event has several, and a look-up by label each is what the search for them costs.
+    cut: [IntCounter; Cut::ALL.len()],
     in_flight: IntGaugeVec,
     pending: IntGaugeVec,
     lag: IntGaugeVec,
@@ -37,6 +38,11 @@ impl SharingVectors {
         let gauges = |name: &str, help: &str, labels: &[&str]| {
             register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
         };
+        let cut = counters(
+            "aurora_federation_cut_total",
+            "What policies would have shared and the ceiling cut: events, observables, fields, texts",
+            &["cause"],
+        );
         Self {
             in_flight: gauges(
                 "aurora_federation_stream_in_flight",
@@ -55,11 +61,7 @@ impl SharingVectors {
                 "Entries that were deleted before anybody had decided on them",
                 &["stream"],
             ),
-            cut: counters(
-                "aurora_federation_cut_total",
-                "What policies would have shared and the ceiling cut: events, observables, fields, texts",
-                &["cause"],
-            ),
+            cut: Cut::ALL.map(|cause| cut.with_label_values(&[cause.as_str()])),
         }
     }
 
@@ -76,7 +78,7 @@ impl SharingVectors {
     }
 
     /// What the ceiling cut for one of its causes.
-    pub fn cut(&self, cut: Cut) -> IntCounter {
-        self.cut.with_label_values(&[cut.as_str()])
+    pub fn cut(&self, cut: Cut) -> &IntCounter {
+        &self.cut[cut as usize]
     }
 }
