@@ -6,6 +6,7 @@
 //!
 //! | file | what it starts |
 //! |---|---|
+//! | `signals` | nothing: who asks for the end, or for the configuration to be read again |
 //! | `sockets` | nothing yet: an address in use is known before anything else |
 //! | `base` | nothing: what the other parts are made of, and what tells them to end |
 //! | `operators` | health, metrics and the page, from where the rest is watched coming up |
