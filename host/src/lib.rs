@@ -10,7 +10,7 @@
 //! | `ledger` | what becomes of deliveries, as their source's task hears it |
 //! | [`ingest`] | events over HTTP, from collectors that speak no MQTT |
 //! | [`raw`] | events out of a Redis stream |
-//! | [`federation`] | the ceiling of what may leave the site, and the streams that are offered to others |
+//! | [`federation`] | the ceiling of what may leave the site, the streams that are offered to others, and what comes in from them |
 //! | [`intel`] | indicators that sites tell each other of: the table, matches, sightings |
 //! | [`pipeline`] | lanes, and the stages `normalize → route → federate → dedup → publish → settle` |
 //! | [`attestation`] | challenges to devices, and verdicts on their answers |
@@ -26,6 +26,7 @@
 //! | [`lag`] | how long streams are, and how far their readers are behind |
 //! | [`console`] | the page that shows all of it |
 //! | `mark` | what TLP forbids to show around |
+//! | `moment` | moments as records and people are told them |
 //! | [`admin`], [`telemetry`] | health, metrics, logs |
 //! | [`listen`] | how the HTTP listeners are bound, bounded and ended |
 //! | [`cli`] | the commands |

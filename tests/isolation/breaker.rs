@@ -12,7 +12,6 @@ use aurora::{
     admin::Readiness,
     broker::redis_streams::{self, Pool, Session},
     config::{Config, Grant},
-    event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, DecidedEvent, Decider, Made, Outcome, Stages, Target, Trail, Witness},
     sandbox::{Guest, Kept, Sandbox},
     telemetry::{Metrics, Stage},
@@ -20,6 +19,8 @@ use aurora::{
 use cpu_time::ThreadTime;
 use harness::{Broker, PATIENCE, Redis, Setup, hostile_guest, read_stream, stock_guest, wait_until};
 use tokio::{sync::mpsc, time::timeout};
+
+use super::deliveries;
 
 /// A lane and all that it needs.
 pub(super) struct Bench {
@@ -73,21 +74,7 @@ impl Bench {
     }
 
     pub fn decide<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Decided {
-        let context = Arc::new(Context { source: "test".to_owned(), ..Context::default() });
-        let deliveries = lines.into_iter().map(|line| {
-            self.sent += 1;
-            Delivery {
-                context: Arc::clone(&context),
-                received_ms: 1_772_445_600_000,
-                payload: line.as_bytes().to_vec().into(),
-                identity: Identity::Once(self.sent),
-                attempts: 0,
-                unfit: None,
-                duty: Duty::none(),
-            }
-        });
-        let deliveries = deliveries.collect();
-        self.decider.decide(deliveries)
+        self.decider.decide(deliveries(lines, &mut self.sent))
     }
 
     /// 0 closed, 1 open, 2 half-open.

@@ -16,7 +16,6 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use aurora::{
     config::{self, Config, Grant},
-    event::{Context, Delivery, Duty, Identity},
     pipeline::{Decided, Decider, Outcome, Stages},
     sandbox::{Guest, Router, Sandbox},
     telemetry::{Chain, Metrics, Stage},
@@ -25,7 +24,10 @@ use bytesize::ByteSize;
 use cpu_time::ThreadTime;
 use harness::{binary, guest_cache, hostile_guest, stock_guest};
 
-use super::crafted::{router, streams};
+use super::{
+    crafted::{router, streams},
+    deliveries,
+};
 use crate::guests::trust::bomb;
 
 /// Events of a batch.
@@ -52,21 +54,7 @@ impl Lane {
     }
 
     fn decide<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Decided {
-        let context = Arc::new(Context { source: "test".to_owned(), ..Context::default() });
-        let deliveries = lines.into_iter().map(|line| {
-            self.sent += 1;
-            Delivery {
-                context: Arc::clone(&context),
-                received_ms: 1_772_445_600_000,
-                payload: line.as_bytes().to_vec().into(),
-                identity: Identity::Once(self.sent),
-                attempts: 0,
-                unfit: None,
-                duty: Duty::none(),
-            }
-        });
-        let deliveries = deliveries.collect();
-        self.decider.decide(deliveries)
+        self.decider.decide(deliveries(lines, &mut self.sent))
     }
 }
 

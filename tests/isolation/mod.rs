@@ -11,9 +11,10 @@ mod crafted;
 mod containment;
 mod wasi;
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, sync::Arc};
 
 use anyhow::{Context as _, Result};
+use aurora::event::{Context, Delivery, Duty, Identity};
 use harness::{PipeLine, Piped, hostile_guest, pipe};
 use tempfile::TempDir;
 
@@ -46,4 +47,22 @@ fn among_others(deed: &str) -> Result<PipeLine> {
         assert_eq!(line.share(0).is_null(), text.starts_with("plain"), "{deed} changed who sees `{text}`");
     }
     Ok(culprit)
+}
+
+/// Lines as one batch of a lane that was `sent` so many before.
+fn deliveries<'a>(lines: impl IntoIterator<Item = &'a str>, sent: &mut u64) -> Vec<Delivery> {
+    let context = Arc::new(Context { source: "test".to_owned(), ..Context::default() });
+    let delivery = |line: &str| {
+        *sent += 1;
+        Delivery {
+            context: Arc::clone(&context),
+            received_ms: 1_772_445_600_000,
+            payload: line.as_bytes().to_vec().into(),
+            identity: Identity::Once(*sent),
+            attempts: 0,
+            unfit: None,
+            duty: Duty::none(),
+        }
+    };
+    lines.into_iter().map(delivery).collect()
 }

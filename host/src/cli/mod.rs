@@ -14,6 +14,7 @@ mod run;
 mod spool;
 mod stock;
 mod tap;
+mod terminal;
 mod trials;
 
 use std::process::ExitCode;

@@ -4,6 +4,12 @@
 //! own section. Nothing here opens a connection.
 
 mod sections;
+mod log;
+mod ingest;
+mod admin;
+mod secret;
+mod guests;
+mod guest;
 mod breaker;
 mod grant;
 mod probation;
@@ -24,13 +30,19 @@ mod tests;
 
 use std::{collections::HashSet, ffi::OsString, path::Path};
 
+pub use self::log::{Log, LogFormat};
+pub use admin::Admin;
 pub use breaker::Breaker;
 pub use grant::{Grant, Grants};
+pub use guest::{Guest, Instance};
+pub use guests::Guests;
+pub use ingest::Ingest;
 pub(crate) use outline::quoted;
 pub use probation::Probation;
 pub use problem::{Place, Problem, Problems};
 pub use rule::Rule;
-pub use sections::{Admin, Guest, Guests, Ingest, Instance, Lanes, Log, LogFormat, Secret, Shutdown, Site};
+pub use secret::Secret;
+pub use sections::{Lanes, Shutdown, Site};
 pub use state::StateLimits;
 pub use supply::{Compile, Registry};
 pub use urls::redacted_url;

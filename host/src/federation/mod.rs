@@ -1,4 +1,5 @@
-//! Federation with other sites, both ways. [`inbound`] is the way in; the rest is what may leave the site at the most, whatever a policy says: promise four, kept by the host.
+//! Federation with other sites, both ways. [`inbound`] is the way in; the rest is what may leave the site at the most,
+//! whatever a policy says: promise four, kept by the host.
 //!
 //! A policy decides, and [`Ceiling`] narrows what it decided before anything is encoded. It never widens: what the policy
 //! keeps stays kept. What it cuts it writes down beside the event, and `aurora explain` and `aurora pipe` show it.
@@ -19,6 +20,7 @@
 //! | `sendable` | which messages go out beside an event's own |
 //! | `ceiling`, `narrowing`, `cut` | from what a policy decided to what leaves; what stays of an event that does; what was cut |
 //! | `never`, `host`, `words` | what never leaves: whether an observable is one, and where in a text one stands |
+//! | `reading` | what a text says to whoever reads it: escapes undone, what was defanged mended |
 //! | `networks`, `names` | sets of addresses and of names |
 //! | `warning_list` | files of what never leaves |
 //! | `inbound` | what other sites share comes in |

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use super::base::Base;
 use crate::{
     admin::devices::Asking,
-    attestation::{Attestor, Challenger, Config, Heard, Judge, Means, Registry},
+    attestation::{Attestor, Challenger, Heard, Judge, Means, Registry},
     broker::{
         mqtt::{self, Outgoings},
-        redis_streams::{self, Devices, Pool},
+        redis_streams::Devices,
     },
     event::Intake,
     pipeline::Audit,
-    telemetry::{Broker, Metrics},
+    telemetry::Broker,
 };
 
 /// The parts, before there are lanes and a session to put them into.
@@ -24,28 +25,24 @@ pub(super) struct Attesting {
 }
 
 impl Attesting {
-    /// As `config` wants it.
+    /// As `[attestation]` wants it; none without that section.
     ///
     /// # Errors
     /// If the file of devices cannot be used.
-    pub fn new(
-        config: &Config,
-        redis: &Pool,
-        redis_config: &redis_streams::Config,
-        metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
+    pub fn of(base: &Base<'_>) -> anyhow::Result<Option<Self>> {
+        let Some(config) = &base.config.attestation else { return Ok(None) };
         let registry = Registry::load(config.devices.as_deref()).context("no devices")?;
         let (outlet, outgoings) = mqtt::outlet();
         let means = Means {
             config: config.clone(),
-            devices: Devices::new(redis, redis_config),
+            devices: Devices::new(&base.redis, base.redis_config),
             registry: Arc::new(registry),
             outlet,
             heard: Heard::default(),
-            connected: metrics.broker(Broker::Mqtt).connected.clone(),
-            metrics: metrics.attestation.clone(),
+            connected: base.metrics.broker(Broker::Mqtt).connected.clone(),
+            metrics: base.metrics.attestation.clone(),
         };
-        Ok(Self { means, outgoings: Some(outgoings) })
+        Ok(Some(Self { means, outgoings: Some(outgoings) }))
     }
 
     /// For the lanes, which run beside this runtime.

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::base::Base;
 use crate::{
-    broker::redis_streams::{self, Pool},
-    config::Config,
     federation::Ceiling,
     intel::{Matcher, Seen, Table, WAITING, keep_count, keep_sightings},
-    telemetry::Metrics,
 };
 
 /// The parts of looking, before the lanes have theirs.
@@ -20,10 +18,11 @@ pub(super) struct Looking {
     seen: mpsc::Receiver<Seen>,
 }
 
-/// The table as `config` wants it. What the ceiling never lets out is not looked out for.
-pub(super) fn table(config: &Config, redis: &Pool, redis_config: &redis_streams::Config, metrics: &Metrics) -> Table {
-    let intel = config.intel.clone().unwrap_or_default();
-    Table::new(redis, redis_config, &intel, Arc::new(Ceiling::new(config)), &metrics.intel)
+/// The table as `[intel]` wants it; none without that section. What the ceiling never lets out is not looked out for.
+pub(super) fn table(base: &Base<'_>) -> Option<Table> {
+    let intel = base.config.intel.as_ref()?;
+    let ceiling = Arc::new(Ceiling::new(base.config));
+    Some(Table::new(&base.redis, base.redis_config, intel, ceiling, &base.metrics.intel))
 }
 
 impl Looking {

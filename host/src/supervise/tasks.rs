@@ -1,67 +1,63 @@
-//! What it takes to do tasks.
-
-use std::sync::Arc;
+//! What it takes to do tasks, and to bring their results to those who asked.
 
 use anyhow::Context as _;
+use tokio::task::{JoinSet, spawn_blocking};
 
+use super::{Ended, base::Base, memory::Memory, named};
 use crate::{
-    admin::Readiness,
-    broker::redis_streams::{self, Pool},
-    config::Config,
-    event::Stop,
-    intel::{self, Remembered},
-    sandbox::Sandbox,
-    state::Shelf,
-    tasks::{self, Agents, Means, Worker},
-    telemetry::Metrics,
+    admin,
+    pipeline::Audit,
+    tasks::{self, Agents, Desk, Means, Roster, Worker},
 };
 
-/// What guests have beside themselves, whichever engine they run on.
-#[derive(Clone)]
-pub(super) struct Memory {
-    pub shelf: Arc<dyn Shelf>,
-    pub table: Option<intel::Table>,
-}
-
-impl Memory {
-    /// `sandbox` with it.
-    pub fn of(&self, sandbox: Sandbox) -> Sandbox {
-        let sandbox = sandbox.remembering(Arc::clone(&self.shelf));
-        match &self.table {
-            Some(table) => sandbox.looking_up(Arc::new(Remembered::new(table.clone()))),
-            None => sandbox,
-        }
-    }
-}
-
-pub(super) fn means(
-    config: &tasks::Config,
-    whole: &Config,
-    redis_config: &redis_streams::Config,
-    redis: &Pool,
-    metrics: &Metrics,
-) -> Means {
-    // As in the group of the raw stream: unique at this Redis, and the same after a restart.
-    let consumer = whole.raw.clone().unwrap_or_default().consumer(whole);
-    Means::new(config, redis_config, redis, consumer, metrics)
-}
-
-/// The agents, and who has them do tasks; nobody where there are none, unless he refuses all.
-pub(super) async fn worker(
-    means: &Means,
-    whole: &Config,
+/// Starts the worker among the `sources`, where there are agents, and tells `guests` and `audit` of them. With HTTP it
+/// also starts who brings results, among the `others`, and gives the desk where tasks are asked for.
+///
+/// # Errors
+/// If an agent cannot be loaded, or the system starts no more threads.
+pub(super) async fn start(
+    base: &Base<'_>,
     memory: &Memory,
-    metrics: &Metrics,
-    readiness: &Readiness,
-    stop: &Stop,
-) -> anyhow::Result<(Agents, Option<Worker>)> {
-    let load = {
-        let (config, guests, memory) = (means.config.clone(), whole.guests.clone(), memory.clone());
-        let metrics = metrics.clone();
-        move || Agents::load(&config, &guests, |sandbox| memory.of(sandbox), &metrics)
-    };
-    let agents = tokio::task::spawn_blocking(load).await.context("loading the agents failed")??;
-    let is_wanted = agents.iter().next().is_some() || means.config.unknown == tasks::Unknown::Refuse;
-    let worker = is_wanted.then(|| Worker::new(means.clone(), agents.clone(), readiness.clone(), stop.clone()));
-    Ok((agents, worker.transpose().context("cannot start the threads of tasks")?))
+    guests: &admin::guests::Handle,
+    audit: &Audit,
+    sources: &mut JoinSet<Ended>,
+    others: &mut JoinSet<Ended>,
+) -> anyhow::Result<Option<Desk>> {
+    let Some(config) = &base.config.tasks else { return Ok(None) };
+    let means = means(base, config);
+    let agents = load(base, &means, memory).await?;
+    let is_wanted = agents.iter().next().is_some() || config.unknown == tasks::Unknown::Refuse;
+    let worker = is_wanted
+        .then(|| Worker::new(means.clone(), agents.clone(), base.readiness.clone(), base.stops.sources.clone()))
+        .transpose()
+        .context("cannot start the threads of tasks")?;
+    for (name, guest) in agents.iter() {
+        audit.record("guest-load", format!("task/{name} {} {}", guest.name(), guest.digest_text()));
+    }
+    // Set only here.
+    let _ = guests.agents.set(Roster::new(&means, &agents, &base.readiness));
+    // Nobody where there are none, unless he refuses all.
+    if let Some(worker) = worker {
+        sources.spawn(async move { ("tasks", worker.run().await) });
+    }
+    // Results are for whoever asks: where nobody can, they are left to other readers of their group.
+    if base.config.ingest.is_none() || !config.api {
+        return Ok(None);
+    }
+    let (desk, correlator) = Desk::new(&means, &base.readiness);
+    others.spawn(named("task results", correlator.run(base.stops.redis.clone())));
+    Ok(Some(desk))
+}
+
+fn means(base: &Base<'_>, config: &tasks::Config) -> Means {
+    // As in the group of the raw stream: unique at this Redis, and the same after a restart.
+    let consumer = base.config.raw.clone().unwrap_or_default().consumer(base.config);
+    Means::new(config, base.redis_config, &base.redis, consumer, &base.metrics)
+}
+
+async fn load(base: &Base<'_>, means: &Means, memory: &Memory) -> anyhow::Result<Agents> {
+    let (config, guests, memory) = (means.config.clone(), base.config.guests.clone(), memory.clone());
+    let metrics = base.metrics.clone();
+    let load = move || Agents::load(&config, &guests, |sandbox| memory.of(sandbox), &metrics);
+    Ok(spawn_blocking(load).await.context("loading the agents failed")??)
 }

@@ -2,26 +2,21 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
+use super::base::Base;
 use crate::{
-    admin::{Part, PartState, Readiness},
-    broker::redis_streams::{Letters, Pool},
-    telemetry::{Broker, Chain, Metrics},
+    admin::{Part, PartState},
+    telemetry::{Broker, Chain},
 };
 
 /// How often Redis is asked whether it is there. Publishers know while events flow; on a quiet site nobody else would.
 const WATCH: Duration = Duration::from_secs(2);
 
-pub(super) async fn watch_redis(
-    redis: Pool,
-    letters: Letters,
-    readiness: Readiness,
-    metrics: Metrics,
-    stop: CancellationToken,
-) {
+/// Asks until it is told to end.
+pub(super) fn watch_redis(base: &Base<'_>) -> impl Future<Output = ()> + use<> {
+    let (redis, letters) = (base.redis.clone(), base.letters());
+    let (readiness, metrics, stop) = (base.readiness.clone(), base.metrics.clone(), base.stops.redis.clone());
     let broker = metrics.broker(Broker::Redis).clone();
-    let watch = async {
+    let watch = async move {
         let mut told = false;
         loop {
             let answer = redis.ping().await;
@@ -52,8 +47,10 @@ pub(super) async fn watch_redis(
             tokio::time::sleep(WATCH).await;
         }
     };
-    tokio::select! {
-        () = watch => {}
-        () = stop.cancelled() => {}
+    async move {
+        tokio::select! {
+            () = watch => {}
+            () = stop.cancelled() => {}
+        }
     }
 }

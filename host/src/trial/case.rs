@@ -6,12 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Batch, Foreign, Origin, Raw, Surroundings, Task, event};
+use super::{
+    Batch, Foreign, Origin, Raw, Surroundings, Task,
+    about::{About, Framing, KnownHere},
+    event,
+};
 use crate::{
-    event::Context,
     intel::{Indicator, Known, Source, Times, Told},
     sandbox::{Settings, Tlp},
     tasks,
@@ -28,83 +30,6 @@ pub struct Case {
     input: Vec<u8>,
     /// What must come out; none where nobody has said so yet.
     pub expected: Option<Value>,
-}
-
-/// A case's `case.toml`. All of it may be left out.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct About {
-    /// What the case shows.
-    pub about: String,
-    /// Who writes such events.
-    pub product: String,
-    /// Where their form is described.
-    pub document: String,
-    /// How `input` is cut.
-    pub framing: Framing,
-    /// Name of the origin.
-    pub source: String,
-    /// What the source declares.
-    pub format: String,
-    /// MQTT topic. Device and channel are read from it unless they are given.
-    pub topic: Option<String>,
-    /// Device id.
-    pub device_id: Option<String>,
-    /// Last level of the topic.
-    pub channel: Option<String>,
-    /// Address of the sender.
-    pub source_ip: Option<String>,
-    /// When the host received it, milliseconds since 1970-01-01 UTC; of a task, when its attempt begins.
-    pub received_ms: i64,
-    /// Of a task: the agent that is asked for.
-    pub agent: String,
-    /// Of a task: which attempt it is.
-    pub attempt: u32,
-    /// Of a task: how many there will be.
-    pub attempts: u32,
-    /// The guest's settings.
-    pub options: BTreeMap<String, toml::Value>,
-    /// What the guest remembers, key and value: a text as it is, anything else as JSON.
-    pub state: BTreeMap<String, toml::Value>,
-    /// What is told of observables.
-    pub indicators: Vec<KnownHere>,
-    /// Streams that a router may name, beside the stock ones.
-    pub streams: Vec<String>,
-    /// Subjects that a policy may name, wildcards allowed, beside the stock ones.
-    pub subjects: Vec<String>,
-}
-
-/// `[[indicators]]`: what is told of one.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KnownHere {
-    /// Its type, as in `aurora.intel.ioc.<type>`.
-    pub r#type: String,
-    /// Its value.
-    pub value: String,
-    /// The sites that tell it.
-    #[serde(default)]
-    pub sites: Vec<String>,
-    /// How far it may go.
-    #[serde(default = "amber")]
-    pub tlp: String,
-    /// How many messages have told of it; none: one for each site.
-    pub count: Option<u64>,
-}
-
-fn amber() -> String {
-    "AMBER".to_owned()
-}
-
-/// How an input is cut into events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Framing {
-    /// Each line that is not empty is one.
-    #[default]
-    Line,
-    /// All of it is one.
-    Whole,
 }
 
 /// A case cannot be used.
@@ -153,55 +78,6 @@ pub enum CaseError {
         /// Which option.
         key: String,
     },
-}
-
-/// 2026-03-01T00:00:00Z
-const RECEIVED_MS: i64 = 1_772_323_200_000;
-
-impl Default for About {
-    fn default() -> Self {
-        Self {
-            about: String::new(),
-            product: String::new(),
-            document: String::new(),
-            framing: Framing::Line,
-            source: "test".to_owned(),
-            format: "auto".to_owned(),
-            topic: None,
-            device_id: None,
-            channel: None,
-            source_ip: None,
-            received_ms: RECEIVED_MS,
-            agent: "test".to_owned(),
-            attempt: 1,
-            attempts: 4,
-            options: BTreeMap::new(),
-            state: BTreeMap::new(),
-            indicators: Vec::new(),
-            streams: Vec::new(),
-            subjects: Vec::new(),
-        }
-    }
-}
-
-impl About {
-    /// What the events of the case came with.
-    #[must_use]
-    pub fn context(&self) -> Context {
-        let levels: Vec<&str> = self.topic.as_deref().unwrap_or_default().split('/').collect();
-        let (device, channel) = match levels[..] {
-            ["aurora", _, device, channel] => (Some(device.to_owned()), Some(channel.to_owned())),
-            _ => (None, None),
-        };
-        Context {
-            source: self.source.clone(),
-            format: self.format.clone(),
-            topic: self.topic.clone(),
-            device_id: self.device_id.clone().or(device),
-            channel: self.channel.clone().or(channel),
-            source_ip: self.source_ip.clone(),
-        }
-    }
 }
 
 /// The folders that are cases: `folder` itself, or those below it at any depth, in order. One at the end that holds

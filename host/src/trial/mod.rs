@@ -15,6 +15,7 @@
 //!
 //! where an event's `kind`, `dedup_key` and scopes stand beside what consumers see, and what is empty is left out.
 
+mod about;
 mod batch;
 mod budget;
 mod case;
@@ -26,6 +27,7 @@ mod outcome;
 mod recording;
 mod subject;
 
+pub use about::{About, Framing, KnownHere};
 pub use batch::{Batch, Origin, Raw, Task};
 pub use budget::{Budget, Cost};
 pub use case::{Case, CaseError, cases_below, read_options};

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::Told;
 use crate::{Context, RawEvents, Task};
 
-/// A case's `case.toml`: where its input came from. All of it may be left out.
+/// A case's `case.toml`: where its input came from. All of it may be left out. The host reads the same files, and a test of
+/// its own holds that both know the same keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Case {

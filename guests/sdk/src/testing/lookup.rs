@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use serde::Deserialize;
 
+use super::during::during;
 use crate::{
     ObservableType, Tlp,
     lookup::{Indicator, Known, Refusal},
@@ -42,29 +43,18 @@ thread_local! {
     static TABLE: RefCell<Table> = RefCell::default();
 }
 
-/// Puts the table of before back, also when a test panics.
-struct Before(Table);
-
-impl Drop for Before {
-    fn drop(&mut self) {
-        TABLE.set(std::mem::take(&mut self.0));
-    }
-}
-
 /// Runs `test` while this is told, as of an event that came at `received_ms`.
 ///
 /// # Panics
 /// If a type or a marking is none.
 pub fn with_told<T>(told: &[Told], received_ms: i64, test: impl FnOnce() -> T) -> T {
     let known = told.iter().map(|told| told.known(received_ms)).collect();
-    let _before = Before(TABLE.replace(Table { known, is_away: false }));
-    test()
+    during(&TABLE, Table { known, is_away: false }, test)
 }
 
 /// Runs `test` as while nobody can say what is told.
 pub fn without_told<T>(test: impl FnOnce() -> T) -> T {
-    let _before = Before(TABLE.replace(Table { is_away: true, ..Table::default() }));
-    test()
+    during(&TABLE, Table { is_away: true, ..Table::default() }, test)
 }
 
 impl Told {

@@ -11,6 +11,7 @@
 
 mod case;
 mod cases;
+mod during;
 mod event;
 mod message;
 mod options;

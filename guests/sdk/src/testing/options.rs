@@ -1,5 +1,7 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
+use super::during::during;
+
 thread_local! {
     static OPTIONS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
 }
@@ -11,15 +13,5 @@ pub(crate) fn option(key: &str) -> Option<String> {
 
 /// Runs `test` with these settings, key and JSON text, on this thread.
 pub fn with_options<T>(options: BTreeMap<String, String>, test: impl FnOnce() -> T) -> T {
-    /// Puts the old ones back, also when a test panics.
-    struct Before(BTreeMap<String, String>);
-
-    impl Drop for Before {
-        fn drop(&mut self) {
-            OPTIONS.set(std::mem::take(&mut self.0));
-        }
-    }
-
-    let _before = Before(OPTIONS.replace(options));
-    test()
+    during(&OPTIONS, options, test)
 }

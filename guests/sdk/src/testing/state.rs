@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
+use super::during::during;
 use crate::state::{Addition, Entry, Refusal};
 
 #[derive(Default)]
@@ -19,26 +20,15 @@ thread_local! {
     static TABLE: RefCell<Table> = RefCell::default();
 }
 
-/// Puts the table of before back, also when a test panics.
-struct Before(Table);
-
-impl Drop for Before {
-    fn drop(&mut self) {
-        TABLE.set(std::mem::take(&mut self.0));
-    }
-}
-
 /// Runs `test` with this state, key and value, on this thread. It is there as long as `test` runs; a counter is its
 /// decimal digits.
 pub fn with_state<T>(values: BTreeMap<String, Vec<u8>>, test: impl FnOnce() -> T) -> T {
-    let _before = Before(TABLE.replace(Table { values, ..Table::default() }));
-    test()
+    during(&TABLE, Table { values, ..Table::default() }, test)
 }
 
 /// Runs `test` as while Redis is away: every question about the state is answered with [`Refusal::Unavailable`].
 pub fn without_state<T>(test: impl FnOnce() -> T) -> T {
-    let _before = Before(TABLE.replace(Table { is_away: true, ..Table::default() }));
-    test()
+    during(&TABLE, Table { is_away: true, ..Table::default() }, test)
 }
 
 /// The events of the next call are others than those of the calls before.

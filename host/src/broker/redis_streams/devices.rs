@@ -414,12 +414,7 @@ impl Devices {
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, DevicesError> {
-        let mut connection = self.redis.get().await?;
-        let answer = question(&mut connection).await;
-        answer.map_err(|error| {
-            self.redis.discard(connection);
-            DevicesError::Redis(error)
-        })
+        self.redis.ask(question, DevicesError::Redis).await
     }
 }
 

@@ -220,12 +220,7 @@ impl Indicators {
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, IndicatorsError> {
-        let mut connection = self.redis.get().await?;
-        let answer = question(&mut connection).await;
-        answer.map_err(|error| {
-            self.redis.discard(connection);
-            IndicatorsError::Redis(error)
-        })
+        self.redis.ask(question, IndicatorsError::Redis).await
     }
 }
 

@@ -76,6 +76,24 @@ impl Pool {
         Ok(self.0.get().await?)
     }
 
+    /// What `question` finds out over one of the connections, which is given up where it meets an error; `failed` says what
+    /// that means.
+    ///
+    /// # Errors
+    /// There is no connection, or the question met an error.
+    pub async fn ask<T, E: From<PoolError>>(
+        &self,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
+        failed: impl FnOnce(redis::RedisError) -> E,
+    ) -> Result<T, E> {
+        let mut connection = self.get().await?;
+        let answer = question(&mut connection).await;
+        answer.map_err(|error| {
+            self.discard(connection);
+            failed(error)
+        })
+    }
+
     /// Whether Redis answers.
     ///
     /// # Errors

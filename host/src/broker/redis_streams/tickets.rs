@@ -153,11 +153,6 @@ impl Tickets {
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, TicketError> {
-        let mut connection = self.redis.get().await?;
-        let answer = question(&mut connection).await;
-        answer.map_err(|error| {
-            self.redis.discard(connection);
-            TicketError::Redis(error)
-        })
+        self.redis.ask(question, TicketError::Redis).await
     }
 }

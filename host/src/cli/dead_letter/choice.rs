@@ -1,10 +1,9 @@
-use std::io::{self, IsTerminal, Write};
-
-use anyhow::{Context as _, bail, ensure};
+use anyhow::bail;
 
 use super::filter::Filter;
 use crate::{
     broker::redis_streams::{Letters, Order},
+    cli::terminal::confirm,
     event::EntryId,
     pipeline::Letter,
 };
@@ -78,19 +77,6 @@ impl Choice {
     pub fn confirm(&self, question: &str) -> anyhow::Result<bool> {
         confirm(question, self.yes)
     }
-}
-
-/// Asks whether to go on, unless that was said before: `yes`.
-pub(in crate::cli) fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
-    if yes {
-        return Ok(true);
-    }
-    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-    ensure!(terminal, "{question} There is no terminal to ask on; add --yes if that is what you want");
-    write!(io::stderr(), "{question} [y/N] ").context("cannot ask")?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What is said of letters that are not in the stream.

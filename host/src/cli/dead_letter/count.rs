@@ -5,11 +5,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    list::{Format, kept},
-    plain::cut,
-};
-use crate::pipeline::Letter;
+use super::list::{Format, kept};
+use crate::{cli::terminal::cut, pipeline::Letter};
 
 /// Letters by stage, guest and reason: what fails, and how often.
 #[derive(Debug, Default)]

@@ -3,9 +3,8 @@ use std::process::ExitCode;
 use super::{
     choice::{Choice, Chosen, GONE, letters},
     open::{Opened, Place},
-    plain::say,
 };
-use crate::event::EntryId;
+use crate::{cli::terminal::say, event::EntryId};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

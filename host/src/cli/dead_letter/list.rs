@@ -5,8 +5,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{choice, count::Counting, filter::Filter, open::Place, plain::cut};
-use crate::{broker::redis_streams::Order, pipeline::Letter};
+use super::{choice, count::Counting, filter::Filter, open::Place};
+use crate::{broker::redis_streams::Order, cli::terminal::cut, pipeline::Letter};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

@@ -3,7 +3,6 @@
 mod open;
 mod filter;
 mod choice;
-mod plain;
 mod list;
 mod count;
 mod show;
@@ -15,10 +14,8 @@ use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 
-pub(super) use choice::confirm;
 pub(super) use filter::when;
 pub(super) use open::{Opened, Place};
-pub(super) use plain::{plain, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

@@ -11,11 +11,11 @@ use super::{
     super::pipe::user_cache,
     choice::{Choice, Chosen, GONE, letters},
     open::{Opened, Place},
-    plain::{plain, say},
     trial,
 };
 use crate::{
     broker::redis_streams::{Pool, StateShelf},
+    cli::terminal::{plain, say},
     config::Config,
     event::EntryId,
     federation::Ceiling,

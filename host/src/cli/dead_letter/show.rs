@@ -3,12 +3,12 @@ use std::{
     process::ExitCode,
 };
 
-use super::{
-    list::kept,
-    open::Place,
-    plain::{hex_dump, is_text, plain},
+use super::{list::kept, open::Place};
+use crate::{
+    cli::terminal::{hex_dump, is_text, plain},
+    event::EntryId,
+    pipeline::Letter,
 };
-use crate::{event::EntryId, pipeline::Letter};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     attestation::{Last, Standing, Status},
     broker::redis_streams::Known,
-    cli::dead_letter::{plain, say},
+    cli::terminal::{plain, say},
 };
 
 pub(super) const EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail, ensure};
 use super::open::{Opened, Place, device, hash, hashed, now};
 use crate::{
     attestation::{Awaiting, Enrolled, Form, Key, Record, Standing},
-    cli::dead_letter::say,
+    cli::terminal::say,
 };
 
 pub(super) const EXAMPLES: &str = "\

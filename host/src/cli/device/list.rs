@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::open::{Place, now};
-use crate::{attestation::Overview, cli::dead_letter::plain};
+use crate::{attestation::Overview, cli::terminal::plain};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use anyhow::bail;
 use super::open::{Place, device, now};
 use crate::{
     attestation::{Record, Revoked, Standing},
-    cli::dead_letter::{confirm, say},
+    cli::terminal::{confirm, say},
 };
 
 pub(super) const EXAMPLES: &str = "\

@@ -18,8 +18,8 @@ use crate::{
     attestation::{Form, Signer, answer},
     broker::mqtt::{self, Outlet, Subscription},
     cli::{
-        dead_letter::{plain, say},
         loaded,
+        terminal::{plain, say},
     },
     event::{Closed, Context, Delivery, Intake, Refusal, Refused, Settlement, Stop},
     telemetry::Metrics,

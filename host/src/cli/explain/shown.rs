@@ -6,7 +6,7 @@ use super::{
     sent::Sent,
     trace::{Intel, Place, Stored, Traced, Traces},
 };
-use crate::cli::dead_letter::plain;
+use crate::cli::terminal::plain;
 
 /// All of it. `config` is what commands are told of the configuration.
 pub(super) fn text(traced: &Traced, config: &str) -> String {

@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use super::open::{Place, indicator, kind, now, time, tlp};
 use crate::{
-    cli::dead_letter::say,
+    cli::terminal::say,
     intel::{Recorded, Seen, What},
     sandbox::{ObservableType, Tlp},
 };

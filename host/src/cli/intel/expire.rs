@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use super::open::{Opened, Place, indicator, kind};
 use crate::{
-    cli::dead_letter::{confirm, plain, say},
+    cli::terminal::{confirm, plain, say},
     intel::Indicator,
     sandbox::ObservableType,
 };

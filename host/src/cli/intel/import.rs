@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::open::{Place, now, tlp};
 use crate::{
-    cli::dead_letter::{plain, say},
+    cli::terminal::{plain, say},
     event::is_source,
     intel::{BundleContents, Item, LARGEST_BUNDLE, Recorded, Seen, What, read_bundle},
     sandbox::Tlp,

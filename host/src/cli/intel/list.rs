@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::open::{Filter, Place, now};
 use crate::{
-    cli::dead_letter::plain,
+    cli::terminal::plain,
     intel::{Known, Times},
     moment::rfc3339,
 };

@@ -8,7 +8,7 @@ use super::{
     open::{Place, indicator, kind},
 };
 use crate::{
-    cli::dead_letter::plain,
+    cli::terminal::plain,
     intel::{Known, Times},
     moment::rfc3339,
     sandbox::ObservableType,

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{Place, files};
-use crate::{cli::dead_letter::plain, spool::SetAside, telemetry::Chain};
+use crate::{cli::terminal::plain, spool::SetAside, telemetry::Chain};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -6,8 +6,8 @@ use super::{Place, chosen, files};
 use crate::{
     broker::redis_streams::Contents,
     cli::{
-        dead_letter::{confirm, say},
         loaded,
+        terminal::{confirm, say},
     },
     pipeline::{Aside, Recovered, recover},
     spool::SetAside,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::entry::Entry;
-use crate::cli::dead_letter::plain;
+use crate::cli::terminal::plain;
 
 /// Letters of a line's last column, which has no end otherwise.
 const TEXT: usize = 400;

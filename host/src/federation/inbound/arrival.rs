@@ -10,6 +10,7 @@ use crate::{
     broker::jetstream::{Incoming, Subjects},
     event::{Context, Identity},
     intel::{Indicator, Seen, What},
+    telemetry::Passage,
 };
 
 /// What is done with a message.
@@ -30,6 +31,16 @@ pub(super) enum Passed {
     Old,
     /// Nobody wants it.
     Unwanted,
+}
+
+impl From<Passed> for Passage {
+    fn from(passed: Passed) -> Self {
+        match passed {
+            Passed::Own => Self::Own,
+            Passed::Old => Self::Old,
+            Passed::Unwanted => Self::Unwanted,
+        }
+    }
 }
 
 /// A message on its way to the lanes.

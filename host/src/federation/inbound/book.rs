@@ -2,7 +2,10 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::event::{Settle, Settlement};
+use crate::{
+    event::{Settle, Settlement},
+    telemetry::Passage,
+};
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,18 @@ pub(super) enum Told {
     Buried,
     /// It was given up: have it delivered again.
     GivenUp,
+}
+
+impl From<Told> for Passage {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Stored => Self::Stored,
+            Told::Repeated => Self::Repeated,
+            Told::Dropped => Self::Dropped,
+            Told::Buried => Self::Buried,
+            Told::GivenUp => Self::GivenUp,
+        }
+    }
 }
 
 /// Written from any thread, read by the source's task; as [`Ledger`](crate::ledger::Ledger), but JetStream has more than

@@ -192,13 +192,14 @@ impl Config {
 impl Destinations {
     /// All of them, with their keys.
     pub(super) fn named(&self) -> [(&'static str, &str); 6] {
+        let Self { alerts, cps_alerts, attestation, agent_results, audit, soar } = self;
         [
-            ("alerts", &self.alerts),
-            ("cps_alerts", &self.cps_alerts),
-            ("attestation", &self.attestation),
-            ("agent_results", &self.agent_results),
-            ("audit", &self.audit),
-            ("soar", &self.soar),
+            ("alerts", alerts),
+            ("cps_alerts", cps_alerts),
+            ("attestation", attestation),
+            ("agent_results", agent_results),
+            ("audit", audit),
+            ("soar", soar),
         ]
     }
 }

@@ -52,6 +52,7 @@
 //! | `rules` | which streams they go to |
 //! | `arrival` | from a message of JetStream to a delivery, or what else becomes of it |
 //! | `book` | what became of deliveries |
+//! | `in_hand` | the messages that were taken, until JetStream has heard of each |
 //! | `source` | the task |
 
 mod config;
@@ -62,6 +63,7 @@ mod message;
 mod rules;
 mod arrival;
 mod book;
+mod in_hand;
 mod source;
 
 pub use config::{Config, Destinations};

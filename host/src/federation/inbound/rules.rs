@@ -1,5 +1,5 @@
 use super::{
-    Config, Message, Sort,
+    Config, Destinations, Message, Sort,
     message::{Arrived, read},
     origin::site_of,
 };
@@ -10,8 +10,18 @@ use crate::{config, event::Context, sandbox::Category};
 pub struct Rules {
     /// The site of what names none.
     unnamed: Option<String>,
-    /// Positions of the streams, in the order of `[federation.in.into]`.
-    into: [usize; 6],
+    into: Positions,
+}
+
+/// Positions of the streams that [`Destinations`] names.
+#[derive(Clone, Copy, Debug)]
+struct Positions {
+    alerts: usize,
+    cps_alerts: usize,
+    attestation: usize,
+    agent_results: usize,
+    audit: usize,
+    soar: usize,
 }
 
 impl Rules {
@@ -19,11 +29,7 @@ impl Rules {
     #[must_use]
     pub fn new(config: &config::Config, streams: &[String]) -> Self {
         let inbound = config.federation.inbound.clone().unwrap_or_default();
-        let position = |name: &str| streams.iter().position(|stream| stream == name);
-        // A letter may be replayed that came in while the section was still there.
-        let fallback = position("aurora:alerts").unwrap_or_default();
-        let into = inbound.into.named().map(|(_, name)| position(name).unwrap_or(fallback));
-        Self { unnamed: inbound.unnamed, into }
+        Self { unnamed: inbound.unnamed, into: Positions::of(&inbound.into, streams) }
     }
 
     /// Reads a delivery of `context`.
@@ -42,14 +48,37 @@ impl Rules {
     #[must_use]
     pub fn stream(&self, context: &Context, category: Category) -> (usize, String) {
         let subject = context.topic.as_deref().unwrap_or_default();
-        let at = match Sort::of(subject) {
-            Some(Sort::Attestation) => 2,
-            Some(Sort::AgentResult) => 3,
-            Some(Sort::Audit) => 4,
-            Some(Sort::Soar) => 5,
-            _ => usize::from(category == Category::Cps),
+        let Positions { alerts, cps_alerts, attestation, agent_results, audit, soar } = self.into;
+        let stream = match Sort::of(subject) {
+            Some(Sort::Attestation) => attestation,
+            Some(Sort::AgentResult) => agent_results,
+            Some(Sort::Audit) => audit,
+            Some(Sort::Soar) => soar,
+            // Indicators and sightings become no entries; they go the way of alerts if they ever do.
+            Some(Sort::Alert | Sort::Indicator(_) | Sort::Sighting(_)) | None => match category {
+                Category::Cps => cps_alerts,
+                _ => alerts,
+            },
         };
-        (self.into[at], format!("federation.in: {subject}"))
+        (stream, format!("federation.in: {subject}"))
+    }
+}
+
+impl Positions {
+    fn of(into: &Destinations, streams: &[String]) -> Self {
+        let position = |name: &str| streams.iter().position(|stream| stream == name);
+        // A letter may be replayed that came in while the section was still there.
+        let fallback = position("aurora:alerts").unwrap_or_default();
+        let position = |name: &str| position(name).unwrap_or(fallback);
+        let Destinations { alerts, cps_alerts, attestation, agent_results, audit, soar } = into;
+        Self {
+            alerts: position(alerts),
+            cps_alerts: position(cps_alerts),
+            attestation: position(attestation),
+            agent_results: position(agent_results),
+            audit: position(audit),
+            soar: position(soar),
+        }
     }
 }
 
@@ -57,5 +86,34 @@ impl Config {
     /// The site of a message whose header names none, if there is one for it.
     pub(super) fn unnamed(&self) -> Option<&str> {
         self.unnamed.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::federation::inbound::context;
+
+    #[test]
+    fn every_message_goes_to_the_stream_that_its_key_names() {
+        let into = Destinations::default();
+        // Not in the order of the keys: a position has to be found by its name.
+        let mut streams: Vec<String> = into.named().map(|(_, name)| name.to_owned()).into();
+        streams.reverse();
+        let mut config = config::Config::default();
+        config.federation.inbound = Some(Config { into: into.clone(), ..Config::default() });
+        let rules = Rules::new(&config, &streams);
+        for (subject, category, wanted) in [
+            ("aurora.alerts.network", Category::Network, &into.alerts),
+            ("aurora.alerts.cps", Category::Cps, &into.cps_alerts),
+            ("aurora.cps.attestation.door_1", Category::Cps, &into.attestation),
+            ("AURORA.agent_results", Category::Endpoint, &into.agent_results),
+            ("AURORA.audit", Category::Endpoint, &into.audit),
+            ("aurora.soar.block_ip", Category::Network, &into.soar),
+        ] {
+            let sort = Sort::of(subject).unwrap();
+            let (stream, why) = rules.stream(&context(Some("there"), sort, subject), category);
+            assert_eq!((&streams[stream], why), (wanted, format!("federation.in: {subject}")));
+        }
     }
 }

@@ -1,30 +1,29 @@
-use std::{collections::HashMap, future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc};
 
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Config, Rules,
     arrival::{Arrival, Gate, Taken},
-    book::{Book, Told},
-    origin::site_of,
+    in_hand::{Flight, InHand},
 };
 use crate::{
     admin::Readiness,
     broker::{
         backoff,
         jetstream::{
-            self, Answer, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, Wanted, adopt,
+            self, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, Wanted, adopt,
         },
     },
-    event::{Closed, Context, Delivery, Duty, Identity, Intake, Settle, Stop},
-    intel::{Seen, Table},
+    event::{Closed, Delivery, Duty, Intake, Settle, Stop},
+    intel::Table,
     raw::Origins,
-    telemetry::{Chain, InboundMetrics, Metrics, Passage, Stage},
+    telemetry::{Chain, InboundMetrics, Metrics, Stage},
 };
 
-/// Takes in what is in one stream of JetStream. [`Source::run`] is the task; it owns the connection and knows which
-/// messages are in hand.
+/// Takes in what is in one stream of JetStream. [`Source::run`] is the task; it owns the connection, and the messages in
+/// hand.
 pub struct Source<I> {
     config: Config,
     nats: jetstream::Config,
@@ -38,52 +37,12 @@ pub struct Source<I> {
     counts: InboundMetrics,
     readiness: Readiness,
     stop: Stop,
-    book: Arc<Book>,
-    flights: HashMap<u64, Flight>,
-    /// Tickets of the messages in flight, by their numbers in the stream.
-    tickets: HashMap<u64, u64>,
-    ticket: u64,
-    /// The indicators of the site; none: nobody looks out for any.
-    table: Option<Table>,
-    /// Tickets of the messages that are stored, and whose indicators are not recorded yet.
-    unrecorded: Vec<u64>,
-    /// When they are tried to be, at the earliest.
-    record_at: Instant,
-    /// What JetStream has to hear, and where.
-    answers: Vec<(String, Answer)>,
+    hand: InHand,
     origins: Origins,
-    /// After which time JetStream delivers again what it has not heard of.
-    ack_wait: Duration,
-    /// When it hears next that messages are worked on.
-    work_at: Instant,
-}
-
-/// A message that the lanes have.
-#[derive(Debug)]
-struct Flight {
-    sequence: u64,
-    identity: Identity,
-    reply: String,
-    /// Where it came from.
-    context: Arc<Context>,
-    /// When its site shared it, if that is known.
-    shared_ms: Option<i64>,
-    /// What it tells of indicators, to be recorded once it is stored.
-    seen: Vec<Seen>,
 }
 
 /// Most messages that are handed on at once.
 const MOST: usize = 256;
-
-/// How soon what was given up is delivered again.
-const AGAIN: Duration = Duration::from_secs(5);
-
-/// How soon what we leave is delivered to somebody else. Not at once: the server may not know yet that we read no more,
-/// and would deliver it to us.
-const LEFT: Duration = Duration::from_millis(500);
-
-/// Indicators that could not be recorded are tried again after this.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Why reading ended.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +80,7 @@ impl<I: Intake> Source<I> {
         readiness: Readiness,
         stop: Stop,
     ) -> Self {
+        let counts = metrics.inbound(stream);
         Self {
             gate: Gate::new(config.clone(), site.to_owned(), rules),
             config: config.clone(),
@@ -128,21 +88,12 @@ impl<I: Intake> Source<I> {
             stream: stream.to_owned(),
             consumer: format!("site-{site}"),
             intake,
-            counts: metrics.inbound(stream),
+            hand: InHand::new(counts.clone(), table, config.ack_wait),
+            counts,
             metrics,
             readiness,
             stop,
-            book: Arc::default(),
-            flights: HashMap::new(),
-            tickets: HashMap::new(),
-            ticket: 0,
-            table,
-            unrecorded: Vec::new(),
-            record_at: Instant::now(),
-            answers: Vec::new(),
             origins: Origins::default(),
-            ack_wait: config.ack_wait,
-            work_at: Instant::now(),
         }
     }
 
@@ -175,7 +126,7 @@ impl<I: Intake> Source<I> {
                 () = reading.cancelled() => {}
             }
         }
-        self.flights.len()
+        self.hand.len()
     }
 
     /// Says whether it can be read. A host that takes nothing in can still take events.
@@ -201,14 +152,14 @@ impl<I: Intake> Source<I> {
             max_pending: self.config.max_in_flight,
         };
         let reader = connection.consume(&wanted).await?;
-        self.ack_wait = reader.ack_wait();
+        self.hand.waits(reader.ack_wait());
         tracing::info!(stream = self.stream, consumer = self.consumer, "what other sites share is taken in");
         self.tell(None);
-        let (mut pull, book) = (None::<Pull>, Arc::clone(&self.book));
+        let (mut pull, book) = (None::<Pull>, Arc::clone(&self.hand.book));
         loop {
-            self.enter();
+            self.hand.enter();
             self.answer(&connection).await?;
-            let room = self.config.max_in_flight.saturating_sub(self.flights.len());
+            let room = self.config.max_in_flight.saturating_sub(self.hand.len());
             if pull.is_none() && room > 0 {
                 pull = Some(reader.pull(room).await?);
             }
@@ -239,7 +190,7 @@ impl<I: Intake> Source<I> {
                     }
                 },
                 () = book.written() => {}
-                () = sleep_until(self.due()) => self.say_working(),
+                () = sleep_until(self.hand.due()) => self.hand.say_working(),
                 () = connection.lost() => return Err(SourceError::Lost),
                 () = reading.cancelled() => break,
             }
@@ -249,28 +200,27 @@ impl<I: Intake> Source<I> {
 
     /// Waits until all that is in flight is settled, or until there is no more time.
     async fn end(&mut self, connection: &Connection, pull: Option<Pull>) -> Result<(), SourceError> {
-        let (book, over) = (Arc::clone(&self.book), self.stop.connection.clone());
+        let (book, over) = (Arc::clone(&self.hand.book), self.stop.connection.clone());
         // What came and was not looked at yet is somebody else's, at once.
         if let Some(mut pull) = pull {
             while let Some(Some(Ok(incoming))) = pull.next().now_or_never() {
-                self.answers.push((incoming.reply, Answer::Again(LEFT)));
+                self.hand.leave(incoming.reply);
             }
         }
         loop {
-            self.enter();
+            self.hand.enter();
             self.answer(connection).await?;
-            if self.flights.is_empty() {
+            if self.hand.is_empty() {
                 break;
             }
             tokio::select! {
                 () = book.written() => {}
-                () = sleep_until(self.due()) => self.say_working(),
+                () = sleep_until(self.hand.due()) => self.hand.say_working(),
                 () = connection.lost() => return Err(SourceError::Lost),
                 () = over.cancelled() => break,
             }
         }
-        let left = self.flights.values().map(|flight| (flight.reply.clone(), Answer::Again(LEFT)));
-        self.answers.extend(left);
+        self.hand.leave_all();
         self.answer(connection).await?;
         connection.flush().await;
         Ok(())
@@ -278,7 +228,7 @@ impl<I: Intake> Source<I> {
 
     /// Looks at messages and hands them to their lanes; waits while lanes are full.
     async fn take(&mut self, connection: &Connection, all: Vec<Incoming>) -> Result<(), SourceError> {
-        let settle: Arc<dyn Settle> = self.book.clone();
+        let settle: Arc<dyn Settle> = self.hand.book.clone();
         let now = chrono::Utc::now().timestamp_millis();
         let source = self.metrics.stage(Stage::Source).clone();
         let mut lanes: Vec<Vec<Delivery>> = Vec::new();
@@ -292,29 +242,21 @@ impl<I: Intake> Source<I> {
                 Arrival::Taken(taken) => *taken,
                 Arrival::Passed(passed) => {
                     self.counts.count(passed.into());
-                    self.answers.push((incoming.reply, Answer::Done));
+                    self.hand.pass(incoming.reply);
                     continue;
                 }
             };
-            // It was not heard of for too long, and is under way nonetheless. The number alone does not say so: in a stream
-            // that was made anew it is another message's.
-            if let Some(flight) = self.tickets.get(&incoming.sequence).and_then(|ticket| self.flights.get_mut(ticket))
-                && flight.identity == identity
-            {
-                flight.reply = incoming.reply;
+            if self.hand.has(&incoming, &identity) {
                 continue;
             }
-            self.ticket += 1;
             let shared_ms = incoming.shared_ms();
             let mut payload = incoming.payload;
             payload.truncate(self.gate.most());
             let (sequence, reply) = (incoming.sequence, incoming.reply);
-            let seen = if self.table.is_some() { seen } else { Vec::new() };
             let intake = &self.intake;
             let (context, lane) = self.origins.get(context, |context| intake.lane_of(context));
             let flight = Flight { sequence, identity, reply, context: Arc::clone(&context), shared_ms, seen };
-            self.flights.insert(self.ticket, flight);
-            self.tickets.insert(sequence, self.ticket);
+            let ticket = self.hand.add(flight);
             let lane = lane % lanes.len();
             lanes[lane].push(Delivery {
                 context,
@@ -323,11 +265,11 @@ impl<I: Intake> Source<I> {
                 identity,
                 attempts: if unfit.is_some() { u32::try_from(incoming.delivered).unwrap_or(u32::MAX) } else { 0 },
                 unfit,
-                duty: Duty::new(Arc::clone(&settle), self.ticket),
+                duty: Duty::new(Arc::clone(&settle), ticket),
             });
         }
-        self.counts.in_flight.set(self.flights.len() as i64);
-        let (book, reading) = (Arc::clone(&self.book), self.stop.reading.clone());
+        self.hand.gauge();
+        let (book, reading) = (Arc::clone(&self.hand.book), self.stop.reading.clone());
         for (lane, chunk) in lanes.into_iter().enumerate().filter(|(_, chunk)| !chunk.is_empty()) {
             let events = chunk.len() as u64;
             source.received.inc_by(events);
@@ -336,8 +278,8 @@ impl<I: Intake> Source<I> {
             loop {
                 tokio::select! {
                     sent = &mut sent => break sent?,
-                    () = book.written() => self.enter(),
-                    () = sleep_until(self.due()) => self.say_working(),
+                    () = book.written() => self.hand.enter(),
+                    () = sleep_until(self.hand.due()) => self.hand.say_working(),
                     () = connection.lost() => return Err(SourceError::Lost),
                     // What is not sent is given up by that, and delivered again.
                     () = reading.cancelled() => return Ok(()),
@@ -349,108 +291,13 @@ impl<I: Intake> Source<I> {
         Ok(())
     }
 
-    /// Enters what became of deliveries.
-    fn enter(&mut self) {
-        let now = chrono::Utc::now().timestamp_millis();
-        for (ticket, told) in self.book.take() {
-            let Some(flight) = self.flights.get(&ticket) else { continue };
-            self.counts.count(told.into());
-            if let (Told::Stored, Some(site)) = (told, site_of(&flight.context)) {
-                self.counts.stored_from(site, now);
-            }
-            if let (Told::Stored, Some(shared_ms)) = (told, flight.shared_ms) {
-                self.counts.seconds.observe((now - shared_ms).max(0) as f64 / 1000.0);
-            }
-            match told {
-                // Also of what was stored before: whoever did that may have died before it came to this.
-                Told::Stored | Told::Repeated if !flight.seen.is_empty() => self.unrecorded.push(ticket),
-                Told::Stored | Told::Repeated | Told::Dropped => self.land(ticket, Answer::Done),
-                Told::Buried => self.land(ticket, Answer::Never),
-                Told::GivenUp => self.land(ticket, Answer::Again(AGAIN)),
-            }
-        }
-        self.counts.in_flight.set(self.flights.len() as i64);
-    }
-
-    /// Nothing more is done about a message.
-    fn land(&mut self, ticket: u64, answer: Answer) {
-        if let Some(Flight { sequence, reply, .. }) = self.flights.remove(&ticket) {
-            // In a stream that was made anew the number may be another one's by now.
-            if self.tickets.get(&sequence) == Some(&ticket) {
-                self.tickets.remove(&sequence);
-            }
-            self.answers.push((reply, answer));
-        }
-    }
-
-    /// Records what stored messages tell of indicators. Where Redis cannot, they stay in hand.
-    async fn record(&mut self) {
-        let Some(table) = self.table.clone().filter(|_| !self.unrecorded.is_empty()) else { return };
-        if Instant::now() < self.record_at {
-            return;
-        }
-        let seen = self.unrecorded.iter().filter_map(|ticket| self.flights.get(ticket));
-        let seen: Vec<Seen> = seen.flat_map(|flight| flight.seen.iter().cloned()).collect();
-        // No longer than until JetStream has to hear of what is in hand; what is recorded twice counts once.
-        let error = match timeout(self.ack_wait / 3, table.record(&seen)).await {
-            Ok(Ok(_)) => {
-                for ticket in std::mem::take(&mut self.unrecorded) {
-                    self.land(ticket, Answer::Done);
-                }
-                self.counts.in_flight.set(self.flights.len() as i64);
-                return;
-            }
-            Ok(Err(error)) => Chain(&error).to_string(),
-            Err(_) => "Redis does not answer".to_owned(),
-        };
-        tracing::warn!(error, indicators = seen.len(), "indicators of other sites cannot be recorded, will try again");
-        self.record_at = Instant::now() + RETRY;
-    }
-
-    /// When something has to be done although nothing happens.
-    fn due(&self) -> Instant {
-        if self.unrecorded.is_empty() { self.work_at } else { self.work_at.min(self.record_at) }
-    }
-
-    /// All that is in flight is worked on: JetStream is not to deliver it to somebody else meanwhile.
-    fn say_working(&mut self) {
-        if Instant::now() < self.work_at {
-            return;
-        }
-        self.work_at = Instant::now() + self.ack_wait / 3;
-        self.answers.extend(self.flights.values().map(|flight| (flight.reply.clone(), Answer::Working)));
-    }
-
-    /// Records, and sends what JetStream has to hear. What is lost with the connection would change nothing but the work: the message
-    /// comes again, and is known.
+    /// Records, and sends what JetStream has to hear. What is lost with the connection would change nothing but the work:
+    /// the message comes again, and is known.
     async fn answer(&mut self, connection: &Connection) -> Result<(), SourceError> {
-        self.record().await;
-        for (reply, answer) in std::mem::take(&mut self.answers) {
+        self.hand.record().await;
+        for (reply, answer) in self.hand.answers() {
             connection.answer(&reply, answer).await?;
         }
         Ok(())
-    }
-}
-
-impl From<Told> for Passage {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Stored => Self::Stored,
-            Told::Repeated => Self::Repeated,
-            Told::Dropped => Self::Dropped,
-            Told::Buried => Self::Buried,
-            Told::GivenUp => Self::GivenUp,
-        }
-    }
-}
-
-impl From<super::arrival::Passed> for Passage {
-    fn from(passed: super::arrival::Passed) -> Self {
-        use super::arrival::Passed;
-        match passed {
-            Passed::Own => Self::Own,
-            Passed::Old => Self::Old,
-            Passed::Unwanted => Self::Unwanted,
-        }
     }
 }

@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::{
-    cli::dead_letter::plain,
+    cli::terminal::plain,
     config::{self, Config, Purpose},
 };
 

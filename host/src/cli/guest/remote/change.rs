@@ -8,7 +8,7 @@ use super::{
     ask::{Which, path_of},
     asked,
 };
-use crate::cli::dead_letter::plain;
+use crate::cli::terminal::plain;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     admin::guests::SIGNATURE,
-    cli::dead_letter::plain,
+    cli::terminal::plain,
     config,
     supply::{Fetched, Source, Supply},
     swap::{Rule, Until, cases},

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::cli::dead_letter::plain;
+use crate::cli::terminal::plain;
 
 /// Columns as wide as what is in them; the last one as it is.
 pub struct Table {

@@ -1,6 +1,7 @@
 //! A fault as its author needs it: what, where, by which input, and how to see it again.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -10,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     event::Context,
     sandbox::{Fault, events::Events},
-    trial::{Batch, Case, Culprit, event_value},
+    trial::{About, Batch, Case, Culprit, KnownHere, event_value},
 };
 
 /// Bytes of an input that are shown.
@@ -143,17 +144,60 @@ fn about(context: &Context, received_ms: i64, whole: bool, case: Option<&Case>) 
     put("source_ip", context.source_ip.as_deref());
     table.insert("received_ms".to_owned(), received_ms.into());
     if let Some(case) = case {
-        let texts = |texts: &[String]| texts.iter().cloned().map(toml::Value::from).collect::<Vec<_>>();
-        table.insert("streams".to_owned(), texts(&case.about.streams).into());
-        table.insert("subjects".to_owned(), texts(&case.about.subjects).into());
-        table.insert("options".to_owned(), toml::Value::Table(case.about.options.clone().into_iter().collect()));
+        surround(&mut table, &case.about);
     }
     table.to_string()
+}
+
+/// All that a case has beside what the input came with: without it the guest may well not fail again.
+fn surround(table: &mut toml::Table, about: &About) {
+    let About { agent, attempt, attempts, options, state, indicators, streams, subjects, .. } = about;
+    let texts = |texts: &[String]| texts.iter().cloned().map(toml::Value::from).collect::<Vec<_>>();
+    let values = |values: &BTreeMap<String, toml::Value>| toml::Value::Table(values.clone().into_iter().collect());
+    table.insert("agent".to_owned(), agent.as_str().into());
+    table.insert("attempt".to_owned(), i64::from(*attempt).into());
+    table.insert("attempts".to_owned(), i64::from(*attempts).into());
+    table.insert("options".to_owned(), values(options));
+    table.insert("state".to_owned(), values(state));
+    table.insert("indicators".to_owned(), indicators.iter().map(told).collect::<Vec<_>>().into());
+    table.insert("streams".to_owned(), texts(streams).into());
+    table.insert("subjects".to_owned(), texts(subjects).into());
+}
+
+/// An indicator as a case tells it.
+fn told(one: &KnownHere) -> toml::Value {
+    let KnownHere { r#type, value, sites, tlp, count } = one;
+    let mut table = toml::Table::new();
+    table.insert("type".to_owned(), r#type.as_str().into());
+    table.insert("value".to_owned(), value.as_str().into());
+    table.insert("sites".to_owned(), sites.iter().cloned().map(toml::Value::from).collect::<Vec<_>>().into());
+    table.insert("tlp".to_owned(), tlp.as_str().into());
+    // It came out of TOML, which has no larger ones.
+    if let Some(count) = count.and_then(|count| i64::try_from(count).ok()) {
+        table.insert("count".to_owned(), count.into());
+    }
+    toml::Value::Table(table)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_input_comes_with_all_that_its_case_has() {
+        let text = "about = 'an input on which the guest failed'\nframing = 'whole'\nsource = 'd'\nformat = 'e'\n\
+                    topic = 'f'\ndevice_id = 'g'\nchannel = 'h'\nsource_ip = 'i'\nreceived_ms = 1\nagent = 'j'\n\
+                    attempt = 2\nattempts = 3\nstreams = ['k']\nsubjects = ['l']\noptions = { m = 4 }\n\
+                    state = { n = 'o', p = { q = true } }\n\
+                    [[indicators]]\ntype = 'ip'\nvalue = 'r'\nsites = ['s']\ntlp = 'RED'\ncount = 5";
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("input"), "x").unwrap();
+        fs::write(folder.path().join("case.toml"), text).unwrap();
+        let case = Case::read(folder.path()).unwrap();
+        let kept = about(&case.about.context(), case.about.received_ms, true, Some(&case));
+        let again: About = toml::from_str(&kept).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{:?}", case.about), "{kept}");
+    }
 
     #[test]
     fn panics_of_one_place_are_of_one_kind_whatever_they_say() {

@@ -1,9 +1,12 @@
-//! Text of letters on a terminal. What a device or a guest wrote must not move the cursor, nor hide a line.
+//! What commands show on a terminal, and ask there. What a device or a guest wrote must not move the cursor, nor hide a
+//! line.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context as _, ensure};
 
 /// `text` with everything escaped that is more than a letter on one line.
-pub(in crate::cli) fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for letter in text.chars() {
         if is_hostile(letter) { plain.extend(letter.escape_debug()) } else { plain.push(letter) }
@@ -33,8 +36,21 @@ fn is_hostile(letter: char) -> bool {
 }
 
 /// Tells how a command went. It went so whether anybody reads it or not, so an error is none.
-pub(in crate::cli) fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Asks whether to go on, unless that was said before: `yes`.
+pub(super) fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    ensure!(terminal, "{question} There is no terminal to ask on; add --yes if that is what you want");
+    write!(io::stderr(), "{question} [y/N] ").context("cannot ask")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Bytes in hexadecimal, 16 a line, with what they are as ASCII.
