@@ -25,7 +25,6 @@ mod seat;
 mod seats;
 mod bisect;
 mod decide;
-mod admit;
 mod recognise;
 mod decided;
 mod identity;
