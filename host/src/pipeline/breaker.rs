@@ -7,6 +7,9 @@
 //! | open | is not called | after a wait, by the next batch: half-open |
 //! | half-open | is tried on that one batch | it copes: closed; else open, for twice as long |
 //!
+//! Where somebody can stand in, it opens as well when the guest has wasted too much of a lane's time, see
+//! [`Budget`](super::budget::Budget); where nobody can, such a guest is hurried instead.
+//!
 //! Knows no guest and no clock: [`Slot`](super::Slot) has both.
 
 use std::{
@@ -32,6 +35,8 @@ pub(super) struct Tally {
     pub last: String,
     /// CPU time of the lane.
     pub spent: Duration,
+    /// A call failed when more of the lane's time had been wasted than may be.
+    pub overdrawn: bool,
 }
 
 impl Tally {
@@ -107,11 +112,14 @@ impl Breaker {
             return;
         }
         let ratio = if replaceable { self.config.ratio } else { 1.0 };
+        // Without anybody behind it a hurried guest still decides more events than an open breaker.
+        let wasteful = replaceable && tally.overdrawn;
         match self.state {
             State::Closed => {
                 self.window.add(tally);
-                if tally.condemns() || self.window.fails(ratio) {
-                    let reason = self.window.reason(tally);
+                let fails = tally.condemns() || self.window.fails(ratio);
+                if fails || wasteful {
+                    let reason = if fails { self.window.reason(tally) } else { wasteful_reason(&self.config, tally) };
                     // What failed again soon after its trial waits on from where it was.
                     let wait = match self.last {
                         Some((last, closed)) if now.duration_since(closed) < last => last * 2,
@@ -120,7 +128,9 @@ impl Breaker {
                     self.open(wait, reason, now);
                 }
             }
-            State::HalfOpen { .. } if tally.condemns() || tally.faults as f64 >= ratio * tally.events as f64 => {
+            State::HalfOpen { .. }
+                if tally.condemns() || wasteful || tally.faults as f64 >= ratio * tally.events as f64 =>
+            {
                 let wait = self.last.map_or(self.config.wait, |(last, _)| last * 2);
                 let reason = format!("its trial failed: {}", batch_reason(tally));
                 self.open(wait, reason, now);
@@ -202,6 +212,14 @@ fn batch_reason(tally: &Tally) -> String {
     } else {
         format!("{faults} of {events} events failed, the last one: {last}")
     }
+}
+
+fn wasteful_reason(config: &config::Breaker, tally: &Tally) -> String {
+    let config::Breaker { wasted, wasted_within, .. } = config;
+    format!(
+        "its failed calls took more than {wasted} of the last {wasted_within:?} of a lane, the last one: {}",
+        tally.last
+    )
 }
 
 /// Whether a guest has proved itself: this many batches of which at most one event in a hundred was at fault.
@@ -321,6 +339,21 @@ mod tests {
         assert_eq!(bench.learn(&long(128)), 1);
         assert!(bench.is_tried_after(5 * SECOND));
         assert_eq!(bench.learn(&long(5)), 0);
+    }
+
+    #[test]
+    fn who_wastes_a_lanes_time_is_stopped_if_somebody_stands_in_and_else_only_hurried() {
+        let wasteful = || Tally { overdrawn: true, ..tally(256, 20) };
+        let mut bench = Bench::new();
+        assert_eq!(bench.learn(&tally(256, 20)), 0);
+        assert_eq!(bench.learn(&wasteful()), 1);
+        let State::Open { reason, .. } = bench.breaker.state() else { panic!("not open") };
+        assert_eq!(&**reason, "its failed calls took more than 0.5 of the last 10s of a lane, the last one: trap");
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.learn(&wasteful()), 1, "its trial was no better");
+
+        let mut alone = Bench { replaceable: false, ..Bench::new() };
+        assert!((0..100).all(|_| alone.learn(&wasteful()) == 0));
     }
 
     #[test]

@@ -156,8 +156,9 @@ fn checked<W: World, T>(caller: &mut Caller<W>, answer: Result<T, String>) -> Re
             Ok(answer)
         }
         Err(what) => {
-            caller.guest().count_garbage();
-            Err(Fault::Garbage(what))
+            let fault = Fault::Garbage(what);
+            caller.count(&fault);
+            Err(fault)
         }
     }
 }

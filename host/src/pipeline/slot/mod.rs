@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{
     Audit,
     breaker::{Breaker, Proof, State, Tally, Window},
+    budget::Budget,
     pace::Pace,
     probation::{Fate, Finding, Probation, Terms},
 };
@@ -60,6 +61,8 @@ struct Inner<W: World> {
     /// It was found to do no better, so the present one decides whatever it can. Until a swap.
     unfit: bool,
     breaker: Breaker,
+    /// Calls of the present one are hurried, at least until then.
+    hurried: Option<Instant>,
     /// What the present one has cost since it took its place.
     pace: Pace,
     /// Whether it may stay there.
@@ -148,6 +151,7 @@ impl<W: World> Slot<W> {
             standing_in: Window::new(config.window),
             unfit: false,
             breaker: Breaker::new(config),
+            hurried: None,
             pace: Pace::default(),
             probation: None,
             fallen: None,
@@ -209,7 +213,7 @@ impl<W: World> Slot<W> {
         let is_same = before.digest_text() == inner.present.digest_text();
         let going_on = inner.probation.take().filter(|_| is_same);
         inner.probation = going_on.or_else(|| {
-            let terms = terms.filter(|_| self.is_watched())?;
+            let terms = terms.filter(|_| self.watch.is_some())?;
             Probation::begin(terms, Arc::clone(&before), proven, pace, Instant::now())
         });
         inner.fallen = None;
@@ -222,6 +226,7 @@ impl<W: World> Slot<W> {
         inner.proof = Proof::default();
         inner.note = note;
         inner.unfit = false;
+        inner.hurried = None;
         let was_closed = *inner.breaker.state() == State::Closed;
         inner.breaker.reset();
         if let Some(watch) = &self.watch {
@@ -262,9 +267,9 @@ impl<W: World> Slot<W> {
         probation.tell(&digest, fate);
     }
 
-    /// Whether a search may be given up, and a breaker opened.
-    pub(super) fn is_watched(&self) -> bool {
-        self.watch.is_some()
+    /// What a guest may waste of one lane's time, from now on; none where nothing is ever held against it.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        self.watch.as_ref().map(|watch| Budget::new(&watch.config, Instant::now()))
     }
 
     /// Whose turn the next batch is.
@@ -296,6 +301,8 @@ impl<W: World> Slot<W> {
             inner.breaker.learn(term, tally, replaceable, now);
             if inner.breaker.term() != known {
                 self.tell(&mut inner, now);
+            } else {
+                self.tell_of_haste(&mut inner, tally, now);
             }
             if !inner.proven && inner.probation.is_none() && inner.proof.add(tally, watch.config.proven) {
                 self.prove(&mut inner, watch);
@@ -319,7 +326,7 @@ impl<W: World> Slot<W> {
             return;
         }
         inner.standing_in.add(tally);
-        if tally.condemns() || inner.standing_in.fails(watch.config.ratio) {
+        if tally.condemns() || tally.overdrawn || inner.standing_in.fails(watch.config.ratio) {
             inner.unfit = true;
             let details = format!("{} {} fails as well: {}", self.name(), guest.digest_text(), tally.last);
             watch.witness.audit.record("guest-last-good-unfit", details);

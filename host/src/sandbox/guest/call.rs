@@ -30,13 +30,15 @@ pub struct Caller<W: World> {
     marks: Vec<Mark>,
     /// What the last call would write.
     draft: Option<Draft>,
+    /// How long the last call took.
+    took: Duration,
 }
 
 impl<W: World> Caller<W> {
     /// Calls `guest`.
     #[must_use]
     pub fn new(guest: Arc<Guest<W>>) -> Self {
-        Self { guest, reused: None, marks: Vec::new(), draft: None }
+        Self { guest, reused: None, marks: Vec::new(), draft: None, took: Duration::ZERO }
     }
 
     /// The next call is about events with these `marks`, if its guest remembers anything.
@@ -109,11 +111,18 @@ impl<W: World> Caller<W> {
             }
             answer
         });
-        guest.metrics.seconds.inc_by(begun.elapsed().as_secs_f64());
+        self.took = begun.elapsed();
+        guest.metrics.seconds.inc_by(self.took.as_secs_f64());
         if let Err(fault) = &answer {
-            guest.metrics.faults(fault.reason()).inc();
+            self.count(fault);
         }
         answer
+    }
+
+    /// Counts `fault` of the last call: one that a check outside of it has found.
+    pub fn count(&self, fault: &Fault) {
+        self.guest.metrics.faults(fault.reason()).inc();
+        self.guest.metrics.wasted_seconds.inc_by(self.took.as_secs_f64());
     }
 }
 

@@ -152,11 +152,6 @@ impl<W: World> Guest<W> {
         self.limits.output
     }
 
-    /// Counts an answer that failed a check outside the call.
-    pub(crate) fn count_garbage(&self) {
-        self.metrics.faults("garbage").inc();
-    }
-
     fn instance(&self, deadline: Duration) -> wasmtime::Result<(Store<State>, W::Exports)> {
         self.instance_with(Arc::clone(&self.settings), deadline)
     }
