@@ -20,6 +20,7 @@ mod choice;
 mod slots;
 mod breaker;
 mod budget;
+mod proof;
 mod pace;
 mod probation;
 mod seat;

@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Audit,
-    breaker::{Breaker, Proof, State, Tally, Window},
+    breaker::{Breaker, State, Tally, Window},
     budget::Budget,
     pace::Pace,
     probation::{Fate, Finding, Probation, Terms},
+    proof::Proof,
 };
 use crate::{
     admin::Readiness,
