@@ -99,7 +99,7 @@ impl Bench {
     }
 
     /// Puts the hostile guest in the place of the stock router that it was begun with.
-    fn swap_router(&self) -> Result<Arc<str>> {
+    pub fn swap_router(&self) -> Result<Arc<str>> {
         let config = aurora::config::Guest { path: hostile_guest()?, ..self.config.guests.route.clone() };
         let guest = Guest::load(&self.sandbox, &config, &self.metrics.guest(Stage::Route))?;
         let before = self.stages.route.stock().swap(Arc::new(guest), None, Made::Alike);
@@ -130,7 +130,7 @@ fn routers(decided: &Decided) -> Vec<String> {
 }
 
 /// Titles in order; the hostile normalizer makes the line the title.
-fn titles(decided: &Decided) -> Vec<String> {
+pub(super) fn titles(decided: &Decided) -> Vec<String> {
     events(decided).map(|event| event.event.title().to_owned()).collect()
 }
 

@@ -5,6 +5,7 @@ mod normalize;
 mod route;
 mod federate;
 mod breaker;
+mod wasted;
 mod probation;
 mod live;
 mod crafted;

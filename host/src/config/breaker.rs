@@ -14,6 +14,12 @@ pub struct Breaker {
     pub ratio: f64,
     /// Number of events that are looked back at, 16 to 65,536.
     pub window: usize,
+    /// A guest is hurried when its failed calls have taken this part of the last `wasted_within` of a lane, above 0 to 1;
+    /// where the last good guest can stand in, its breaker opens instead.
+    pub wasted: f64,
+    /// How long is looked back for that.
+    #[serde(with = "humantime_serde")]
+    pub wasted_within: Duration,
     /// How long it stays open before the guest is tried on one batch. Doubles with each trial that fails.
     #[serde(with = "humantime_serde")]
     pub wait: Duration,
@@ -33,6 +39,10 @@ impl Default for Breaker {
         Self {
             ratio: 0.5,
             window: 256,
+            // More than half, and the healthy events of the lane no longer get the greater part of it.
+            wasted: 0.5,
+            // With the usual deadline that is room for some ten poison events at once, each searched for at full length.
+            wasted_within: Duration::from_secs(10),
             wait: Duration::from_secs(5),
             wait_max: Duration::from_secs(300),
             proven: 100,
@@ -54,6 +64,11 @@ impl Breaker {
             findings.problem(key("ratio"), "is out of range", "choose more than 0, up to 1");
         }
         findings.range(&key("window"), self.window, (16, 1 << 16), ("16", "65536"));
+        if !(self.wasted > 0.0 && self.wasted <= 1.0) {
+            findings.problem(key("wasted"), "is out of range", "choose more than 0, up to 1");
+        }
+        let whiles = (Duration::from_secs(1), Duration::from_secs(600));
+        findings.range(&key("wasted_within"), self.wasted_within, whiles, ("\"1s\"", "\"10m\""));
         let waits = (Duration::from_millis(10), Duration::from_secs(86_400));
         findings.range(&key("wait"), self.wait, waits, ("\"10ms\"", "\"24h\""));
         findings.range(&key("wait_max"), self.wait_max, waits, ("\"10ms\"", "\"24h\""));

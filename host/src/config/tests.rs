@@ -344,6 +344,15 @@ fn each_bad_setting_is_named_with_its_line_its_key_and_the_remedy() {
         ),
         ("[guests.route.breaker]\nratio = nan", "guests.route.breaker.ratio: is out of range"),
         ("[guests.route.breaker]\nwindow = 15", "guests.route.breaker.window: is out of range; choose 16 to 65536"),
+        (
+            "[guests.route.breaker]\nwasted = 0.0",
+            "guests.route.breaker.wasted: is out of range; choose more than 0, up to",
+        ),
+        ("[guests.route.breaker]\nwasted = nan", "guests.route.breaker.wasted: is out of range"),
+        (
+            "[guests.route.breaker]\nwasted_within = '100ms'",
+            "guests.route.breaker.wasted_within: is out of range; choose \"1s\" to \"10m\"",
+        ),
         ("[guests.federate.breaker]\nwait = '1ms'", "guests.federate.breaker.wait: is out of range"),
         ("[guests.federate.breaker]\nwait = '10m'", "guests.federate.breaker.wait_max: is shorter than `wait`"),
         ("[guests.normalize.state]\nkeys = 0", "guests.normalize.state.keys: is out of range; choose 1 to 10000000"),

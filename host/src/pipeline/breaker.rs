@@ -7,6 +7,9 @@
 //! | open | is not called | after a wait, by the next batch: half-open |
 //! | half-open | is tried on that one batch | it copes: closed; else open, for twice as long |
 //!
+//! Where somebody can stand in, it opens as well when the guest has wasted too much of a lane's time, see
+//! [`Budget`](super::budget::Budget); where nobody can, such a guest is hurried instead.
+//!
 //! Knows no guest and no clock: [`Slot`](super::Slot) has both.
 
 use std::{
@@ -32,6 +35,8 @@ pub(super) struct Tally {
     pub last: String,
     /// CPU time of the lane.
     pub spent: Duration,
+    /// A call failed when more of the lane's time had been wasted than may be.
+    pub overdrawn: bool,
 }
 
 impl Tally {
@@ -107,11 +112,14 @@ impl Breaker {
             return;
         }
         let ratio = if replaceable { self.config.ratio } else { 1.0 };
+        // Without anybody behind it a hurried guest still decides more events than an open breaker.
+        let wasteful = replaceable && tally.overdrawn;
         match self.state {
             State::Closed => {
                 self.window.add(tally);
-                if tally.condemns() || self.window.fails(ratio) {
-                    let reason = self.window.reason(tally);
+                let fails = tally.condemns() || self.window.fails(ratio);
+                if fails || wasteful {
+                    let reason = if fails { self.window.reason(tally) } else { wasteful_reason(&self.config, tally) };
                     // What failed again soon after its trial waits on from where it was.
                     let wait = match self.last {
                         Some((last, closed)) if now.duration_since(closed) < last => last * 2,
@@ -120,7 +128,9 @@ impl Breaker {
                     self.open(wait, reason, now);
                 }
             }
-            State::HalfOpen { .. } if tally.condemns() || tally.faults as f64 >= ratio * tally.events as f64 => {
+            State::HalfOpen { .. }
+                if tally.condemns() || wasteful || tally.faults as f64 >= ratio * tally.events as f64 =>
+            {
                 let wait = self.last.map_or(self.config.wait, |(last, _)| last * 2);
                 let reason = format!("its trial failed: {}", batch_reason(tally));
                 self.open(wait, reason, now);
@@ -204,27 +214,12 @@ fn batch_reason(tally: &Tally) -> String {
     }
 }
 
-/// Whether a guest has proved itself: this many batches of which at most one event in a hundred was at fault.
-#[derive(Debug, Default)]
-pub(super) struct Proof {
-    batches: u32,
-    events: usize,
-    faults: usize,
-}
-
-impl Proof {
-    /// Takes in a batch or a part of one, and says whether that completes the proof. Too many faults, and it begins anew.
-    pub(super) fn add(&mut self, tally: &Tally, needed: u32) -> bool {
-        self.batches += u32::from(tally.begins);
-        self.events += tally.events;
-        self.faults += tally.faults;
-        let complete = self.batches >= needed;
-        let proven = complete && !tally.given_up && self.faults <= self.events / 100;
-        if complete || tally.given_up {
-            *self = Self::default();
-        }
-        proven
-    }
+fn wasteful_reason(config: &config::Breaker, tally: &Tally) -> String {
+    let config::Breaker { wasted, wasted_within, .. } = config;
+    format!(
+        "its failed calls took more than {wasted} of the last {wasted_within:?} of a lane, the last one: {}",
+        tally.last
+    )
 }
 
 #[cfg(test)]
@@ -324,6 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn who_wastes_a_lanes_time_is_stopped_if_somebody_stands_in_and_else_only_hurried() {
+        let wasteful = || Tally { overdrawn: true, ..tally(256, 20) };
+        let mut bench = Bench::new();
+        assert_eq!(bench.learn(&tally(256, 20)), 0);
+        assert_eq!(bench.learn(&wasteful()), 1);
+        let State::Open { reason, .. } = bench.breaker.state() else { panic!("not open") };
+        assert_eq!(&**reason, "its failed calls took more than 0.5 of the last 10s of a lane, the last one: trap");
+        assert!(bench.is_tried_after(5 * SECOND));
+        assert_eq!(bench.learn(&wasteful()), 1, "its trial was no better");
+
+        let mut alone = Bench { replaceable: false, ..Bench::new() };
+        assert!((0..100).all(|_| alone.learn(&wasteful()) == 0));
+    }
+
+    #[test]
     fn the_wait_doubles_with_each_failed_trial_up_to_its_ceiling() {
         let mut bench = Bench::new();
         assert_eq!(bench.batch(256, 256), 1);
@@ -367,25 +377,5 @@ mod tests {
         bench.batch(256, 0);
         bench.breaker.learn(before, &tally(4096, 4096), true, bench.now);
         assert_eq!(bench.breaker.state().number(), 0);
-    }
-
-    #[test]
-    fn parts_of_a_batch_prove_no_more_than_the_batch() {
-        let mut proof = Proof::default();
-        let part = || Tally { begins: false, ..tally(100, 0) };
-        for _ in 0..9 {
-            assert!(!proof.add(&tally(100, 0), 10));
-            assert!((0..20).all(|_| !proof.add(&part(), 10)));
-        }
-        assert!(proof.add(&tally(100, 0), 10));
-    }
-
-    #[test]
-    fn a_proof_bears_one_fault_in_a_hundred_and_no_more() {
-        let mut proof = Proof::default();
-        assert!((0..9).all(|_| !proof.add(&tally(100, 1), 10)));
-        assert!(proof.add(&tally(100, 1), 10));
-        assert!((0..10).all(|batch| !proof.add(&tally(100, if batch == 0 { 11 } else { 0 }), 10)));
-        assert!((0..10).map(|_| proof.add(&tally(1, 0), 10)).eq([false; 9].into_iter().chain([true])));
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! The guest of a stage lies in a [`Slot`]; a lane takes it from there batch by batch, so it can be replaced between two.
 //! A poison event is searched for and costs itself. A guest that is itself at fault is no longer called: its breaker
-//! opens, and the last good guest decides, or the stage's fallback does.
+//! opens, and the last good guest decides, or the stage's fallback does. One that wastes its lane's time is hurried.
 
 mod lanes;
 mod batch;
@@ -19,13 +19,14 @@ mod slot;
 mod choice;
 mod slots;
 mod breaker;
+mod budget;
+mod proof;
 mod pace;
 mod probation;
 mod seat;
 mod seats;
 mod bisect;
 mod decide;
-mod admit;
 mod recognise;
 mod decided;
 mod identity;

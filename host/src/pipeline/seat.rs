@@ -12,6 +12,7 @@ use cpu_time::ThreadTime;
 use super::{
     bisect::{Found, Parts, Patience, bisect},
     breaker::Tally,
+    budget::Budget,
     slot::{Instead, Slot, Turn},
 };
 use crate::{
@@ -29,17 +30,27 @@ const SEARCH: u32 = 10;
 /// Any search is given up after this many deadlines, whatever it has found: the lane has other events.
 const LONGEST_SEARCH: u32 = 100;
 
+/// Into how many parts a batch is cut where calls are hurried. Those that pass cost microseconds, those that fail
+/// milliseconds, so it pays to have fewer of these between the batch and the event.
+const HURRIED_PARTS: usize = 16;
+
 /// Most of a fault's text that is kept for telling why a breaker opened.
 const REASON: usize = 300;
 
 /// Why an event that a search did not reach was not decided, where the breaker did not open over it.
 const NOT_REACHED: &str = "the search for the culprits of its batch was given up before it was reached";
 
+/// What the dead letter of an event says that a hurried guest did not decide in time.
+const HURRIED: &str = "it was hurried, for its failed calls had taken more of the lane's time than breaker.wasted allows; \
+    a replay leaves it all the time of its deadline";
+
 /// Owned by one lane.
 #[derive(Debug)]
 pub(super) struct Seat<W: World> {
     slot: Arc<Slot<W>>,
     caller: Caller<W>,
+    /// Of the guest that `caller` calls; none where nothing is ever held against one.
+    budget: Option<Budget>,
     /// A batch has begun and nothing of it has been asked yet.
     begins: bool,
 }
@@ -57,8 +68,8 @@ pub(super) struct Ruling<T> {
 
 impl<W: World> Seat<W> {
     pub(super) fn new(slot: Arc<Slot<W>>) -> Self {
-        let caller = Caller::new(slot.present());
-        Self { slot, caller, begins: true }
+        let (caller, budget) = (Caller::new(slot.present()), slot.budget());
+        Self { slot, caller, budget, begins: true }
     }
 
     /// What is asked from here on is another batch, in one part or in many.
@@ -89,10 +100,12 @@ impl<W: World> Seat<W> {
                 return rulings;
             }
         };
-        let mut stint = Stint::new(guest.deadline(), self.slot.is_watched());
+        self.turn_to(&guest);
+        let mut stint = Stint::new(guest.deadline(), all, self.budget.as_mut());
         stint.tally.begins = std::mem::take(&mut self.begins);
-        let found = self.search(&guest, 0..all, all, &mut stint, &mut call);
-        let instead = self.slot.report(term, &stint.tally, Instant::now());
+        let found = search(&mut self.caller, 0..all, &mut stint, &mut call);
+        let tally = stint.tally;
+        let instead = self.slot.report(term, &tally, Instant::now());
         // Where the guest is found to be at fault, the events that it failed on are not.
         let replaced = instead.as_ref().is_some_and(|instead| instead.guest.is_some());
         let mut again: Vec<Range<usize>> = Vec::new();
@@ -106,7 +119,7 @@ impl<W: World> Seat<W> {
                     }
                     continue;
                 }
-                Found::Blamed(fault) => Err(fault.to_string()),
+                Found::Blamed(fault) => Err(told(&fault, guest.deadline())),
                 Found::GivenUp => Err(instead.as_ref().map_or(NOT_REACHED, |instead| &instead.reason).to_owned()),
             };
             rulings.push(Ruling { range, guest: Arc::clone(guest.digest_text()), answer });
@@ -134,41 +147,53 @@ impl<W: World> Seat<W> {
             rulings.extend(ranges.into_iter().map(kept));
             return;
         };
+        self.turn_to(&guest);
         // One stint for all ranges, so that together they cost no more than one batch.
-        let mut stint = Stint::new(guest.deadline(), true);
+        let mut stint = Stint::new(guest.deadline(), all, self.budget.as_mut());
         for range in ranges {
-            for (range, found) in self.search(&guest, range, all, &mut stint, call) {
+            for (range, found) in search(&mut self.caller, range, &mut stint, call) {
                 let answer = match found {
                     Found::Answer(answer) => Ok(answer),
-                    Found::Blamed(fault) => Err(fault.to_string()),
+                    Found::Blamed(fault) => Err(told(&fault, guest.deadline())),
                     Found::GivenUp => Err(reason.clone()),
                 };
                 rulings.push(Ruling { range, guest: Arc::clone(guest.digest_text()), answer });
             }
         }
-        self.slot.report_stand_in(&guest, &stint.tally, leftovers, Instant::now());
+        let tally = stint.tally;
+        if leftovers {
+            // They are never held against it.
+            self.budget = self.slot.budget();
+        }
+        self.slot.report_stand_in(&guest, &tally, leftovers, Instant::now());
     }
 
-    fn search<T>(
-        &mut self,
-        guest: &Arc<Guest<W>>,
-        range: Range<usize>,
-        all: usize,
-        stint: &mut Stint,
-        call: &mut impl FnMut(&mut Caller<W>, Range<usize>, Duration) -> Result<T, Fault>,
-    ) -> Parts<T, Fault> {
+    /// The next calls are of `guest`.
+    fn turn_to(&mut self, guest: &Arc<Guest<W>>) {
         if !Arc::ptr_eq(self.caller.guest(), guest) {
             self.caller = Caller::new(Arc::clone(guest));
+            self.budget = self.slot.budget();
         }
-        let (caller, deadline) = (&mut self.caller, guest.deadline());
-        let (mut found, begun) = (Vec::with_capacity(1), ThreadTime::now());
-        let mut call = |range: Range<usize>| {
-            let within = share(deadline, range.len(), all);
-            call(caller, range, within)
-        };
-        bisect(range, stint, &mut call, &mut found);
-        stint.tally.spent += begun.elapsed();
-        found
+    }
+}
+
+fn search<W: World, T>(
+    caller: &mut Caller<W>,
+    range: Range<usize>,
+    stint: &mut Stint<'_>,
+    call: &mut impl FnMut(&mut Caller<W>, Range<usize>, Duration) -> Result<T, Fault>,
+) -> Parts<T, Fault> {
+    let mut found = Vec::with_capacity(1);
+    let mut call = |range: Range<usize>, within: Duration| call(caller, range, within);
+    bisect(range, stint, &mut call, &mut found);
+    found
+}
+
+/// What a dead letter says of `fault`, of a guest that has this deadline.
+fn told(fault: &Fault, deadline: Duration) -> String {
+    match fault {
+        Fault::Deadline(within) if *within < (deadline / LEAST_SHARE).as_millis() => format!("{fault}; {HURRIED}"),
+        _ => fault.to_string(),
     }
 }
 
@@ -179,33 +204,55 @@ fn share(deadline: Duration, part: usize, all: usize) -> Duration {
 
 /// What one guest does to one batch, and what that costs. Time is this thread's CPU time, as in a call's deadline.
 #[derive(Debug)]
-struct Stint {
+struct Stint<'a> {
     deadline: Duration,
-    /// Whether a search may be given up.
-    bounded: bool,
+    /// Events that it has to do with.
+    all: usize,
+    /// What it may waste; none: a search is never given up, and nobody is hurried.
+    budget: Option<&'a mut Budget>,
     /// The first fault.
     since: Option<ThreadTime>,
+    /// The call that is under way.
+    begun: Option<ThreadTime>,
+    /// Whether that one is hurried.
+    hurries: bool,
     tally: Tally,
 }
 
-impl Stint {
-    fn new(deadline: Duration, bounded: bool) -> Self {
-        Self { deadline, bounded, since: None, tally: Tally::default() }
+impl<'a> Stint<'a> {
+    fn new(deadline: Duration, all: usize, budget: Option<&'a mut Budget>) -> Self {
+        Self { deadline, all, budget, since: None, begun: None, hurries: false, tally: Tally::default() }
     }
 }
 
-impl Patience<Fault> for Stint {
-    fn lasts(&mut self) -> bool {
-        if let Some(since) = self.since.filter(|_| self.bounded && !self.tally.given_up) {
-            let spent = since.elapsed();
-            self.tally.given_up =
-                spent > self.deadline * LONGEST_SEARCH || spent > self.deadline * SEARCH && self.tally.mostly_bad();
+impl Patience<Fault> for Stint<'_> {
+    fn grants(&mut self, events: usize) -> Option<Duration> {
+        let mut within = share(self.deadline, events, self.all);
+        if let Some(budget) = &self.budget {
+            if let Some(since) = self.since.filter(|_| !self.tally.given_up) {
+                let spent = since.elapsed();
+                self.tally.given_up =
+                    spent > self.deadline * LONGEST_SEARCH || spent > self.deadline * SEARCH && self.tally.mostly_bad();
+            }
+            let now = Instant::now();
+            self.hurries = budget.is_overdrawn(now);
+            if self.hurries {
+                within = budget.hurried(events, now).map_or(within, |hurried| hurried.min(within));
+            }
         }
-        !self.tally.given_up
+        self.begun = Some(ThreadTime::now());
+        (!self.tally.given_up).then_some(within)
     }
 
     fn hear(&mut self, events: usize, fault: Option<&Fault>) {
+        let spent = self.begun.take().map_or(Duration::ZERO, |begun| begun.elapsed());
         let tally = &mut self.tally;
+        tally.spent += spent;
+        if let Some(budget) = &mut self.budget {
+            let now = Instant::now();
+            budget.add(events, spent, fault.is_some(), now);
+            tally.overdrawn |= fault.is_some() && budget.is_overdrawn(now);
+        }
         match fault {
             None => tally.events += events,
             Some(fault) => {
@@ -218,18 +265,30 @@ impl Patience<Fault> for Stint {
             }
         }
     }
+
+    fn parts(&self) -> usize {
+        if self.hurries { HURRIED_PARTS } else { 2 }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn spin(time: Duration) {
+        let begun = ThreadTime::now();
+        while begun.elapsed() < time {}
+    }
 
     /// Searches 4,096 events among which `culprit` says who is one, with calls that cost `cost` of CPU time each.
     fn searched(culprit: impl Fn(usize) -> bool, deadline: Duration, cost: Duration) -> Tally {
-        let mut stint = Stint::new(deadline, true);
-        let mut call = |range: Range<usize>| {
-            let begun = ThreadTime::now();
-            while begun.elapsed() < cost {}
+        let mut budget = Budget::new(&config::Breaker::default(), Instant::now());
+        let mut stint = Stint::new(deadline, 4096, Some(&mut budget));
+        let mut call = |range: Range<usize>, _: Duration| {
+            spin(cost);
             if range.into_iter().any(&culprit) { Err(Fault::Deadline(1)) } else { Ok(()) }
         };
         bisect(0..4096, &mut stint, &mut call, &mut Vec::new());
@@ -238,21 +297,68 @@ mod tests {
 
     #[test]
     fn a_search_in_which_nothing_is_cleared_ends_soon() {
-        let tally = searched(|_| true, Duration::from_millis(4), Duration::from_millis(1));
+        let tally = searched(|_| true, 4 * MS, MS);
         // 40 calls, of which 13 reach the first event and about every second one after that blames one.
         assert!(tally.given_up && (5..40).contains(&tally.faults), "{tally:?}");
     }
 
     #[test]
     fn a_search_that_clears_more_than_it_blames_goes_on() {
-        let tally = searched(|event| event % 500 == 3, Duration::from_millis(4), Duration::from_millis(1));
+        let tally = searched(|event| event % 500 == 3, 4 * MS, MS);
         assert!(!tally.given_up, "{tally:?}");
         assert_eq!((tally.events, tally.faults), (4096, 9));
     }
 
     #[test]
     fn no_search_goes_on_for_ever() {
-        let tally = searched(|event| event % 3 == 0, Duration::from_millis(1), Duration::from_millis(1));
+        let tally = searched(|event| event % 3 == 0, MS, MS);
         assert!(tally.given_up && tally.faults < 100, "{tally:?}");
+    }
+
+    /// Searches `events`, every third of which spins until its time is over, with a deadline of 40 ms; the others pass at
+    /// once. `wasted` is what may be of a minute.
+    fn a_third_spins(events: usize, wasted: f64) -> (Tally, Parts<(), Fault>) {
+        let config = config::Breaker { wasted, wasted_within: 60_000 * MS, ..config::Breaker::default() };
+        let mut budget = Budget::new(&config, Instant::now());
+        let mut stint = Stint::new(40 * MS, events, Some(&mut budget));
+        let mut call = |range: Range<usize>, within: Duration| {
+            if range.into_iter().any(|event| event % 3 == 0) {
+                spin(within);
+                return Err(Fault::Deadline(within.as_millis()));
+            }
+            Ok(())
+        };
+        let mut found = Vec::new();
+        bisect(0..events, &mut stint, &mut call, &mut found);
+        (stint.tally, found)
+    }
+
+    /// What is told of those that were blamed.
+    fn reasons(found: &Parts<(), Fault>) -> Vec<String> {
+        let reason = |(_, found): &(Range<usize>, Found<(), Fault>)| match found {
+            Found::Blamed(fault) => Some(told(fault, 40 * MS)),
+            _ => None,
+        };
+        found.iter().filter_map(reason).collect()
+    }
+
+    #[test]
+    fn who_wastes_too_much_is_hurried_and_everybody_is_still_asked() {
+        // 150 ms of a minute, in which two or three are found.
+        let (tally, found) = a_third_spins(96, 0.0025);
+        assert_eq!((tally.events, tally.faults, tally.given_up, tally.overdrawn), (96, 32, false, true));
+        assert_eq!(found.iter().map(|(range, _)| range.len()).sum::<usize>(), 96);
+        // At full length each of them alone takes 10 ms, and the way to it more than twice that.
+        assert!(tally.spent < 32 * 10 * MS, "{tally:?}");
+        let reasons = reasons(&found);
+        let hurried = reasons.iter().filter(|reason| reason.contains("a replay leaves it all the time")).count();
+        assert!(reasons.len() == 32 && (20..32).contains(&hurried), "{reasons:?}");
+    }
+
+    #[test]
+    fn who_wastes_less_has_all_the_time_of_its_share() {
+        let (tally, found) = a_third_spins(24, 0.5);
+        assert!(!tally.overdrawn && tally.spent > 8 * 10 * MS, "{tally:?}");
+        assert_eq!(reasons(&found), ["no answer within 10 ms"; 8]);
     }
 }

@@ -18,7 +18,7 @@ use wasmtime::{Engine, component::Component};
 
 use super::{
     compile::{CompileError, compatibility, load},
-    guest::Digest,
+    digest::Digest,
 };
 
 pub(super) struct Cache {

@@ -11,7 +11,7 @@ use wasmtime::{
 use super::{
     cache::Cache,
     compile::{CompileError, Compiler},
-    guest::Digest,
+    digest::Digest,
 };
 use crate::{
     config::Guests,

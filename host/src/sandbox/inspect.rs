@@ -2,8 +2,8 @@ use wasmtime::component::Component;
 
 use super::{
     Agent, CompileError, Federation, Inbound, Need, Normalizer, Router, Sandbox, World,
+    digest::Digest,
     grant::{interface, needed},
-    guest::Digest,
 };
 use crate::{config::Grants, telemetry::Stage};
 

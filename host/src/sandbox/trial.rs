@@ -22,8 +22,8 @@ use super::{
             task::run::{Failure as TaskFailure, Outcome},
         },
     },
+    deadline::cpu_time,
     fault::functions,
-    guest::cpu_time,
     import::{Settings, State, printable},
 };
 use crate::{

@@ -161,8 +161,9 @@ fn attempt(job: &Job) -> Outcome {
         Ok(Ok(outcome)) => match checked(outcome) {
             Ok(done) => Outcome::Done(done),
             Err(what) => {
-                guest.count_garbage();
-                again(Fault::Garbage(what).to_string())
+                let fault = Fault::Garbage(what);
+                caller.count(&fault);
+                again(fault.to_string())
             }
         },
         Ok(Err(TaskFailure::Retry(wish))) => Outcome::Again {

@@ -16,6 +16,8 @@ pub struct GuestMetrics {
     changes: IntCounterVec,
     /// Time in calls, seconds.
     pub seconds: Counter,
+    /// The part of it that was in calls that failed.
+    pub wasted_seconds: Counter,
     /// Most linear memory that an instance has had, bytes.
     pub memory_high_water: IntGauge,
     /// Log lines beyond the limit, not written.
@@ -62,6 +64,7 @@ pub(super) struct GuestVectors {
     faults: IntCounterVec,
     changes: IntCounterVec,
     seconds: CounterVec,
+    wasted: CounterVec,
     memory: IntGaugeVec,
     suppressed: IntCounterVec,
     breaker: IntGaugeVec,
@@ -88,6 +91,13 @@ impl GuestVectors {
                 registry,
                 CounterVec::new(Opts::new("aurora_guest_seconds_total", "Time spent in the guest"), of_guest),
             ),
+            wasted: register(
+                registry,
+                CounterVec::new(
+                    Opts::new("aurora_guest_wasted_seconds_total", "Time spent in calls that failed"),
+                    of_guest,
+                ),
+            ),
             memory: gauges(
                 "aurora_guest_memory_high_water_bytes",
                 "Most linear memory of an instance so far",
@@ -113,6 +123,7 @@ impl GuestVectors {
             faults: self.faults.clone(),
             changes: self.changes.clone(),
             seconds: self.seconds.with_label_values(label),
+            wasted_seconds: self.wasted.with_label_values(label),
             memory_high_water: self.memory.with_label_values(label),
             log_lines_suppressed: self.suppressed.with_label_values(label),
             breaker_state: self.breaker.with_label_values(label),

@@ -7,14 +7,18 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    decide::{Decider, checked, contexts, distinct},
-    decided::{Decided, Maker, Makers, Outcome},
-    identity::mark_of,
-    seat::Ruling,
+    Decider,
+    about::{contexts, distinct},
+    checked,
 };
 use crate::{
     event::Delivery,
     federation::inbound::{Message, site_of},
+    pipeline::{
+        decided::{Decided, Maker, Makers, Outcome},
+        identity::mark_of,
+        seat::Ruling,
+    },
     sandbox::{
         Messages, OriginEvents,
         answer::{Decisions, Routes},

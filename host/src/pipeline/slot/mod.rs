@@ -1,6 +1,8 @@
 //! The place of a guest. Every lane takes the guest for its batch from here, so that a swap, an opened breaker
 //! and a trial all take effect between two batches.
 
+mod told;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,15 +13,17 @@ use tokio::sync::mpsc;
 
 use super::{
     Audit,
-    breaker::{Breaker, Proof, State, Tally, Window},
+    breaker::{Breaker, State, Tally, Window},
+    budget::Budget,
     pace::Pace,
     probation::{Fate, Finding, Probation, Terms},
+    proof::Proof,
 };
 use crate::{
     admin::Readiness,
     config,
     sandbox::{Guest, Kept, World},
-    telemetry::{GuestMetrics, SlotName, Stage},
+    telemetry::{GuestMetrics, SlotName},
 };
 
 /// Who hears of what befalls guests. Cheap to clone.
@@ -58,6 +62,8 @@ struct Inner<W: World> {
     /// It was found to do no better, so the present one decides whatever it can. Until a swap.
     unfit: bool,
     breaker: Breaker,
+    /// Calls of the present one are hurried, at least until then.
+    hurried: Option<Instant>,
     /// What the present one has cost since it took its place.
     pace: Pace,
     /// Whether it may stay there.
@@ -146,6 +152,7 @@ impl<W: World> Slot<W> {
             standing_in: Window::new(config.window),
             unfit: false,
             breaker: Breaker::new(config),
+            hurried: None,
             pace: Pace::default(),
             probation: None,
             fallen: None,
@@ -207,7 +214,7 @@ impl<W: World> Slot<W> {
         let is_same = before.digest_text() == inner.present.digest_text();
         let going_on = inner.probation.take().filter(|_| is_same);
         inner.probation = going_on.or_else(|| {
-            let terms = terms.filter(|_| self.is_watched())?;
+            let terms = terms.filter(|_| self.watch.is_some())?;
             Probation::begin(terms, Arc::clone(&before), proven, pace, Instant::now())
         });
         inner.fallen = None;
@@ -220,6 +227,7 @@ impl<W: World> Slot<W> {
         inner.proof = Proof::default();
         inner.note = note;
         inner.unfit = false;
+        inner.hurried = None;
         let was_closed = *inner.breaker.state() == State::Closed;
         inner.breaker.reset();
         if let Some(watch) = &self.watch {
@@ -260,9 +268,9 @@ impl<W: World> Slot<W> {
         probation.tell(&digest, fate);
     }
 
-    /// Whether a search may be given up, and a breaker opened.
-    pub(super) fn is_watched(&self) -> bool {
-        self.watch.is_some()
+    /// What a guest may waste of one lane's time, from now on; none where nothing is ever held against it.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        self.watch.as_ref().map(|watch| Budget::new(&watch.config, Instant::now()))
     }
 
     /// Whose turn the next batch is.
@@ -294,6 +302,8 @@ impl<W: World> Slot<W> {
             inner.breaker.learn(term, tally, replaceable, now);
             if inner.breaker.term() != known {
                 self.tell(&mut inner, now);
+            } else {
+                self.tell_of_haste(&mut inner, tally, now);
             }
             if !inner.proven && inner.probation.is_none() && inner.proof.add(tally, watch.config.proven) {
                 self.prove(&mut inner, watch);
@@ -317,7 +327,7 @@ impl<W: World> Slot<W> {
             return;
         }
         inner.standing_in.add(tally);
-        if tally.condemns() || inner.standing_in.fails(watch.config.ratio) {
+        if tally.condemns() || tally.overdrawn || inner.standing_in.fails(watch.config.ratio) {
             inner.unfit = true;
             let details = format!("{} {} fails as well: {}", self.name(), guest.digest_text(), tally.last);
             watch.witness.audit.record("guest-last-good-unfit", details);
@@ -335,43 +345,6 @@ impl<W: World> Slot<W> {
         if kept.is_some_and(|kept| watch.witness.proven.try_send(kept).is_err()) {
             tracing::warn!(slot = %self.name(), "a guest that has proved itself cannot be kept now");
         }
-    }
-
-    /// Tells of a change of the breaker's state. Under the lock, so that changes are told in order; none of it waits.
-    fn tell(&self, inner: &mut Inner<W>, now: Instant) {
-        let Some(Watch { witness, config }) = &self.watch else { return };
-        let (slot, digest) = (self.name(), Arc::clone(inner.present.digest_text()));
-        match inner.breaker.state() {
-            State::Closed => {
-                inner.standing_in = Window::new(config.window);
-                witness.audit.record("breaker-close", format!("{slot} {digest} decides again"));
-            }
-            State::Open { until, reason } => {
-                self.metrics.breaker_opened.inc();
-                let wait = until.duration_since(now);
-                let instead =
-                    inner.stand_in().map_or_else(|| without(W::STAGE).to_owned(), |guest| stood_in_by(&guest));
-                tracing::warn!(%slot, guest = &*digest, ?wait, reason = &**reason, "breaker open");
-                let details = format!("{slot} {digest}: {reason}; {instead}; to be tried again in {wait:?}");
-                witness.audit.record("breaker-open", details);
-            }
-            State::HalfOpen { .. } => {
-                witness.audit.record("breaker-half-open", format!("{slot} {digest} is tried on one batch"));
-            }
-        }
-        self.show(inner);
-    }
-
-    /// Brings metrics and readiness up to date.
-    fn show(&self, inner: &Inner<W>) {
-        self.metrics.breaker_state.set(inner.breaker.state().number());
-        let Some(Watch { witness, .. }) = &self.watch else { return };
-        let breaker = inner.instead().map(|instead| {
-            let who = instead.guest.map_or_else(|| without(W::STAGE).to_owned(), |guest| stood_in_by(&guest));
-            format!("{} is not called, {}; {who}", instead.absent, instead.reason)
-        });
-        let reasons: Vec<_> = inner.note.clone().into_iter().chain(breaker).collect();
-        witness.readiness.degrade(self.name().as_str(), (!reasons.is_empty()).then(|| reasons.join("; ")));
     }
 
     fn may_stand_in(&self) -> bool {
@@ -403,19 +376,5 @@ impl<W: World> fmt::Debug for Slot<W> {
         let inner = self.lock();
         let state = inner.breaker.state();
         f.debug_struct("Slot").field("present", &inner.present).field("state", state).finish_non_exhaustive()
-    }
-}
-
-fn stood_in_by<W: World>(guest: &Guest<W>) -> String {
-    format!("the last good guest {} decides", guest.digest_text())
-}
-
-/// What becomes of events when nobody decides.
-fn without(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Route => "events go to the default streams",
-        Stage::Federate => "nothing is shared",
-        Stage::Inbound => "messages of other sites become dead letters",
-        _ => "events become dead letters",
     }
 }
