@@ -19,6 +19,7 @@
 //! | `sendable` | which messages go out beside an event's own |
 //! | `ceiling`, `narrowing`, `cut` | from what a policy decided to what leaves; what stays of an event that does; what was cut |
 //! | `never`, `host`, `words` | what never leaves: whether an observable is one, and where in a text one stands |
+//! | `short_form` | addresses as only programs still read them |
 //! | `networks`, `names` | sets of addresses and of names |
 //! | `warning_list` | files of what never leaves |
 //! | `inbound` | what other sites share comes in |
@@ -28,6 +29,7 @@ mod networks;
 mod names;
 mod host;
 mod words;
+mod short_form;
 mod warning_list;
 mod never;
 mod reading;
