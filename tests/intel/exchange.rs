@@ -120,3 +120,80 @@ async fn a_hostile_bundle_is_told_apart_object_by_object() -> Result<()> {
     assert!(known(&table_at(&site.redis.url(), |_| {})?, &indicator("domain", "evil.net")).await?.expires_ms > now());
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_source_revokes_it_tells_no_more_and_others_still_do() -> Result<()> {
+    let site = plan().without_nats().brokers().await?;
+    site.write_configuration(([127, 0, 0, 1], 0).into())?;
+    let table = table_at(&site.redis.url(), |_| {})?;
+    table.record(&[told(indicator("domain", "both.net"), "site-b", "m1")]).await?;
+    let file = site.folder().join("bundle.json");
+    let path = file.display().to_string();
+    let object = |id: u32, name: &str, more: Value| {
+        let mut object = json!({
+            "type": "indicator", "id": format!("indicator--{id}"), "pattern": format!("[domain-name:value = '{name}']"),
+            "modified": "2026-01-02T00:00:00Z",
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            object[key] = value.clone();
+        }
+        object
+    };
+    let import = |objects: Value, source: &str| {
+        fs::write(&file, json!({ "type": "bundle", "objects": objects }).to_string())?;
+        done(&site, &["intel", "import", &path, "--site", source])
+    };
+    let plain = |id, name| object(id, name, json!({}));
+    let all = json!([
+        plain(1, "alone.net"),
+        plain(2, "both.net"),
+        plain(3, "over.net"),
+        plain(4, "twice.net"),
+        plain(5, "twice.net")
+    ]);
+    let said = import(all, "cert")?;
+    assert!(said.contains("3 new, 2 known before"), "{said}");
+
+    let revoked = |at: &str| json!({ "revoked": true, "modified": at });
+    let late = revoked("2026-01-03T00:00:00Z");
+    let over = json!({ "valid_until": "2020-01-02T12:00:00Z", "modified": "2026-01-03T00:00:00Z" });
+    // Of another source, and of an older version than what is known.
+    let said = import(json!([object(1, "alone.net", late.clone())]), "other")?;
+    assert!(said.contains("0 withdrawn, 1 revoked or over to no effect"), "{said}");
+    let said = import(json!([object(1, "alone.net", revoked("2026-01-01T00:00:00Z"))]), "cert")?;
+    assert!(said.contains("0 withdrawn, 1 revoked"), "{said}");
+    assert!(known(&table, &indicator("domain", "alone.net")).await?.sources.contains_key("cert"));
+
+    let gone = json!([
+        object(1, "alone.net", late.clone()),
+        object(2, "both.net", late.clone()),
+        object(3, "over.net", over),
+        object(4, "twice.net", late.clone()),
+    ]);
+    let said = import(gone.clone(), "cert")?;
+    assert!(said.contains("3 withdrawn, 1 revoked or over to no effect"), "{said}");
+    for name in ["alone.net", "over.net"] {
+        assert!(known(&table, &indicator("domain", name)).await.is_err(), "{name}");
+    }
+    let both = known(&table, &indicator("domain", "both.net")).await?;
+    assert_eq!(both.sources.keys().collect::<Vec<_>>(), ["site-b"]);
+    let twice = known(&table, &indicator("domain", "twice.net")).await?;
+    assert!(twice.sources.contains_key("cert"), "another object still tells it");
+    assert_eq!(table.refresh(false).await?, 2);
+    // The same again, and then the last object.
+    let said = import(gone, "cert")?;
+    assert!(said.contains("0 withdrawn, 4 revoked"), "{said}");
+    let said = import(json!([object(5, "twice.net", late)]), "cert")?;
+    assert!(said.contains("1 withdrawn, 0 revoked"), "{said}");
+    assert!(known(&table, &indicator("domain", "twice.net")).await.is_err());
+    // A later version is told again, whichever comes first in the bundle.
+    let again = json!([
+        object(1, "alone.net", json!({ "modified": "2026-01-05T00:00:00Z" })),
+        object(1, "alone.net", revoked("2026-01-04T00:00:00Z"))
+    ]);
+    let said = import(again, "cert")?;
+    assert!(said.contains("1 new") && said.contains("0 withdrawn"), "{said}");
+    let audit = site.stream("aurora:audit").await?;
+    assert!(audit.iter().any(|entry| entry.text("details").contains("withdrawals=4")), "{audit:?}");
+    Ok(())
+}

@@ -64,6 +64,7 @@ fn told(indicator: Indicator, site: &str, message: &str) -> Seen {
         expires_ms: None,
         message: message.to_owned(),
         what: What::Indicator,
+        edition: None,
     }
 }
 

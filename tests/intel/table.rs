@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use aurora::intel::{Life, Recorded, Seen, What};
+use aurora::intel::{Edition, Life, Recorded, Seen, What};
 use aurora::sandbox::Tlp;
 use harness::connect_redis;
 
@@ -119,5 +119,23 @@ async fn thousands_are_recorded_paged_and_looked_up() -> Result<()> {
         }
     }
     assert_eq!(paged, 1700);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_came_by_no_object_is_withdrawn_only_by_what_is_not_older() -> Result<()> {
+    let (table, _redis, _folder) = alone(|_| {}).await?;
+    let evil = indicator("domain", "evil.net");
+    let day_ago = now() - DAY;
+    table.record(&[Seen { first_ms: day_ago, last_ms: day_ago, ..told(evil.clone(), "a", "m") }]).await?;
+    let withdrawal = |site: &str, modified_ms: u64| Seen {
+        what: What::Withdrawal,
+        edition: Some(Edition { object: "indicator--1".to_owned(), modified_ms }),
+        ..told(evil.clone(), site, "")
+    };
+    let early = [withdrawal("a", day_ago - 1), withdrawal("b", day_ago + 1)];
+    assert_eq!(table.record(&early).await?, [Recorded::Ended, Recorded::Ended]);
+    assert_eq!(table.record(&[withdrawal("a", day_ago)]).await?, [Recorded::Withdrawn]);
+    assert_eq!(table.refresh(false).await?, 0);
     Ok(())
 }

@@ -21,6 +21,7 @@
 //! | `ceiling`, `narrowing`, `cut` | from what a policy decided to what leaves; what stays of an event that does; what was cut |
 //! | `never`, `host`, `words` | what never leaves: whether an observable is one, and where in a text one stands |
 //! | `reading` | what a text says to whoever reads it: escapes undone, what was defanged mended |
+//! | `short_form` | addresses as only programs still read them |
 //! | `networks`, `names` | sets of addresses and of names |
 //! | `warning_list` | files of what never leaves |
 //! | `inbound` | what other sites share comes in |
@@ -30,6 +31,7 @@ mod networks;
 mod names;
 mod host;
 mod words;
+mod short_form;
 mod warning_list;
 mod never;
 mod reading;

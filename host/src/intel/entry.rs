@@ -49,7 +49,7 @@ pub struct Times {
     pub count: u64,
 }
 
-/// As it is kept. Lua has no whole numbers.
+/// As it is kept, but for what only the script asks: the messages and the objects that told it. Lua has no whole numbers.
 #[derive(Deserialize)]
 struct Stored {
     t: String,

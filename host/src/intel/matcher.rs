@@ -180,6 +180,7 @@ impl Matcher {
             expires_ms: None,
             message,
             what: What::Own,
+            edition: None,
         }
     }
 }

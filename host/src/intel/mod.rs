@@ -33,7 +33,9 @@ pub use lookup::{LOOKUPS, Lookup, Nowhere, Remembered, Told};
 pub(crate) use matcher::Matched;
 pub use matcher::Matcher;
 pub use misp::MispEvent;
-pub use seen::{Recorded, Seen, What};
-pub use stix::{Bundle, Contents as BundleContents, Item, LARGEST as LARGEST_BUNDLE, Skipped, read as read_bundle};
+pub use seen::{Edition, Recorded, Seen, What};
+pub use stix::{
+    Bundle, Item, LARGEST as LARGEST_BUNDLE, Part as BundlePart, Received as ReceivedBundle, Skipped, Withdrawal,
+};
 pub use table::{Table, TableError};
 pub use telling::{MATCH, NOT_LOOKED_UP, RAISED, SOURCES, STATUS, TLP};

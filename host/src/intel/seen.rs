@@ -21,6 +21,17 @@ pub struct Seen {
     pub message: String,
     /// What is told.
     pub what: What,
+    /// What says so, where it is an object that may withdraw it again. A withdrawal is of one.
+    pub edition: Option<Edition>,
+}
+
+/// An object that tells of an indicator, as STIX has them, and which version of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// Its id.
+    pub object: String,
+    /// When it was changed last, milliseconds since 1970.
+    pub modified_ms: u64,
 }
 
 pub use crate::broker::redis_streams::Told as What;
@@ -34,8 +45,11 @@ pub enum Recorded {
     Counted(u64),
     /// The message was there before, and counts no second time.
     Again,
-    /// It is over already, or nobody tells of it any more.
+    /// It is over already, or nobody tells of it any more. Of a withdrawal: the site does not tell it, tells it by another
+    /// object, or by a later version of the same.
     Ended,
+    /// The site tells it no more. If no other does, it is not there any more.
+    Withdrawn,
     /// There is no room for one more (`intel.max`).
     Full,
     /// What this site would never share it does not look out for, however others call it: private addresses, its own
@@ -52,6 +66,7 @@ impl Recorded {
             Self::Counted(_) => "counted",
             Self::Again => "again",
             Self::Ended => "ended",
+            Self::Withdrawn => "withdrawn",
             Self::Full => "full",
             Self::Refused(_) => "refused",
         }

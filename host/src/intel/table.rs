@@ -68,16 +68,17 @@ impl Table {
     pub async fn record(&self, seen: &[Seen]) -> Result<Vec<Recorded>, TableError> {
         let Inner { entries, config, ceiling, metrics, .. } = &*self.0;
         let refused = |one: &Seen| match one.what {
-            // It was found in the table.
-            What::Own => None,
+            // It was found in the table, or is to go from there.
+            What::Own | What::Withdrawal => None,
             _ => ceiling.never(one.indicator.kind(), one.indicator.value()),
         };
         let mut all: Vec<Option<Recorded>> =
             seen.iter().map(|one| refused(one).map(|why| Recorded::Refused(why.into_owned()))).collect();
-        let ids: Vec<_> = seen.iter().map(|one| (one.indicator.id(), mark(&one.message))).collect();
+        let object = |one: &Seen| one.edition.as_ref().map(|edition| mark(&edition.object)).unwrap_or_default();
+        let ids: Vec<_> = seen.iter().map(|one| (one.indicator.id(), mark(&one.message), object(one))).collect();
         let open = || seen.iter().zip(&ids).zip(&all).filter(|(_, refused)| refused.is_none()).map(|(one, _)| one);
         let tellings: Vec<Telling<'_>> = open()
-            .map(|(one, (id, mark))| Telling {
+            .map(|(one, (id, mark, object))| Telling {
                 id,
                 kind: one.indicator.kind().as_str(),
                 value: one.indicator.value(),
@@ -89,6 +90,8 @@ impl Table {
                 tlp: one.tlp as u8,
                 mark,
                 what: one.what,
+                object,
+                version_ms: one.edition.as_ref().map_or(0, |edition| edition.modified_ms),
             })
             .collect();
         if !tellings.is_empty() {
@@ -101,6 +104,7 @@ impl Table {
                 "counted" => Recorded::Counted(count),
                 "again" => Recorded::Again,
                 "full" => Recorded::Full,
+                "withdrawn" => Recorded::Withdrawn,
                 _ => Recorded::Ended,
             });
             all.iter_mut().filter(|one| one.is_none()).zip(answers).for_each(|(one, answer)| *one = Some(answer));

@@ -67,6 +67,7 @@ impl IntelMetrics {
             What::Indicator => "indicator",
             What::Sighting => "sighting",
             What::Own => "own-sighting",
+            What::Withdrawal => "withdrawal",
         };
         self.recorded.with_label_values(&[what, outcome]).inc();
     }

@@ -12,7 +12,7 @@
 //! | `url` | `scheme://…`; without a scheme where a path follows a sure domain (`example.com/a`) | refanged; scheme and host in lower case |
 //! | `email` | `local@domain`, `local@[address]` | refanged, lower case |
 //! | `hash_*` | 32, 40 or 64 hexadecimal digits between other characters, not all decimal, not named as another digest (`IMPHASH=`, `ja3=`) | lower case |
-//! | `cve` | `CVE-2021-44228`, `cve 2021-44228`, `CVE_2021_44228`, years 1999 to 2099 | `CVE-2021-44228` |
+//! | `cve` | `CVE-2021-44228`, `cve 2021-44228`, `CVE_2021_44228`, years 1999 to 2099; the end of a sentence or of a file's name may follow | `CVE-2021-44228` |
 //! | `file_path` | `C:\…`, `\\host\share\…`, `%VAR%\…`, `..\a\b`, `../a/b`, `~/…`, `/etc/…` and other known roots | doubled backslashes made single |
 //! | `registry_key` | `HKLM\…`, `HKEY_LOCAL_MACHINE\…`, `HKLM:\…`, `<HKLM>\…`, `\REGISTRY\…` | without the decoration |
 //! | `mutex` | `Global\…`, `Local\…`, `\BaseNamedObjects\…` | as written |
@@ -34,6 +34,11 @@
 //! * In paths: `[/]` `[.]` `[@]` `[?]` `\/`.
 //!
 //! A spelling alone proves nothing: what comes out must be an address or lie below a public suffix.
+//!
+//! # Escapes
+//!
+//! In a text that is escaped (`see\nplant.com`, `\u003cplant.com\u003e`) an escape is no part of the name behind it. One
+//! that stands for a letter is, and such a name is not read. See `escape` for how such a text is told from one with paths.
 //!
 //! # Where the known extractors disagree
 //!
@@ -68,6 +73,7 @@ mod name;
 mod hash;
 mod allow;
 mod scan;
+mod escape;
 mod word;
 mod report;
 mod host;
@@ -178,6 +184,8 @@ impl<'o> Extractor<'o> {
             found,
             inside: false,
             escaped: false,
+            escapes: None,
+            begun: 0,
         }
     }
 }

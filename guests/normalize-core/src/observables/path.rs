@@ -184,6 +184,7 @@ impl Scan<'_> {
         let before = start.checked_sub(1).map_or(b' ', |before| bytes[before]);
         let local = before == b'/' && bytes[..start].ends_with(b"file://");
         if !local
+            && start != self.begun
             && !matches!(
                 before,
                 b' ' | b'\t'

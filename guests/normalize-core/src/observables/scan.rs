@@ -18,6 +18,10 @@ pub(super) struct Scan<'s> {
     pub(super) inside: bool,
     /// The URL at hand is percent-encoded as a whole.
     pub(super) escaped: bool,
+    /// What is known of the text's backslashes, once somebody asked: see `escape`.
+    pub(super) escapes: Option<[bool; 2]>,
+    /// Where the last word begins that stands behind an escape: what is before it is no part of a word.
+    pub(super) begun: usize,
 }
 
 impl Scan<'_> {
@@ -28,7 +32,7 @@ impl Scan<'_> {
         // Nothing before this may be taken again.
         let mut floor = from;
         while at < to {
-            let start = at;
+            let mut start = at;
             let mut seen = 0;
             while at < to {
                 let class = CLASS[bytes[at] as usize];
@@ -37,6 +41,13 @@ impl Scan<'_> {
                 }
                 seen |= class;
                 at += 1;
+            }
+            if start > from && bytes[start - 1] == b'\\' && start < at {
+                let first = self.behind_escape(start, at);
+                if first > start {
+                    (start, floor) = (first, first);
+                    seen = bytes[start..at].iter().fold(0, |seen, &b| seen | CLASS[b as usize]);
+                }
             }
             if at < to
                 && CLASS[bytes[at] as usize] & JOINT != 0

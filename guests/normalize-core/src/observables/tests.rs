@@ -253,6 +253,61 @@ fn finds_hashes_and_cves() {
             "(cve-2021-44228) CVE 2014-1001, CVE_2020_1472",
             &["cve CVE-2021-44228", "cve CVE-2014-1001", "cve CVE-2020-1472"],
         ),
+        ("It is CVE-2024-3094. It is bad", &["cve CVE-2024-3094"]),
+        ("like cve-2024-3094.", &["cve CVE-2024-3094"]),
+        ("CVE-2024-3094.)", &["cve CVE-2024-3094"]),
+        ("as CVE-2024-3094...", &["cve CVE-2024-3094"]),
+        ("ran cve-2024-3094.py", &["cve CVE-2024-3094"]),
+        ("CVE-2024-3094.5 xCVE-2024-3094. CVE-2024-309x.", &[]),
+        ("cve-2024-3094.evil.com", &["domain cve-2024-3094.evil.com"]),
+    ]);
+}
+
+#[test]
+fn a_url_ends_before_what_the_sentence_puts_behind_it() {
+    for mark in [
+        ".", ",", ";", ":", "!", "?", ")", "]", "}", ">", "'", "\"", ".)", ").", ".]", "].", "...", ".\"", "\\n",
+        ".\\n", "&quot;", "&gt;", ".&lt;", "&#39;",
+    ] {
+        for (url, host) in [
+            ("http://evil.com/a", "domain evil.com"),
+            ("http://evil.com/", "domain evil.com"),
+            ("http://evil.com", "domain evil.com"),
+            ("http://evil.com/a?b=c", "domain evil.com"),
+            ("http://45.33.32.156/a", "ip 45.33.32.156"),
+        ] {
+            for text in [format!("see {url}{mark}"), format!("see {url}{mark} or not")] {
+                let mut want = vec![host.to_owned(), format!("url {url}")];
+                want.sort();
+                assert_eq!(free(&text), want, "{text:?}");
+            }
+        }
+    }
+    check(&[("http://evil.com/?a=b&lt=1&quote=2", &["url http://evil.com/?a=b&lt=1&quote=2", "domain evil.com"])]);
+}
+
+#[test]
+fn an_escape_is_no_part_of_what_stands_behind_it() {
+    check(&[
+        (r"seen:\nevil.com\nevil.org", &["domain evil.com", "domain evil.org"]),
+        (r"\tevil.com", &["domain evil.com"]),
+        (r"a\r\nhttp://evil.com/a\nb", &["url http://evil.com/a", "domain evil.com"]),
+        (r"a\nftp://evil.com/a", &["url ftp://evil.com/a", "domain evil.com"]),
+        (r"a\nevil.com/a", &["url evil.com/a", "domain evil.com"]),
+        (r"to:\nbob@evil.com", &["email bob@evil.com", "domain evil.com"]),
+        (r"a\n45.33.32.156\t2606:4700::1111", &["ip 45.33.32.156", "ip 2606:4700::1111"]),
+        (r"a\nd41d8cd98f00b204e9800998ecf8427e", &["hash_md5 d41d8cd98f00b204e9800998ecf8427e"]),
+        (r"a\nCVE-2024-3094.", &["cve CVE-2024-3094"]),
+        (r"a\n/etc/passwd", &["file_path /etc/passwd"]),
+        (r"\u003cevil.com\u003e \x22evil.org\x22", &["domain evil.com", "domain evil.org"]),
+        // Escaped twice.
+        (r"a\\nevil.com", &["domain evil.com"]),
+        // A letter of a name that is not read.
+        (r"caf\u00e9.com", &[]),
+        // A backslash before other letters: an account, a path, a share.
+        (r"CORP\alice at evil\network.com", &["domain network.com"]),
+        (r"copy C:\nevil.com", &[r"file_path C:\nevil.com"]),
+        (r"\\nevil.com\share", &[r"file_path \\nevil.com\share", "domain nevil.com"]),
     ]);
 }
 
@@ -397,6 +452,8 @@ fn adversaries(length: usize) -> Vec<(&'static str, String)> {
         of("closing", "a)."),
         of("percent", "%"),
         of("escapes", "http%3A%2F%2F"),
+        of("escaped lines", "\\na.com"),
+        of("escaped escapes", "\\\\na"),
         of("variables", "%a%\\"),
         of("angles", "C:\\<"),
         of("quoted", "\"C:\\a "),

@@ -274,6 +274,7 @@ impl Scan<'_> {
                 b',' => before == b',' || bytes[at + 1..].starts_with(b"http") || bytes[at + 1..].starts_with(b"hxxp"),
                 // A parameter of the URL around this one.
                 b'&' | b'#' if self.inside => true,
+                b'&' => begins_markup(&bytes[at + 1..]),
                 b'%' if self.escaped => bytes[at..].starts_with(b"%20") || bytes[at..].starts_with(b"%22"),
                 0x80.. => wide_punctuation(bytes, at).is_some(),
                 _ => false,
@@ -296,6 +297,14 @@ impl Scan<'_> {
         }
         at
     }
+}
+
+/// Whether what follows an ampersand makes a quotation mark or an angle bracket of it, as HTML and XML write them: they end a
+/// URL as the marks themselves do.
+fn begins_markup(behind: &[u8]) -> bool {
+    const MARKS: [&[u8]; 10] =
+        [b"quot;", b"lt;", b"gt;", b"apos;", b"#34;", b"#39;", b"#x22;", b"#x27;", b"#x3c;", b"#x3e;"];
+    MARKS.iter().any(|mark| behind.get(..mark.len()).is_some_and(|found| found.eq_ignore_ascii_case(mark)))
 }
 
 /// The mark behind the percent sign at `at`, where a URL has it in its own right.

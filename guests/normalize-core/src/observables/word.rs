@@ -20,8 +20,14 @@ impl Scan<'_> {
             return;
         }
         if seen & DOT != 0 {
-            if !self.dotted(start, end, to) && end - start >= 32 {
+            if self.dotted(start, end, to) {
+                return;
+            }
+            if end - start >= 32 {
                 self.hashes(start, end);
+            }
+            if seen & DASH != 0 && end - start >= 14 && self.bytes[start] | 0x20 == b'c' {
+                self.cve_before_dot(start, end);
             }
         } else if seen & NOT_HEX == 0 {
             if matches!(end - start, 32 | 40 | 64) {
@@ -137,7 +143,8 @@ impl Scan<'_> {
     /// An IPv6 address that begins at `start`; its end.
     pub(super) fn v6(&mut self, start: usize, to: usize) -> Option<usize> {
         let bytes = &self.bytes[..to];
-        if start > 0 && (class(bytes, start - 1) & ALNUM != 0 || matches!(bytes[start - 1], b':' | b'%')) {
+        let touched = || class(bytes, start - 1) & ALNUM != 0 || matches!(bytes[start - 1], b':' | b'%');
+        if start > 0 && start != self.begun && touched() {
             return None;
         }
         let end = address::v6_extent(bytes, start);
@@ -222,6 +229,14 @@ impl Scan<'_> {
         self.push_cve(start, end).then_some(end)
     }
 
+    /// `CVE-2021-44228.` at the end of a sentence, `cve-2021-44228.py`. With a digit behind the dot it is some other number.
+    fn cve_before_dot(&mut self, start: usize, end: usize) {
+        let dot = self.bytes[start..end].iter().position(|&b| b == b'.').map_or(end, |dot| start + dot);
+        if !byte(&self.bytes[..end], dot + 1).is_ascii_digit() {
+            self.push_cve(start, dot);
+        }
+    }
+
     fn push_cve(&mut self, start: usize, end: usize) -> bool {
         let from = self.scratch.len();
         if hash::cve(&self.bytes[start..end], self.scratch) {
@@ -234,7 +249,7 @@ impl Scan<'_> {
 
     /// Whether the word before `at` ends where a value may begin.
     pub(super) fn at_boundary(&self, at: usize) -> bool {
-        at == 0 || class(self.bytes, at - 1) & WORD == 0 || wide_before(self.bytes, at)
+        at == 0 || at == self.begun || class(self.bytes, at - 1) & WORD == 0 || wide_before(self.bytes, at)
     }
 }
 

@@ -3,18 +3,21 @@
 -- kept, in entry.rs there.
 --
 -- KEYS  1 entries: id to JSON  2 when each ends
--- ARGV  1 most entries  2.. eleven for each thing to record: id, type, value, site, first and last time in ms, when it ends
---       in ms (0: `ttl` after the last time), ttl in ms, TLP from 0 (clear) to 4 (red), mark of the message (12 hexadecimal
---       digits), what: i (a site tells an indicator), s (a site tells that it saw one), o (we have seen one ourselves)
+-- ARGV  1 most entries  2.. thirteen for each thing to record: id, type, value, site, first and last time in ms, when it
+--       ends in ms (0: `ttl` after the last time), ttl in ms, TLP from 0 (clear) to 4 (red), mark of the message (12
+--       hexadecimal digits), what: i (a site tells an indicator), s (a site tells that it saw one), o (we have seen one
+--       ourselves), w (a site withdraws one), mark of the object that says so (12 hexadecimal digits, or nothing), version of
+--       the object in ms
 -- Answer: { entries, a code for each, how many messages have told each }; codes: new, counted, again (the message was there
---       before), ended (it is over), full, gone (seen, and nobody tells it any more)
+--       before), ended (it is over), full, gone (seen, and nobody tells it any more; or the site tells nothing that could be
+--       withdrawn), withdrawn
 
 local entries, ends = KEYS[1], KEYS[2]
 local call = redis.call
 local most = tonumber(ARGV[1])
-local WIDTH, PORTION = 11, 1000
--- Messages that an entry knows again, sites that it names.
-local MARKS, MARK, SITES = 64, 12, 32
+local WIDTH, PORTION = 13, 1000
+-- Messages that an entry knows again, sites that it names, objects of a site.
+local MARKS, MARK, SITES, OBJECTS = 64, 12, 32, 16
 
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -33,6 +36,7 @@ local function read(id)
   end
   local ok, entry = pcall(cjson.decode, stored)
   ok = ok and type(entry) == 'table' and type(entry.s) == 'table' and type(entry.k) == 'string'
+    and (entry.r == nil or type(entry.r) == 'table')
   return ok and entry.e > now and entry or nil, true
 end
 
@@ -68,10 +72,74 @@ local function note(sites, site, first, last, tlp)
   sites[site] = { first, last, 1, tlp }
 end
 
+-- By which objects `site` tells an indicator, and in which versions: what one object withdraws another may still tell. Of
+-- too many the oldest goes. A site that went goes here, too.
+local function note_object(entry, site, object, version)
+  local all = entry.r or {}
+  local objects = all[site] or {}
+  local count, oldest = 0, nil
+  for name, known in pairs(objects) do
+    count = count + 1
+    if not oldest or known < objects[oldest] then
+      oldest = name
+    end
+  end
+  if not objects[object] and count >= OBJECTS then
+    objects[oldest] = nil
+  end
+  objects[object] = math.max(objects[object] or 0, version)
+  all[site] = objects
+  for name in pairs(all) do
+    if not entry.s[name] then
+      all[name] = nil
+    end
+  end
+  entry.r = all
+end
+
+-- `site` tells it no more by this version of an object. With the last object its claim goes, and with the last claim the
+-- entry, by whomever it was seen. Of what came by no object it is known when it was told last.
+local function withdraw(at)
+  local id, site, object, version = ARGV[at], ARGV[at + 3], ARGV[at + 11], tonumber(ARGV[at + 12])
+  local entry = read(id)
+  local told = entry and entry.s[site]
+  if not told then
+    return 'gone', 0
+  end
+  local objects = entry.r and entry.r[site]
+  local known = told[2]
+  if objects then
+    known = objects[object]
+  end
+  if not known or known > version then
+    return 'gone', entry.c
+  end
+  if objects then
+    objects[object] = nil
+  end
+  local is_told = objects and next(objects)
+  if not is_told then
+    entry.s[site] = nil
+    if entry.r then
+      entry.r[site] = nil
+    end
+  end
+  if next(entry.s) then
+    call('HSET', entries, id, cjson.encode(entry))
+  else
+    size = size - call('HDEL', entries, id)
+    call('ZREM', ends, id)
+  end
+  return is_told and 'gone' or 'withdrawn', entry.c
+end
+
 local function record(at)
   local id, kind, value, site = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local first, last, ending = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
   local ttl, tlp, mark, what = tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8]), ARGV[at + 9], ARGV[at + 10]
+  if what == 'w' then
+    return withdraw(at)
+  end
   local entry, is_there = read(id)
   -- A clock that is ahead must not keep an indicator for ever.
   last = math.min(last, now)
@@ -103,6 +171,9 @@ local function record(at)
     else
       -- What is only seen again and again, as a name that everybody asks for, must not live by that.
       note(entry.s, site, first, last, tlp)
+      if ARGV[at + 11] ~= '' then
+        note_object(entry, site, ARGV[at + 11], tonumber(ARGV[at + 12]))
+      end
       entry.e = math.max(entry.e, ending)
     end
   end

@@ -90,6 +90,10 @@ pub struct Telling<'a> {
     pub mark: &'a str,
     /// What is told.
     pub what: What,
+    /// What the object is known by that says so, 12 hexadecimal digits; empty if there is none.
+    pub object: &'a str,
+    /// Version of the object, ms since 1970.
+    pub version_ms: u64,
 }
 
 /// What a [`Telling`] says.
@@ -101,6 +105,8 @@ pub enum What {
     Sighting,
     /// We have seen one.
     Own,
+    /// A site tells one no more.
+    Withdrawal,
 }
 
 /// What became of a [`Telling`]: a code of `indicators.lua`, and how many messages have told it.
@@ -136,9 +142,11 @@ impl Indicators {
             let mut call = self.call(&RECORD);
             call.arg(most);
             for telling in part {
-                let Telling { id, kind, value, site, first_ms, last_ms, expires_ms, ttl, tlp, mark, what } = *telling;
+                let Telling { id, kind, value, site, first_ms, last_ms, expires_ms, ttl, .. } = *telling;
+                let Telling { tlp, mark, what, object, version_ms, .. } = *telling;
                 call.arg(id).arg(kind).arg(value).arg(site).arg(first_ms).arg(last_ms).arg(expires_ms.unwrap_or(0));
                 call.arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)).arg(tlp).arg(mark).arg(what.letter());
+                call.arg(object).arg(version_ms);
             }
             let (there, codes, counts): (u64, Vec<String>, Vec<u64>) = self.ask(&call).await?;
             size = there;
@@ -247,6 +255,7 @@ impl What {
             Self::Indicator => "i",
             Self::Sighting => "s",
             Self::Own => "o",
+            Self::Withdrawal => "w",
         }
     }
 }

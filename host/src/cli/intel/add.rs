@@ -45,6 +45,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         tlp: args.tlp,
         expires_ms: args.long.map(|long| now.saturating_add(u64::try_from(long.as_millis()).unwrap_or(u64::MAX))),
         what: What::Indicator,
+        edition: None,
     };
     opened.note("intel-add", &format!("{indicator} tlp={}", args.tlp.as_str())).await?;
     match opened.table.record(&[seen]).await?.pop() {

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     path::PathBuf,
@@ -7,11 +8,11 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::open::{Place, now, tlp};
+use super::open::{Opened, Place, now, tlp};
 use crate::{
     cli::terminal::{plain, say},
     event::is_source,
-    intel::{BundleContents, Item, LARGEST_BUNDLE, Recorded, Seen, What, read_bundle},
+    intel::{BundlePart, Item, LARGEST_BUNDLE, ReceivedBundle, Recorded, Seen, What, Withdrawal},
     sandbox::Tlp,
 };
 
@@ -22,7 +23,9 @@ Examples:
   aurora intel import bundle.json --config aurora.toml --dry-run
 
 Understood are indicators whose STIX pattern compares for equality, with or without OR, and vulnerabilities. Everything else
-is named and left out. Exit code 1 if nothing could be taken.";
+is named and left out. What is revoked, or whose valid_until has passed, is withdrawn: unless a later version of it was
+imported, --site tells it no more, and what nobody else tells is looked out for no more. Exit code 1 if nothing could be taken
+or withdrawn.";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -42,7 +45,7 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// What is skipped is named so often.
+/// What is skipped is named so often, and so many types of objects.
 const NAMED: usize = 50;
 
 /// How many are recorded at once.
@@ -51,54 +54,135 @@ const TOGETHER: usize = 2000;
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(is_source(&args.site), "--site {:?} is no name: 1 to 64 of A-Z a-z 0-9 . _ -", args.site);
     let (bytes, now) = (read(&args.file)?, now());
-    let BundleContents { items, skipped, others } = match read_bundle(&bytes, now) {
-        Ok(read) => read,
+    let bundle = match ReceivedBundle::open(&bytes) {
+        Ok(bundle) => bundle,
         Err(reason) => bail!("{} {reason}", args.file.display()),
     };
-    for one in skipped.iter().take(NAMED) {
-        eprintln!("skipped {}: {}", plain(&one.id), plain(&one.why));
-    }
-    if skipped.len() > NAMED {
-        eprintln!("skipped {} more", skipped.len() - NAMED);
+    let Counts { items, withdrawals, skipped, others } = Counts::of(&bundle, args, now);
+    if skipped > NAMED {
+        eprintln!("skipped {} more", skipped - NAMED);
     }
     if !others.is_empty() {
         let others: Vec<_> = others.iter().map(|(kind, count)| format!("{count} {}", plain(kind))).collect();
         eprintln!("not of indicators: {}", others.join(", "));
     }
+    let is_nothing = items + withdrawals == 0;
     if args.dry_run {
-        for item in &items {
-            say(&plain(&item.indicator.to_string()));
-        }
-        eprintln!("{} would be taken, {} skipped", items.len(), skipped.len());
-        return Ok(if items.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        eprintln!("{items} would be taken, {skipped} skipped, {withdrawals} are revoked or over");
+        return Ok(if is_nothing { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     let mut opened = args.place.open()?;
-    let details = format!("site={} indicators={} skipped={}", args.site, items.len(), skipped.len());
+    let details = format!("site={} indicators={items} withdrawals={withdrawals} skipped={skipped}", args.site);
     opened.note("intel-import", &details).await?;
-    let seen: Vec<Seen> = items.into_iter().map(|item| seen(item, args, now)).collect();
-    let (mut new, mut counted, mut again, mut refused) = (0, 0, 0, 0);
-    for part in seen.chunks(TOGETHER) {
-        for (one, recorded) in part.iter().zip(opened.table.record(part).await?) {
-            match recorded {
-                Recorded::New => new += 1,
-                Recorded::Counted(_) => counted += 1,
-                Recorded::Again => again += 1,
-                Recorded::Ended => refused += 1,
-                Recorded::Full => bail!("there is no room for more than {new}: intel.max"),
-                Recorded::Refused(why) => {
-                    refused += 1;
-                    if refused <= NAMED {
-                        eprintln!("refused {}: {}", plain(&one.indicator.to_string()), plain(&why));
+    let mut done = Done::default();
+    let told = bundle.parts(now).filter_map(|part| match part {
+        BundlePart::Item(item) => Some(seen(item, args, now)),
+        _ => None,
+    });
+    done.record(&opened, told).await?;
+    // A bundle may have an object in several versions, in any order.
+    let withdrawn = bundle.parts(now).filter_map(|part| match part {
+        BundlePart::Withdrawal(one) => Some(withdrawal(one, args, now)),
+        _ => None,
+    });
+    done.record(&opened, withdrawn).await?;
+    let Done { new, counted, again, refused, withdrawn, absent } = done;
+    say(&format!(
+        "{new} new, {counted} known before, {again} from an earlier import, {refused} refused, {skipped} skipped, \
+         {withdrawn} withdrawn, {absent} revoked or over to no effect"
+    ));
+    let is_nothing = new + counted + again + withdrawn + absent == 0;
+    Ok(if is_nothing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is in a bundle.
+#[derive(Debug, Default)]
+struct Counts {
+    items: usize,
+    withdrawals: usize,
+    skipped: usize,
+    /// By type.
+    others: BTreeMap<String, usize>,
+}
+
+impl Counts {
+    /// Goes through it, and names what is skipped; in a dry run also what would be taken.
+    fn of(bundle: &ReceivedBundle<'_>, args: &Args, now: u64) -> Self {
+        let mut counts = Self::default();
+        for part in bundle.parts(now) {
+            match part {
+                BundlePart::Item(item) => {
+                    counts.items += 1;
+                    if args.dry_run {
+                        say(&plain(&item.indicator.to_string()));
                     }
+                }
+                BundlePart::Withdrawal(one) => {
+                    counts.withdrawals += 1;
+                    if args.dry_run {
+                        say(&format!("not {}: {}", plain(&one.indicator.to_string()), one.why));
+                    }
+                }
+                BundlePart::Skipped(one) => {
+                    counts.skipped += 1;
+                    if counts.skipped <= NAMED {
+                        eprintln!("skipped {}: {}", plain(&one.id), plain(&one.why));
+                    }
+                }
+                BundlePart::Other(kind) => {
+                    let is_named = counts.others.len() < NAMED || counts.others.contains_key(&kind);
+                    let kind = if is_named { kind } else { "of further types".to_owned() };
+                    *counts.others.entry(kind).or_default() += 1;
                 }
             }
         }
+        counts
     }
-    say(&format!(
-        "{new} new, {counted} known before, {again} from an earlier import, {refused} refused, {} skipped",
-        skipped.len()
-    ));
-    Ok(if new + counted + again == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What became of it.
+#[derive(Debug, Default)]
+struct Done {
+    new: usize,
+    counted: usize,
+    again: usize,
+    refused: usize,
+    withdrawn: usize,
+    /// Withdrawals of what is not told, or still is.
+    absent: usize,
+}
+
+impl Done {
+    async fn record(&mut self, opened: &Opened, mut all: impl Iterator<Item = Seen>) -> anyhow::Result<()> {
+        loop {
+            let part: Vec<Seen> = all.by_ref().take(TOGETHER).collect();
+            if part.is_empty() {
+                return Ok(());
+            }
+            for (one, recorded) in part.iter().zip(opened.table.record(&part).await?) {
+                self.add(one, recorded)?;
+            }
+        }
+    }
+
+    fn add(&mut self, one: &Seen, recorded: Recorded) -> anyhow::Result<()> {
+        match recorded {
+            Recorded::New => self.new += 1,
+            Recorded::Counted(_) => self.counted += 1,
+            Recorded::Again => self.again += 1,
+            Recorded::Withdrawn => self.withdrawn += 1,
+            Recorded::Ended if one.what == What::Withdrawal => self.absent += 1,
+            Recorded::Ended => self.refused += 1,
+            Recorded::Full => bail!("there is no room for more than {}: intel.max", self.new),
+            Recorded::Refused(why) => {
+                self.refused += 1;
+                if self.refused <= NAMED {
+                    eprintln!("refused {}: {}", plain(&one.indicator.to_string()), plain(&why));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
@@ -106,10 +190,13 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
     let name = file.display();
     let read = match file.as_os_str() == "-" {
         true => io::stdin().lock().take(LARGEST_BUNDLE + 1).read_to_end(&mut bytes),
-        false => File::open(file)
-            .with_context(|| format!("cannot open {name}"))?
-            .take(LARGEST_BUNDLE + 1)
-            .read_to_end(&mut bytes),
+        false => {
+            let file = File::open(file).with_context(|| format!("cannot open {name}"))?;
+            // All at once: while it grew it would be there twice.
+            let size = file.metadata().map_or(0, |known| known.len()).min(LARGEST_BUNDLE + 1);
+            bytes.reserve_exact(usize::try_from(size).unwrap_or_default());
+            file.take(LARGEST_BUNDLE + 1).read_to_end(&mut bytes)
+        }
     };
     let size = read.with_context(|| format!("cannot read {name}"))?;
     ensure!(size as u64 <= LARGEST_BUNDLE, "{name} is larger than {} MiB", LARGEST_BUNDLE >> 20);
@@ -127,5 +214,21 @@ fn seen(item: Item, args: &Args, now: u64) -> Seen {
         expires_ms: item.expires_ms,
         message: format!("stix {} {}", args.site, item.name),
         what: What::Indicator,
+        edition: item.edition,
+    }
+}
+
+fn withdrawal(one: Withdrawal, args: &Args, now: u64) -> Seen {
+    Seen {
+        indicator: one.indicator,
+        site: args.site.clone(),
+        first_ms: now,
+        last_ms: now,
+        tlp: args.tlp,
+        expires_ms: None,
+        // The same twice finds nothing the second time.
+        message: String::new(),
+        what: What::Withdrawal,
+        edition: Some(one.edition),
     }
 }

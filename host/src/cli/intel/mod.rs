@@ -30,7 +30,7 @@ pub(super) enum Command {
     /// Write indicators for others: a STIX 2.1 bundle, or an event of MISP.
     #[command(after_help = export::EXAMPLES)]
     Export(export::Args),
-    /// Look out for what a STIX 2.1 bundle has.
+    /// Look out for what a STIX 2.1 bundle has, and no more for what it revokes.
     #[command(after_help = import::EXAMPLES)]
     Import(import::Args),
 }

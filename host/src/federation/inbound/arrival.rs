@@ -157,6 +157,8 @@ fn seen(message: Message, sort: Sort) -> Vec<Seen> {
         // An alert and the messages of its indicators tell of them once.
         message: format!("{}:{}", origin.site, origin.id),
         what: if let Sort::Sighting(_) = sort { What::Sighting } else { What::Indicator },
+        // No message withdraws.
+        edition: None,
     };
     indicators.into_iter().map(of).collect()
 }

@@ -26,6 +26,10 @@ pub(super) fn id(tlp: Tlp) -> String {
     format!("marking-definition--{id}")
 }
 
+/// Most markings of a bundle that are kept, and the longest id of one, bytes.
+const MOST: usize = 10_000;
+const LONGEST_ID: usize = 256;
+
 /// Markings that a bundle defines itself, by id: of each what it says of TLP, if anything.
 #[derive(Debug, Default)]
 pub(super) struct Defined(BTreeMap<String, Option<Tlp>>);
@@ -38,8 +42,13 @@ impl Defined {
         }
         // A word that is none of TLP is not guessed at: such a marking stays unknown.
         let (Some(id), Ok(tlp)) = (object["id"].as_str(), said(object)) else { return };
-        let known = self.0.entry(plain(id)).or_default();
-        *known = strictest([*known, tlp]);
+        let id = plain(id);
+        // What a hostile bundle has beyond stays unknown, and what is marked with it is not taken.
+        let has_room = self.0.len() < MOST && id.len() <= LONGEST_ID;
+        if has_room || self.0.contains_key(&id) {
+            let known = self.0.entry(id).or_default();
+            *known = strictest([*known, tlp]);
+        }
     }
 
     /// The strictest marking of an object, or of any part of it, for parts are not told apart here; none: TLP does not
@@ -209,6 +218,22 @@ mod tests {
         }
         let redefined = json!({ "id": RED, "definition": { "tlp": "white" } });
         assert_eq!(defined(redefined).of(&json!({ "object_marking_refs": RED })), Ok(Some(Tlp::Red)));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_stays_unknown() {
+        let mut defined = Defined::default();
+        let mut take = |id: &str, word: &str| {
+            defined.take(&json!({ "type": "marking-definition", "id": id, "definition": { "tlp": word } }));
+        };
+        (0..=MOST).for_each(|number| take(&format!("marking-definition--{number}"), "green"));
+        take("marking-definition--0", "red");
+        take(&"x".repeat(LONGEST_ID + 1), "green");
+        assert_eq!(defined.0.len(), MOST);
+        let of =
+            |number: usize| defined.of(&json!({ "object_marking_refs": [format!("marking-definition--{number}")] }));
+        assert_eq!((of(0), of(1)), (Ok(Some(Tlp::Red)), Ok(Some(Tlp::Green))), "those that are there grow stricter");
+        assert!(of(MOST).is_err());
     }
 
     #[test]

@@ -8,7 +8,10 @@ mod ids;
 mod marking;
 mod pattern;
 mod bundle;
+mod objects;
+mod part;
 mod reading;
 
 pub use bundle::Bundle;
-pub use reading::{Contents, Item, LARGEST, Skipped, read};
+pub use part::{Item, Part, Skipped, Withdrawal};
+pub use reading::{LARGEST, Received};
