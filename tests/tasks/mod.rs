@@ -2,6 +2,7 @@
 //! in Python beside; and asked for over HTTP.
 
 mod asked;
+mod again;
 mod failing;
 mod deaths;
 mod python;
