@@ -5,6 +5,7 @@ use crate::{
     broadcast,
     broker::{Finding, jetstream, mqtt, redis_streams},
     config::{self, Config, Problems},
+    federation::inbound,
     pipeline::Conditions,
     raw,
     sandbox::{Agent, Federation, Guest, Inbound, LoadError, Normalizer, Router, Sandbox, World},
@@ -41,6 +42,10 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));
+        }
+        if let (Some(inbound), Some(nats)) = (&config.federation.inbound, &config.nats) {
+            let probed = inbound::probe(inbound, nats, &config.site.id).await;
+            trials.extend(probed.into_iter().map(|(name, of)| Trial::broker(format!("federation.in {name}"), of)));
         }
     }
     trials

@@ -53,6 +53,7 @@
 //! | `arrival` | from a message of JetStream to a delivery, or what else becomes of it |
 //! | `book` | what became of deliveries |
 //! | `source` | the task |
+//! | `probe` | what `aurora check --connect` sees of the streams |
 
 mod config;
 mod sort;
@@ -63,11 +64,18 @@ mod rules;
 mod arrival;
 mod book;
 mod source;
+mod probe;
 
 pub use config::{Config, Destinations};
 pub use message::Message;
 pub(crate) use origin::context;
 pub use origin::{Origin, site_of};
+pub use probe::probe;
 pub use rules::Rules;
 pub use sort::Sort;
 pub use source::{Source, SourceError};
+
+/// The durable consumer by which this site reads a stream.
+fn consumer(site: &str) -> String {
+    format!("site-{site}")
+}
