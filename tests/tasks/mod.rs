@@ -7,6 +7,7 @@ mod failing;
 mod deaths;
 mod python;
 mod apart;
+mod grants;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

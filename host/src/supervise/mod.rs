@@ -184,6 +184,14 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     if config.nats.is_none() {
         stages.federate = None;
     }
+    let tasking = match &config.tasks {
+        Some(tasks_config) => {
+            let means = tasks::means(tasks_config, config, redis_config, &redis, &metrics);
+            let agents = tasks::agents(&means, config, &memory, &metrics).await?;
+            Some((means, agents))
+        }
+        None => None,
+    };
     let tap = Tap::default();
     let open = {
         let (config, sandbox, stages) = (config.clone(), sandbox.clone(), stages.clone());
@@ -371,9 +379,8 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         sources.spawn(named("challenger", attesting.challenger(&lanes, &stop.reading).run()));
     }
     let mut desk = None;
-    if let Some(tasks_config) = &config.tasks {
-        let means = tasks::means(tasks_config, config, redis_config, &redis, &metrics);
-        let (agents, worker) = tasks::worker(&means, config, &memory, &metrics, &readiness, &stop).await?;
+    if let Some((means, agents)) = tasking {
+        let worker = tasks::worker(&means, &agents, &readiness, &stop)?;
         for (name, guest) in agents.iter() {
             audit.record("guest-load", format!("task/{name} {} {}", guest.name(), guest.digest_text()));
         }
@@ -383,7 +390,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
             sources.spawn(async move { ("tasks", worker.run().await) });
         }
         // Results are for whoever asks: where nobody can, they are left to other readers of their group.
-        if config.ingest.is_some() && tasks_config.api {
+        if config.ingest.is_some() && means.config.api {
             let (one, correlator) = Desk::new(&means, &readiness);
             others.spawn(named("task results", correlator.run(redis_stop.clone())));
             desk = Some(one);

@@ -46,22 +46,30 @@ pub(super) fn means(
     Means::new(config, redis_config, redis, consumer, metrics)
 }
 
-/// The agents, and who has them do tasks; nobody where there are none, unless he refuses all.
-pub(super) async fn worker(
+/// The agents. Nothing is connected by that, so one that cannot be loaded, as for want of a grant, is known before anything
+/// is taken from anywhere.
+pub(super) async fn agents(
     means: &Means,
     whole: &Config,
     memory: &Memory,
     metrics: &Metrics,
-    readiness: &Readiness,
-    stop: &Stop,
-) -> anyhow::Result<(Agents, Option<Worker>)> {
+) -> anyhow::Result<Agents> {
     let load = {
         let (config, guests, memory) = (means.config.clone(), whole.guests.clone(), memory.clone());
         let metrics = metrics.clone();
         move || Agents::load(&config, &guests, |sandbox| memory.of(sandbox), &metrics)
     };
-    let agents = tokio::task::spawn_blocking(load).await.context("loading the agents failed")??;
+    Ok(tokio::task::spawn_blocking(load).await.context("loading the agents failed")??)
+}
+
+/// Who has `agents` do tasks; nobody where there are none, unless he refuses all.
+pub(super) fn worker(
+    means: &Means,
+    agents: &Agents,
+    readiness: &Readiness,
+    stop: &Stop,
+) -> anyhow::Result<Option<Worker>> {
     let is_wanted = agents.iter().next().is_some() || means.config.unknown == tasks::Unknown::Refuse;
     let worker = is_wanted.then(|| Worker::new(means.clone(), agents.clone(), readiness.clone(), stop.clone()));
-    Ok((agents, worker.transpose().context("cannot start the threads of tasks")?))
+    worker.transpose().context("cannot start the threads of tasks")
 }
