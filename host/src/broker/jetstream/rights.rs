@@ -40,8 +40,11 @@ impl Right {
 
 /// A subject that the pattern `subjects` matches.
 fn one_of(subjects: &str) -> String {
-    let token = |token| if matches!(token, "*" | ">") { ANY } else { token };
-    subjects.split('.').map(token).collect::<Vec<_>>().join(".")
+    let tokens = subjects.split('.').map(|token: &str| match token {
+        "*" | ">" => ANY,
+        token => token,
+    });
+    tokens.collect::<Vec<&str>>().join(".")
 }
 
 /// To send what leaves the site, and to see what the stream has of it already.
