@@ -40,11 +40,10 @@ impl Right {
 
 /// A subject that the pattern `subjects` matches.
 fn one_of(subjects: &str) -> String {
-    let tokens = subjects.split('.').map(|token: &str| match token {
-        "*" | ">" => ANY,
-        token => token,
-    });
-    tokens.collect::<Vec<&str>>().join(".")
+    fn one(token: &str) -> &str {
+        if matches!(token, "*" | ">") { ANY } else { token }
+    }
+    subjects.split('.').map(one).collect::<Vec<_>>().join(".")
 }
 
 /// To send what leaves the site, and to see what the stream has of it already.
