@@ -254,14 +254,20 @@ async fn two_daemons_need_a_name_each_and_say_so() -> Result<()> {
     let (first, port) = site(|plan| plan).await?;
     let beside = |plan: Plan| plan.set("redis.url", first.redis.url()).set("mqtt.client_id", "beside");
     let (second, _) = site(beside).await?;
-    second
-        .wait_until("it says that it shares a group", async || {
-            let report = second.readiness().await?;
-            ensure!(report.contains("broadcast alerts") && report.contains("set broadcast.host"), "{report}");
+    let shared = async |site: &Site, is_shared: bool| {
+        site.wait_until(&format!("it says that it shares a group: {is_shared}"), async || {
+            let report = site.readiness().await?;
+            let is_said = report.contains("broadcast alerts") && report.contains("set broadcast.host");
+            ensure!(is_said == is_shared, "{report}");
             Ok(())
         })
-        .await?;
+        .await
+    };
+    shared(&second, true).await?;
+    // Also the one that had the group to itself until then, and soon.
+    timeout(Duration::from_secs(10), shared(&first, true)).await.context("the first one does not notice")??;
     drop(second);
+    shared(&first, false).await?;
     let (named, other) = site(|plan| beside(plan).set("broadcast.host", "b")).await?;
     let mut viewers = [watch(port, "/ws/alerts").await?, watch(other, "/ws/alerts").await?];
     first.publish(PUMP, 1, [alert("high", "for both")]).await?;

@@ -10,7 +10,7 @@ use harness::{Make, Mosquitto, Persistence, Server, Site, binary, free_port, wor
 use super::alert;
 
 /// `aurora check --connect` of a site's configuration.
-fn check(site: &Site) -> Result<(bool, String)> {
+pub(super) fn check(site: &Site) -> Result<(bool, String)> {
     let admin = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, free_port()?));
     let config = site.write_configuration(admin)?;
     let run = Command::new(binary()?).args(["check", "--connect", "--config"]).arg(config).output();

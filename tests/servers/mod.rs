@@ -3,6 +3,7 @@
 mod makes;
 mod cluster;
 mod check;
+mod nats;
 
 /// A JSON alert that leaves the site, with a number.
 fn alert(number: u32) -> String {

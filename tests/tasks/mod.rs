@@ -3,10 +3,12 @@
 
 mod asked;
 mod brought;
+mod again;
 mod failing;
 mod deaths;
 mod python;
 mod apart;
+mod grants;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

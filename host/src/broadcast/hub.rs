@@ -15,8 +15,9 @@ use crate::{
 /// Entries of a stream that are read at a time.
 const AT_ONCE: usize = 128;
 
-/// How often is looked whether another daemon reads by the same group.
-const LOOK: Duration = Duration::from_secs(30);
+/// How often is looked whether another daemon reads by the same group. Whoever was there first has no other way to notice:
+/// that viewers see only a part looks like a quiet hour. One question for each stream.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Reads what a feed is made of and gives it to all viewers.
 pub(super) struct Hub {
@@ -25,6 +26,8 @@ pub(super) struct Hub {
     /// Names of the streams, as the reader has their keys.
     pub streams: Vec<String>,
     pub group: String,
+    /// Who reads by the group as well, as of the last look.
+    pub beside: Vec<String>,
     pub ring: Ring,
     /// Larger messages are cut.
     pub most: usize,
@@ -90,6 +93,9 @@ impl Hub {
     /// Whether somebody takes a part of the entries away from us.
     async fn look(&mut self) -> RedisResult<()> {
         let others = self.reader.others().await?;
+        if others == self.beside {
+            return Ok(());
+        }
         let why = (!others.is_empty()).then(|| {
             format!(
                 "{} reads by the group {} as well, so that viewers of each see only a part; set broadcast.host",
@@ -101,6 +107,7 @@ impl Hub {
             tracing::warn!(feed = %self.feed, "{why}");
         }
         self.readiness.degrade(&format!("broadcast {}", self.feed), why);
+        self.beside = others;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! A group gives each entry to one of its consumers. Daemons that share one would each show their viewers a part, and
 //! look well. So each of several has `broadcast.host`, which makes the groups its own; a daemon that finds another one in
-//! its group says so in `/readyz` and in its log.
+//! its group, at the start or within seconds of that one's, says so in `/readyz` and in its log.
 
 mod config;
 mod probe;
@@ -112,6 +112,7 @@ impl Broadcast {
                 reader: GroupReader::new(redis, keys, group.clone(), consumer.to_owned(), redis_config.timeout),
                 streams: streams.clone(),
                 group,
+                beside: Vec::new(),
                 ring,
                 most: usize::try_from(config.max_message.as_u64()).unwrap_or(usize::MAX),
                 reconnect_max: redis_config.reconnect_max,

@@ -5,6 +5,7 @@ use crate::{
     broadcast,
     broker::{Finding, jetstream, mqtt, redis_streams},
     config::{self, Config, Problems},
+    federation::inbound,
     pipeline::Conditions,
     raw,
     sandbox::{Agent, Federation, Guest, Inbound, LoadError, Normalizer, Router, Sandbox, World},
@@ -41,6 +42,10 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
         }
         if let Some(nats) = &config.nats {
             trials.push(Trial::broker("nats", jetstream::probe(nats).await));
+        }
+        if let (Some(inbound), Some(nats)) = (&config.federation.inbound, &config.nats) {
+            let probed = inbound::probe(inbound, nats, &config.site.id).await;
+            trials.extend(probed.into_iter().map(|(name, of)| Trial::broker(format!("federation.in {name}"), of)));
         }
     }
     trials
@@ -80,13 +85,14 @@ fn guests(config: &Config) -> Vec<Trial> {
     let metrics = Metrics::new();
     let trial = |(slot, guest): (SlotName, &config::Guest)| {
         let (name, metrics) = (format!("guest {slot}"), metrics.guest(slot.clone()));
-        let result = match slot.stage() {
-            Stage::Route => said(Guest::<Router>::load(&sandbox, guest, &metrics)),
-            Stage::Federate => said(Guest::<Federation>::load(&sandbox, guest, &metrics)),
-            Stage::Inbound => said(Guest::<Inbound>::load(&sandbox, guest, &metrics)),
-            _ => said(Guest::<Normalizer>::load(&sandbox, guest, &metrics)),
+        let mut trial = match slot.stage() {
+            Stage::Route => loaded(name, Guest::<Router>::load(&sandbox, guest, &metrics), config),
+            Stage::Federate => loaded(name, Guest::<Federation>::load(&sandbox, guest, &metrics), config),
+            Stage::Inbound => loaded(name, Guest::<Inbound>::load(&sandbox, guest, &metrics), config),
+            _ => loaded(name, Guest::<Normalizer>::load(&sandbox, guest, &metrics), config),
         };
-        Trial { findings: beside(config, &slot), ..Trial::new(name, result) }
+        trial.findings.extend(beside(config, &slot));
+        trial
     };
     config.guests.all().map(trial).collect()
 }
@@ -101,8 +107,7 @@ fn agents(config: &Config) -> Vec<Trial> {
     let all = Metrics::new();
     let trial = |(name, agent): (&String, &tasks::AgentConfig)| {
         let metrics = all.guest(SlotName::of_rule(Stage::Task, name));
-        let loaded = Guest::<Agent>::load(&sandbox, &agent.guest(), &metrics);
-        Trial::new(format!("agent {name}"), said(loaded))
+        loaded(format!("agent {name}"), Guest::<Agent>::load(&sandbox, &agent.guest(), &metrics), config)
     };
     tasks.agents.iter().map(trial).collect()
 }
@@ -127,8 +132,21 @@ fn beside(config: &Config, slot: &SlotName) -> Vec<Finding> {
     before.filter_map(finding).collect()
 }
 
-fn said<W: World>(loaded: Result<Guest<W>, LoadError>) -> Result<String, String> {
-    loaded
-        .map(|guest| format!("{} {}, {}", guest.name(), guest.digest(), guest.verdict()))
-        .map_err(|error| Chain(&error).to_string())
+/// What loading a guest has shown: one that wants what its site does not grant it was refused, and one that has what it
+/// cannot make use of runs all the same.
+fn loaded<W: World>(name: String, loaded: Result<Guest<W>, LoadError>, config: &Config) -> Trial {
+    let guest = match loaded {
+        Ok(guest) => guest,
+        Err(error) => return Trial::new(name, Err(Chain(&error).to_string())),
+    };
+    let mut findings = Vec::new();
+    if !guest.unused().is_empty() {
+        let text = format!("it does not import what this gives it: {}; take it out of its grants", guest.unused());
+        findings.push(Finding::note(text));
+    }
+    if guest.looks_up() && config.intel.is_none() {
+        findings.push(Finding::note("it looks observables up, and without [intel] finds none"));
+    }
+    let said = format!("{} {}, {}", guest.name(), guest.digest(), guest.verdict());
+    Trial { findings, ..Trial::new(name, Ok(said)) }
 }

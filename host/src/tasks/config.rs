@@ -45,6 +45,10 @@ pub struct Config {
     pub patience: Duration,
     /// Whether a task goes from its stream when it is done. Other groups could not read it then.
     pub remove: bool,
+    /// How long a `task_id` is known: for so long after its result, what asks the same under it is not done again, and what
+    /// asks something else is refused. `0s`: each entry is a task of its own.
+    #[serde(with = "humantime_serde")]
+    pub remember: Duration,
     /// Largest input of a task, and largest result that is kept.
     pub max_payload: ByteSize,
     /// Whether tasks can be asked for at the listener of `[ingest]`. Results are then read through `results_group`.
@@ -154,6 +158,7 @@ impl Default for Config {
             unknown: Unknown::Leave,
             patience: Duration::from_secs(5),
             remove: true,
+            remember: Duration::from_hours(24),
             max_payload: ByteSize::mib(1),
             api: true,
             keep: Duration::from_secs(3600),
@@ -207,6 +212,8 @@ impl Config {
         findings.range("tasks.stale", self.stale, ages, ("\"1s\"", "\"24h\""));
         let patience = (Duration::ZERO, Duration::from_secs(600));
         findings.range("tasks.patience", self.patience, patience, ("\"0s\"", "\"10m\""));
+        let known = (Duration::ZERO, Duration::from_hours(30 * 24));
+        findings.range("tasks.remember", self.remember, known, ("\"0s\"", "\"30d\""));
         let sizes = (ByteSize::b(1), ByteSize::mib(64));
         findings.range("tasks.max_payload", self.max_payload, sizes, ("1 byte", "\"64MiB\""));
         let kept = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Correlator, Means, Unknown, waiting::Waiting};
+use super::{Correlator, Means, Unknown, entry, waiting::Waiting};
 use crate::{
     admin::Readiness,
     broker::redis_streams::{Submitted, TicketError, Tickets},
@@ -125,8 +125,7 @@ impl Desk {
         stop: &CancellationToken,
     ) -> Result<Asked, Unasked> {
         let place = self.waiting.join(id);
-        let digest = Sha256::digest([agent.as_bytes(), b"\0", input.as_bytes()].concat());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = entry::digest(agent, input.as_bytes());
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let fields = [("task_id", id), ("agent", agent), ("input", input), ("timestamp", now.as_str())];
         match self.tickets.submit(id, &digest, &fields, self.means.config.max_queue).await? {

@@ -1,9 +1,10 @@
 //! An entry of the stream of tasks, as whoever wants something done has added it.
 
 use serde::de::IgnoredAny;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
-    broker::redis_streams::RawEntry,
+    broker::redis_streams::{Named, RawEntry},
     event::{EntryId, is_source},
 };
 
@@ -14,6 +15,8 @@ pub struct Task {
     pub entry: EntryId,
     /// Its name.
     pub id: String,
+    /// Whether who added it gave that. Else it is the id of its entry, which no other one has.
+    pub is_named: bool,
     /// Whose it is.
     pub agent: String,
     /// What it is about, JSON.
@@ -46,7 +49,18 @@ pub(crate) fn is_task_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(valid)
 }
 
+/// Of what is asked: the same of the same agent has the same, to the byte.
+pub(super) fn digest(agent: &str, input: &[u8]) -> String {
+    let digest = Sha256::new().chain_update(agent).chain_update(b"\0").chain_update(input).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Task {
+    /// By what it is known, if who added it has named it.
+    pub fn named(&self) -> Option<Named> {
+        self.is_named.then(|| Named { task: self.id.clone(), digest: digest(&self.agent, &self.input) })
+    }
+
     /// The task in `entry`, whose input has at most `most` bytes.
     pub fn read(entry: RawEntry, most: usize) -> Result<Self, Unfit> {
         let mut named: [Option<Vec<u8>>; 3] = Default::default();
@@ -84,11 +98,13 @@ impl Task {
         };
         let usable =
             |text: Result<Option<String>, _>, is: fn(&str) -> bool| text.ok().flatten().filter(|text| is(text));
-        let id = usable(id, is_task_id).unwrap_or_else(|| entry.id.to_string());
+        let id = usable(id, is_task_id);
+        let is_named = id.is_some();
+        let id = id.unwrap_or_else(|| entry.id.to_string());
         let agent = usable(agent, is_agent).unwrap_or_default();
         if reason.is_empty() {
             let input = input.unwrap_or_else(|| b"{}".to_vec());
-            return Ok(Self { entry: entry.id, id, agent, input });
+            return Ok(Self { entry: entry.id, id, is_named, agent, input });
         }
         Err(Unfit { entry: entry.id, id, agent, reason, fields: shown(&entry.fields, most) })
     }
@@ -125,6 +141,21 @@ mod tests {
         assert_eq!((task.id.as_str(), task.agent.as_str(), &task.input[..]), ("7-1", "triage", &b"{}"[..]));
         let named = read(&[(b"task_id", b"a:1"), (b"agent", b"x"), (b"input", b"[1]")]).unwrap();
         assert_eq!((named.id.as_str(), &named.input[..]), ("a:1", &b"[1]"[..]));
+    }
+
+    #[test]
+    fn a_task_is_known_by_the_name_it_was_given_and_by_what_is_asked_of_whom() {
+        fn of(agent: &[u8], input: &[u8]) -> Named {
+            read(&[(b"task_id", b"t"), (b"agent", agent), (b"input", input)]).unwrap().named().unwrap()
+        }
+        assert_eq!(read(&[(b"agent", b"x"), (b"input", b"1")]).unwrap().named(), None);
+        let with_more = [&b"note"[..], b"2", b"agent", b"x", b"input", b"1", b"task_id", b"t"].map(<[u8]>::to_vec);
+        let with_more = RawEntry { id: EntryId { ms: 8, sequence: 0 }, fields: with_more.into() };
+        assert_eq!(Task::read(with_more, 20).unwrap().named(), Some(of(b"x", b"1")));
+        assert_eq!(of(b"x", b"1").task, "t");
+        for (agent, input) in [(b"x", b"2"), (b"y", b"1")] {
+            assert_ne!(of(agent, input).digest, of(b"x", b"1").digest);
+        }
     }
 
     #[test]

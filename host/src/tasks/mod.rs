@@ -14,6 +14,11 @@
 //! adds nothing. So a guest may be asked twice and the world sees one result. A task that is given up has a result as well,
 //! which says so: who waits for it must not wait for ever.
 //!
+//! Who adds a task and hears no answer adds it again. Under the same `task_id` that is the same task, for `tasks.remember`
+//! after its result: a second entry is not begun while the first is in somebody's hands, and acknowledged once there is a
+//! result (see `broker/redis_streams/tasks_begin.lua`). The name is looked up when an entry was taken, not when it is added:
+//! clients add with `XADD`, and nothing of ours stands between.
+//!
 //! # Workers beside it
 //!
 //! The group is shared with workers that are none of ours, in whatever language. Ours reads only tasks of agents that it
@@ -25,6 +30,7 @@ mod entry;
 mod record;
 mod crew;
 mod worker;
+mod begin;
 mod looks;
 mod correlator;
 mod desk;

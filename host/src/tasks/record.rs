@@ -45,12 +45,21 @@ pub fn done(task: &Task, done: Done, maker: &Maker<'_>) -> Ending {
         result.push(("summary", done.summary.into()));
     }
     ended(&mut result, maker);
-    Ending { id: task.entry, result, letter: None }
+    Ending { id: task.entry, result, letter: None, named: task.named() }
 }
 
 /// Of a task that is given up for `reason`.
 pub fn failed(task: &Task, reason: &str, maker: &Maker<'_>) -> Ending {
-    given_up((task.entry, &task.id, &task.agent), reason, ("input", &task.input), maker)
+    let given_up = given_up((task.entry, &task.id, &task.agent), reason, ("input", &task.input), maker);
+    Ending { named: task.named(), ..given_up }
+}
+
+/// Of a task whose name is that of another one, the entry `first`. It goes by its entry's id, as what has no name that can
+/// be used: under the name stands the other's result, and who waits for that must not take this for it.
+pub fn taken(task: &Task, first: EntryId, maker: &Maker<'_>) -> Ending {
+    let reason =
+        format!("the task_id {} is that of another task, of the entry {first}, which asks something else", task.id);
+    given_up((task.entry, &task.entry.to_string(), &task.agent), &reason, ("input", &task.input), maker)
 }
 
 /// Of an entry that is no task.
@@ -74,7 +83,7 @@ fn given_up(
     letter.push((name, bytes.into()));
     letter.push(("entry", entry.to_string().into()));
     ended(&mut letter, maker);
-    Ending { id: entry, result, letter: Some(letter) }
+    Ending { id: entry, result, letter: Some(letter), named: None }
 }
 
 /// The task that a result is of; empty if it does not say.
@@ -114,6 +123,26 @@ mod tests {
 
     fn fields(pairs: &[(&str, &str)]) -> Vec<Vec<u8>> {
         pairs.iter().flat_map(|(name, value)| [name.as_bytes().to_vec(), value.as_bytes().to_vec()]).collect()
+    }
+
+    #[test]
+    fn what_uses_the_name_of_another_task_leaves_no_result_under_it() {
+        let (entry, first) = (EntryId { ms: 9, sequence: 0 }, EntryId { ms: 7, sequence: 1 });
+        let task = Task { entry, id: "t".into(), is_named: true, agent: "a".into(), input: b"1".to_vec() };
+        let maker = Maker { worker: "w", guest: "", attempts: 0 };
+        let ending = taken(&task, first, &maker);
+        let of = |fields: &Fields, wanted: &str| {
+            let found = fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
+            String::from_utf8(found.unwrap_or_default()).unwrap()
+        };
+        let letter = ending.letter.unwrap();
+        assert_eq!(
+            (&*of(&ending.result, "task_id"), &*of(&letter, "task_id"), &*of(&letter, "input")),
+            ("9-0", "9-0", "1")
+        );
+        assert!(of(&ending.result, "error").contains("task_id t is that of another task, of the entry 7-1"));
+        assert_eq!(ending.named, None);
+        assert_eq!(failed(&task, "why", &maker).named, task.named());
     }
 
     #[test]

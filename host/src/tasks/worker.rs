@@ -10,17 +10,16 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Agents, Means,
+    Agents, Config, Means,
     config::Unknown,
     crew::{Crew, Job, Outcome, Tried},
-    entry::Task,
     record::{self, Maker},
 };
 use crate::{
     admin::Readiness,
     broker::{
         backoff,
-        redis_streams::{Bell, Delivered, Ending, Served, TaskError, TaskNames, TaskStream},
+        redis_streams::{Bell, Ending, Finished, Served, TaskError, TaskNames, TaskStream},
     },
     event::{EntryId, Stop},
     telemetry::Chain,
@@ -38,7 +37,7 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 /// The worker. [`Worker::run`] is the task.
 pub struct Worker {
     pub(super) means: Means,
-    names: TaskNames,
+    pub(super) names: TaskNames,
     pub(super) served: Served,
     pub(super) agents: Agents,
     pub(super) crew: Crew,
@@ -47,7 +46,7 @@ pub struct Worker {
     /// Attempts under way, by entry.
     pub(super) running: HashMap<EntryId, u64>,
     /// Endings that are not stored yet, oldest first.
-    ended: Vec<Ending>,
+    pub(super) ended: Vec<Ending>,
     /// Tasks that are to be tried again: when, and how often they were delivered.
     pub(super) later: BTreeMap<EntryId, (Instant, u64)>,
     pub(super) look_at: Instant,
@@ -78,6 +77,7 @@ impl Worker {
                 tasks: key(&config.stream),
                 results: key(&config.results),
                 dead_letters: key(&config.dead_letter),
+                known: means.redis_config.state_key("task-known"),
                 group: config.group.clone(),
                 consumer: means.consumer.clone(),
             },
@@ -191,23 +191,31 @@ impl Worker {
     pub(super) async fn open(&self) -> Result<TaskStream, Error> {
         let Means { config, redis, redis_config, .. } = &self.means;
         let (timeout, durability) = (redis_config.timeout, redis_config.durability());
-        let opened =
-            TaskStream::open(redis, &self.names, timeout, durability, config.remove, config.results_length).await;
-        Ok(opened?)
+        let Config { remove, results_length, remember, .. } = *config;
+        let opened = TaskStream::open(redis, &self.names, timeout, durability, remove, results_length, remember);
+        Ok(opened.await?)
     }
 
     /// Stores what has ended.
     async fn store(&mut self, stream: &TaskStream) -> Result<(), Error> {
         while let Some(ending) = self.ended.first() {
-            let is_first = stream.finish(ending).await?;
+            let finished = stream.finish(ending).await?;
             let ending = self.ended.remove(0);
             self.running.remove(&ending.id);
             self.gauge();
-            if !is_first {
-                tracing::info!(entry = %ending.id, "a task was ended by another worker first");
-                continue;
-            }
             let metrics = &self.means.metrics;
+            match finished {
+                Finished::Stored => {}
+                Finished::Repeated => {
+                    metrics.repeated.inc();
+                    tracing::info!(entry = %ending.id, "a task had its result meanwhile, of another entry");
+                    continue;
+                }
+                Finished::Before => {
+                    tracing::info!(entry = %ending.id, "a task was ended by another worker first");
+                    continue;
+                }
+            }
             if ending.letter.is_some() {
                 metrics.dead_lettered.inc();
             }
@@ -218,57 +226,6 @@ impl Worker {
             metrics.ended(agent, ending.letter.is_none());
         }
         Ok(())
-    }
-
-    pub(super) async fn begin_all(&mut self, stream: &mut TaskStream, tasks: Vec<Delivered>) -> Result<(), Error> {
-        for Delivered { entry, deliveries } in tasks {
-            let id = entry.id;
-            // Ours already: it was taken over from us and from there back while we could not be heard.
-            if self.running.contains_key(&id) {
-                continue;
-            }
-            if let Some(task) = self.read(entry, deliveries) {
-                let Some(guest) = self.agents.get(&task.agent) else {
-                    stream.pass_over(id).await?;
-                    self.count(1, 0);
-                    continue;
-                };
-                let (guest, attempts) = (std::sync::Arc::clone(guest), self.means.config.attempts());
-                self.running.insert(id, deliveries);
-                self.means.metrics.began(&task.agent);
-                if let Err(job) = self.crew.begin(Job { task, guest, attempt: deliveries, attempts }) {
-                    // Never more are taken than there is room for; if all the same, it waits.
-                    self.means.metrics.ended_attempt(&job.task.agent);
-                    self.running.remove(&id);
-                    self.later.insert(id, (Instant::now() + LOOKS.0, job.attempt.saturating_sub(1)));
-                }
-            }
-            self.gauge();
-        }
-        Ok(())
-    }
-
-    /// The task of an entry; none if it is not to be tried, and then it has ended.
-    fn read(&mut self, entry: crate::broker::redis_streams::RawEntry, deliveries: u64) -> Option<Task> {
-        let id = entry.id;
-        let config = &self.means.config;
-        let maker = Maker { worker: &self.names.consumer, guest: "", attempts: deliveries.saturating_sub(1) };
-        let ending = match Task::read(entry, config.most_bytes()) {
-            Err(unfit) => record::unfit(&unfit, &maker),
-            Ok(task) if self.agents.get(&task.agent).is_none() && self.served.all => {
-                let known = self.served.agents.join(", ");
-                record::failed(&task, &format!("no agent {:?} here; [tasks.agents] has {known}", task.agent), &maker)
-            }
-            Ok(task) if deliveries > config.attempts() => {
-                let before = deliveries - 1;
-                let reason = format!("begun {before} times and never ended, so it may be what ends its workers");
-                record::failed(&task, &reason, &maker)
-            }
-            Ok(task) => return Some(task),
-        };
-        self.running.insert(id, deliveries);
-        self.ended.push(ending);
-        None
     }
 
     /// Enters what came of an attempt.
@@ -343,7 +300,7 @@ impl Worker {
         }
     }
 
-    fn gauge(&self) {
+    pub(super) fn gauge(&self) {
         self.means.metrics.in_flight.set(i64::try_from(self.running.len()).unwrap_or(i64::MAX));
     }
 }

@@ -15,6 +15,8 @@ pub struct TaskMetrics {
     pub unmatched: IntCounter,
     /// Tasks of agents that we do not serve, which nobody else took in time.
     pub passed_over: IntCounter,
+    /// Tasks that were added again under the same name, and not done again.
+    pub repeated: IntCounter,
     /// Tasks under way here.
     pub in_flight: IntGauge,
     under_way: IntGaugeVec,
@@ -43,6 +45,10 @@ impl TaskMetrics {
             passed_over: counter(
                 "aurora_agent_tasks_passed_over_total",
                 "Tasks of agents that are not served here, left to other workers, which took them not in time",
+            ),
+            repeated: counter(
+                "aurora_agent_tasks_repeated_total",
+                "Tasks that were added again under the same task_id, and not done again",
             ),
             in_flight: register(
                 registry,

@@ -9,7 +9,7 @@ use std::{
 
 use async_nats::{
     Client, ConnectOptions, Event, ReconnectToServer, ServerAddr, ServerError,
-    jetstream::{self, Context, context::ContextBuilder},
+    jetstream::{Context, context::ContextBuilder},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -134,10 +134,9 @@ impl Dial {
 }
 
 impl Connection {
-    /// Over a client that is connected already.
-    pub(super) fn of(client: Client) -> Self {
-        let (lost, forbidden) = (CancellationToken::new(), Arc::default());
-        Self { jetstream: jetstream::new(client), lost, forbidden }
+    /// The client, for what is not JetStream's.
+    pub(super) fn client(&self) -> Client {
+        self.jetstream.client()
     }
 
     /// Waits until it is lost.
@@ -149,6 +148,11 @@ impl Connection {
     /// before may not hold any more. It says so beside the message, which is never answered.
     pub(super) async fn forbidden(&self, subject: &str, since: Instant) {
         heard(&self.forbidden, subject, since).await;
+    }
+
+    /// All subjects of which it said so, each with when it last did.
+    pub(super) fn all_forbidden(&self) -> BTreeMap<String, Instant> {
+        self.forbidden.borrow().clone()
     }
 
     /// Whether it said so of making consumers or reading with them.

@@ -133,23 +133,7 @@ impl Connection {
                 DeliverPolicy::ByStartTime { start_time }
             }
         };
-        let (one, several) = match wanted.subjects {
-            [one] => (one.clone(), Vec::new()),
-            // Who reads looks at the subjects as well, for an older server knows no list of them.
-            several if self.jetstream.client().is_server_compatible(2, 10, 0) => (String::new(), several.to_vec()),
-            _ => (String::new(), Vec::new()),
-        };
-        let mut config = pull::Config {
-            durable_name: Some(wanted.name.to_owned()),
-            description: Some("Aurora takes in what other sites share".to_owned()),
-            deliver_policy,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: wanted.ack_wait,
-            max_ack_pending: i64::try_from(wanted.max_pending).unwrap_or(i64::MAX),
-            filter_subject: one,
-            filter_subjects: several,
-            ..pull::Config::default()
-        };
+        let mut config = self.config_of(wanted, deliver_policy);
         let found = match found {
             Some(found) if is_as(&found.cached_info().config, &config) => return Ok(Reader(found)),
             found => found,
@@ -169,6 +153,27 @@ impl Connection {
                 Ok(Reader(found))
             }
             (Err(error), None) => Err(ConsumeError::Consumer(error)),
+        }
+    }
+
+    /// The configuration of the consumer, as it is wanted of this server.
+    pub(super) fn config_of(&self, wanted: &Wanted<'_>, deliver_policy: DeliverPolicy) -> pull::Config {
+        let (one, several) = match wanted.subjects {
+            [one] => (one.clone(), Vec::new()),
+            // Who reads looks at the subjects as well, for an older server knows no list of them.
+            several if self.jetstream.client().is_server_compatible(2, 10, 0) => (String::new(), several.to_vec()),
+            _ => (String::new(), Vec::new()),
+        };
+        pull::Config {
+            durable_name: Some(wanted.name.to_owned()),
+            description: Some("Aurora takes in what other sites share".to_owned()),
+            deliver_policy,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: wanted.ack_wait,
+            max_ack_pending: i64::try_from(wanted.max_pending).unwrap_or(i64::MAX),
+            filter_subject: one,
+            filter_subjects: several,
+            ..pull::Config::default()
         }
     }
 
@@ -195,7 +200,7 @@ impl Connection {
 }
 
 /// Whether a consumer is as `wanted` in all that can be changed.
-fn is_as(found: &consumer::Config, wanted: &pull::Config) -> bool {
+pub(super) fn is_as(found: &consumer::Config, wanted: &pull::Config) -> bool {
     found.ack_wait == wanted.ack_wait
         && found.max_ack_pending == wanted.max_ack_pending
         && found.filter_subject == wanted.filter_subject

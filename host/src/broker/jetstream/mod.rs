@@ -8,6 +8,8 @@ mod held;
 mod consume;
 mod stream;
 mod meaning;
+mod reading;
+mod rights;
 mod probe;
 mod subject;
 
@@ -16,7 +18,7 @@ pub(crate) use config::is_subject;
 pub use connection::{Connection, ConnectionError, Dial};
 pub use consume::{Answer, ConsumeError, Incoming, Pull, Reader, Wanted};
 pub use held::{HeldError, Place};
-pub use probe::probe;
+pub use probe::{probe, probe_reading};
 pub use publish::{Message, PublishError, Refusal, Sent};
 pub use stream::{Adopted, StreamError, adopt};
 pub use subject::Subjects;

@@ -8,7 +8,7 @@ use std::{
 
 use redis::{RedisResult, Script, aio::MultiplexedConnection};
 
-use super::{Durability, Pending, Pool, RawEntry, RawStream, Taken, waiting::Stream};
+use super::{Durability, Named, Pending, Pool, RawEntry, RawStream, Taken, waiting::Stream};
 use crate::event::EntryId;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("tasks_take.lua")));
@@ -32,6 +32,8 @@ pub struct TaskNames {
     pub results: String,
     /// Key of the stream of dead letters.
     pub dead_letters: String,
+    /// What the keys begin with of what is known of names.
+    pub known: String,
     /// The group of workers.
     pub group: String,
     /// Our name in it.
@@ -84,21 +86,35 @@ pub struct Ending {
     pub result: Vec<(&'static str, Vec<u8>)>,
     /// Names and values of its dead letter, if it has failed for good.
     pub letter: Option<Vec<(&'static str, Vec<u8>)>>,
+    /// The name that has its result with that, if who added it gave one.
+    pub named: Option<Named>,
+}
+
+/// What became of an ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// It is stored.
+    Stored,
+    /// The task's name had a result, of another entry. It was acknowledged and adds none.
+    Repeated,
+    /// It was not pending any more: somebody else has ended it, or we have and did not hear of it.
+    Before,
 }
 
 /// The stream. What was read is pending until it has [`finish`](Self::finish)ed.
 pub struct TaskStream {
     redis: Pool,
-    names: TaskNames,
-    pending: RawStream,
+    pub(super) names: TaskNames,
+    pub(super) pending: RawStream,
     durability: Durability,
-    remove: bool,
+    pub(super) remove: bool,
     results_length: u64,
+    pub(super) remember: Duration,
 }
 
 impl TaskStream {
     /// Opens it, and makes it and its group where they are missing. With `remove` entries go from it when they are done;
-    /// results are trimmed to about `results_length`, 0 does not.
+    /// results are trimmed to about `results_length`, 0 does not; names of tasks are known for `remember`, zero: not at all.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
@@ -109,9 +125,10 @@ impl TaskStream {
         durability: Durability,
         remove: bool,
         results_length: u64,
+        remember: Duration,
     ) -> RedisResult<Self> {
         let (pending, _) = RawStream::open(redis, &names.tasks, &names.group, &names.consumer, timeout).await?;
-        Ok(Self { redis: redis.clone(), names: names.clone(), pending, durability, remove, results_length })
+        Ok(Self { redis: redis.clone(), names: names.clone(), pending, durability, remove, results_length, remember })
     }
 
     /// At most `most` tasks that are for us, without waiting for any: first those that other workers have left for `stale`,
@@ -185,15 +202,17 @@ impl TaskStream {
         claim.exec_async(self.pending.connection()).await
     }
 
-    /// Ends a task, in one step, and waits until that is as sure as is wanted. Whether it was pending still: else somebody
-    /// else has ended it, or we have and did not hear of it.
+    /// Ends a task, in one step, and waits until that is as sure as is wanted.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses; the same again does no harm.
-    pub async fn finish(&self, ending: &Ending) -> Result<bool, TaskError> {
+    pub async fn finish(&self, ending: &Ending) -> Result<Finished, TaskError> {
         let mut call = FINISH.prepare_invoke();
         call.key(&self.names.tasks).key(&self.names.results).key(&self.names.dead_letters);
+        let named = ending.named.as_ref().filter(|_| !self.remember.is_zero());
+        named.iter().for_each(|named| _ = call.key(self.mark(named)));
         call.arg(&self.names.group).arg(ending.id.to_string()).arg(u8::from(self.remove)).arg(self.results_length);
+        call.arg(named.map(|named| named.digest.as_str()).unwrap_or_default()).arg(self.remember_ms());
         call.arg(2 * ending.result.len());
         for (name, value) in ending.result.iter().chain(ending.letter.iter().flatten()) {
             call.arg(*name).arg(value.as_slice());
@@ -202,9 +221,13 @@ impl TaskStream {
         let done = async {
             let done: u8 = call.invoke_async(&mut *connection).await?;
             self.durability.wait(&mut connection).await?;
-            Ok(done == 1)
+            Ok(match done {
+                0 => Finished::Before,
+                2 => Finished::Repeated,
+                _ => Finished::Stored,
+            })
         };
-        let done: Result<bool, TaskError> = done.await;
+        let done: Result<Finished, TaskError> = done.await;
         if done.is_err() {
             self.redis.discard(connection);
         }

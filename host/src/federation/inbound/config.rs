@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::{
     broker::{
-        jetstream::{self, is_subject},
+        jetstream::{self, Wanted, is_subject},
         redis_streams::{self, check_name},
     },
     config::{Purpose, findings::Findings},
@@ -120,6 +120,19 @@ impl Config {
         match self.streams.as_slice() {
             [] => vec![&nats.stream],
             streams => streams.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The consumer by which `stream` is read, by its name.
+    pub(super) fn wanted<'a>(&'a self, stream: &'a str, name: &'a str) -> Wanted<'a> {
+        let backlog = i64::try_from(self.backlog.as_millis()).unwrap_or(i64::MAX);
+        Wanted {
+            stream,
+            name,
+            subjects: &self.subjects,
+            since_ms: (backlog > 0).then(|| chrono::Utc::now().timestamp_millis().saturating_sub(backlog)),
+            ack_wait: self.ack_wait,
+            max_pending: self.max_in_flight,
         }
     }
 

@@ -54,6 +54,7 @@
 //! | `book` | what became of deliveries |
 //! | `in_hand` | the messages that were taken, until JetStream has heard of each |
 //! | `source` | the task |
+//! | `probe` | what `aurora check --connect` sees of the streams |
 
 mod config;
 mod sort;
@@ -65,11 +66,18 @@ mod arrival;
 mod book;
 mod in_hand;
 mod source;
+mod probe;
 
 pub use config::{Config, Destinations};
 pub use message::Message;
 pub(crate) use origin::context;
 pub use origin::{Origin, site_of};
+pub use probe::probe;
 pub use rules::Rules;
 pub use sort::Sort;
 pub use source::{Source, SourceError};
+
+/// The durable consumer by which this site reads a stream.
+fn consumer(site: &str) -> String {
+    format!("site-{site}")
+}

@@ -13,7 +13,7 @@ use crate::{
     broker::{
         backoff,
         jetstream::{
-            self, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, Wanted, adopt,
+            self, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, adopt,
         },
     },
     event::{Closed, Delivery, Duty, Intake, Settle, Stop},
@@ -86,7 +86,7 @@ impl<I: Intake> Source<I> {
             config: config.clone(),
             nats: nats.clone(),
             stream: stream.to_owned(),
-            consumer: format!("site-{site}"),
+            consumer: super::consumer(site),
             intake,
             hand: InHand::new(counts.clone(), table, config.ack_wait),
             counts,
@@ -142,16 +142,7 @@ impl<I: Intake> Source<I> {
         if self.stream == self.nats.stream {
             adopt(&connection, &self.nats).await?;
         }
-        let backlog = i64::try_from(self.config.backlog.as_millis()).unwrap_or(i64::MAX);
-        let wanted = Wanted {
-            stream: &self.stream,
-            name: &self.consumer,
-            subjects: &self.config.subjects,
-            since_ms: (backlog > 0).then(|| chrono::Utc::now().timestamp_millis().saturating_sub(backlog)),
-            ack_wait: self.config.ack_wait,
-            max_pending: self.config.max_in_flight,
-        };
-        let reader = connection.consume(&wanted).await?;
+        let reader = connection.consume(&self.config.wanted(&self.stream, &self.consumer)).await?;
         self.hand.waits(reader.ack_wait());
         tracing::info!(stream = self.stream, consumer = self.consumer, "what other sites share is taken in");
         self.tell(None);

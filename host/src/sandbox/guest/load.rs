@@ -108,7 +108,12 @@ impl<W: World> Guest<W> {
         let Fetched { name, wasm, signature, .. } = sandbox.supply.fetch(&config.source())?;
         let settings = settings_of(config, &place)?;
         let kept = Kept { slot: metrics.slot().clone(), name, settings, wasm, signature };
-        Self::load_kept(sandbox, config, kept, &place, metrics)
+        let guest = Self::load_kept(sandbox, config, kept, &place, metrics)?;
+        if !guest.unused.is_empty() {
+            let (slot, guest, grants) = (metrics.slot(), guest.name(), &guest.unused);
+            tracing::info!(%slot, guest, %grants, "the guest is granted what it does not import");
+        }
+        Ok(guest)
     }
 
     /// The same for one that was kept, with its own settings and the limits of `config`. Errors name `path`.
@@ -141,6 +146,7 @@ impl<W: World> Guest<W> {
         check_world::<W>(&inspection, path)?;
         let start = |source| LoadError::Start { path: path.to_owned(), source };
         let linker = State::linker(&sandbox.engine, &config.grants).map_err(start)?;
+        let needs = inspection.needs();
         let pre = linker.instantiate_pre(&component).map_err(start)?;
         let indices = W::indices(&pre).map_err(start)?;
         let guest = Self {
@@ -151,6 +157,7 @@ impl<W: World> Guest<W> {
             indices,
             settings: Arc::new(settings),
             grants: config.grants.clone(),
+            unused: config.grants.iter().filter(|grant| !needs.hold(*grant)).collect(),
             limits: Limits {
                 memory: usize::try_from(config.memory.as_u64()).unwrap_or(usize::MAX),
                 deadline: config.deadline,
@@ -162,13 +169,13 @@ impl<W: World> Guest<W> {
             metrics: metrics.clone(),
             voice: Voice::Live,
             verdict,
-            table: inspection.needs().hold(Grant::State).then(|| Table {
+            table: needs.hold(Grant::State).then(|| Table {
                 shelf: Arc::clone(&sandbox.shelf),
                 slot: metrics.slot().clone(),
                 limits: config.state.clone(),
                 metrics: metrics.state(),
             }),
-            lookup: inspection.needs().hold(Grant::Lookup).then(|| Arc::clone(&sandbox.lookup)),
+            lookup: needs.hold(Grant::Lookup).then(|| Arc::clone(&sandbox.lookup)),
             wasm: Mutex::new(sandbox.cache.is_some().then_some(wasm)),
         };
         guest.instance(Duration::from_secs(1)).map_err(start)?;

@@ -37,6 +37,8 @@ pub struct Guest<W: World> {
     indices: W::Indices,
     settings: Arc<Settings>,
     grants: Grants,
+    /// What of them it does not import.
+    unused: Grants,
     limits: Limits,
     metrics: GuestMetrics,
     voice: Voice,
@@ -95,6 +97,7 @@ impl<W: World> Guest<W> {
             indices: self.indices.clone(),
             settings: Arc::clone(&self.settings),
             grants: self.grants.clone(),
+            unused: self.unused.clone(),
             limits: self.limits,
             metrics: metrics.clone(),
             verdict: self.verdict.clone(),
@@ -138,6 +141,18 @@ impl<W: World> Guest<W> {
     #[must_use]
     pub fn grants(&self) -> &Grants {
         &self.grants
+    }
+
+    /// What of that it does not import.
+    #[must_use]
+    pub fn unused(&self) -> &Grants {
+        &self.unused
+    }
+
+    /// Whether it looks observables up.
+    #[must_use]
+    pub fn looks_up(&self) -> bool {
+        self.lookup.is_some()
     }
 
     /// Most time of a call.
