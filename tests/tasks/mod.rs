@@ -6,6 +6,7 @@ mod failing;
 mod deaths;
 mod python;
 mod apart;
+mod swapped;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -273,32 +273,44 @@
   }));
 
   const BREAKER = ["well", "bad", "warn"];
+  const isAgent = (guest) => guest.slot.startsWith("task/");
+  const badgesOf = (guest) => {
+    const badges = [];
+    if (guest.breaker) badges.push(["breaker open", "bad"]);
+    if (guest.on_probation) badges.push(["on probation", "warn"]);
+    if (guest.installing) badges.push(["installing", ""]);
+    if (guest.rehearsing) badges.push(["rehearsal", ""]);
+    if (guest.refused) badges.push(["file refused", "warn"]);
+    return badges.map(([text, tone]) => node("span", { class: "badge", "data-tone": tone }, text));
+  };
+  const pastOf = (guests, label) => {
+    const past = guests.flatMap((guest) => guest.history.map((event) => ({ slot: guest.slot, ...event }))).sort((a, b) => a.at < b.at ? 1 : -1).slice(0, 5);
+    return past.length ? node("ul", { class: "past", "aria-label": label }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "";
+  };
   const showGuests = (now) => {
-    $("p-guests").hidden = !now.guests.length;
-    const past = now.guests.flatMap((guest) => guest.history.map((event) => ({ slot: guest.slot, ...event }))).sort((a, b) => a.at < b.at ? 1 : -1).slice(0, 5);
-    rows("p-guests", now.guests.map((guest) => {
+    const guests = now.guests.filter((guest) => !isAgent(guest));
+    $("p-guests").hidden = !guests.length;
+    rows("p-guests", guests.map((guest) => {
       const tone = BREAKER[guest.breaker] || "well";
-      const badges = [];
-      if (guest.breaker) badges.push(["breaker open", "bad"]);
-      if (guest.on_probation) badges.push(["on probation", "warn"]);
-      if (guest.installing) badges.push(["installing", ""]);
-      if (guest.rehearsing) badges.push(["rehearsal", ""]);
-      if (guest.refused) badges.push(["file refused", "warn"]);
       const cost = guest.events ? `${short(guest.ns_an_event / 1000)}\u202fµs an event` : "idle";
       return row([dot(guest.refused && tone === "well" ? "warn" : tone), node("b", {}, guest.slot), " ", node("span", { class: "soft" }, guest.present.name), " ",
-        ...badges.map(([text, tone]) => node("span", { class: "badge", "data-tone": tone }, text))], cost,
+        ...badgesOf(guest)], cost,
         under(node("span", { class: "mono" }, digest(guest.present.digest)), ` · ${short(guest.events)} events`, guest.faults ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(guest.faults)} faults`) : "", ` · since ${spans(Math.max(0, (now.now_ms - Date.parse(guest.present.at)) / 1000))}`));
-    }), past.length ? node("ul", { class: "past", "aria-label": "What befell guests" }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "");
+    }), pastOf(guests, "What befell guests"));
   };
 
   const showAgents = (now) => {
     $("p-agents").hidden = !now.agents || !now.agents.length;
     if ($("p-agents").hidden) return;
     const told = (now.contents && now.contents.agents) || [];
+    const guests = now.guests.filter(isAgent);
     const letters = told.flatMap((one) => (one.dead_letters || []).map((letter) => ({ agent: one.agent, ...letter }))).sort((a, b) => b.time_ms - a.time_ms);
-    rows("p-agents", now.agents.map((one) => row([dot(one.state === "degraded" ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name)],
-      one.state === "working" ? `${short(one.under_way)} under way` : one.state,
-      under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""))),
+    rows("p-agents", now.agents.map((one) => {
+      const guest = guests.find((guest) => guest.slot === one.slot), badges = guest ? badgesOf(guest) : [];
+      return row([dot(one.state === "degraded" || guest && guest.refused ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name), " ", ...badges],
+        one.state === "working" ? `${short(one.under_way)} under way` : one.state,
+        under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""));
+    }), pastOf(guests, "What befell agents"),
     letters.length ? node("ul", { class: "past", "aria-label": "Tasks given up" }, ...letters.slice(0, 3).map((one) => node("li", {}, `${ago(one.time_ms)} · ${one.agent} ${one.task_id}: ${one.reason}`))) : "");
   };
 

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -263,6 +263,15 @@ impl<W: World> Slot<W> {
     /// Whether a search may be given up, and a breaker opened.
     pub(super) fn is_watched(&self) -> bool {
         self.watch.is_some()
+    }
+
+    /// Takes in a call of `guest` that was no batch of a lane's, as of an agent: it is counted if that one is the present
+    /// one still, and held against nobody.
+    pub(crate) fn count_call(&self, guest: &Arc<Guest<W>>, is_fault: bool, spent: Duration) {
+        let mut inner = self.lock();
+        if Arc::ptr_eq(&inner.present, guest) {
+            inner.pace.add(&Tally { events: 1, faults: usize::from(is_fault), spent, ..Tally::default() });
+        }
     }
 
     /// Whose turn the next batch is.

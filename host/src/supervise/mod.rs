@@ -178,17 +178,22 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let witness = Witness { audit: audit.clone(), readiness: readiness.clone(), proven };
     let load = {
         let (config, sandbox, metrics) = (config.clone(), sandbox.clone(), metrics.clone());
+        let witness = witness.clone();
         move || Stages::load(&config, &sandbox, &metrics, Some(&witness))
     };
-    let mut stages = tokio::task::spawn_blocking(load).await.context("loading the guests failed")?.map_err(all)?;
+    // Beside each other: a large agent is not to keep events waiting.
+    let agents = tasks::agents(config, &memory, &metrics, &witness);
+    let (loaded, agents) = tokio::join!(tokio::task::spawn_blocking(load), agents);
+    let mut stages = loaded.context("loading the guests failed")?.map_err(all)?;
     if config.nats.is_none() {
         stages.federate = None;
     }
+    let agents = agents?;
     let tap = Tap::default();
     let open = {
         let (config, sandbox, stages) = (config.clone(), sandbox.clone(), stages.clone());
-        let (audit, tap) = (audit.clone(), tap.clone());
-        move || Swap::open(&config, &sandbox, &stages, &audit, &tap, reload)
+        let (agents, audit, tap) = (agents.clone(), audit.clone(), tap.clone());
+        move || Swap::open(&config, &sandbox, &stages, &agents, &audit, &tap, reload)
     };
     let (swap, places) = tokio::task::spawn_blocking(open).await.context("preparing the slots failed")?;
     // Set only here.
@@ -373,13 +378,13 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let mut desk = None;
     if let Some(tasks_config) = &config.tasks {
         let means = tasks::means(tasks_config, config, redis_config, &redis, &metrics);
-        let (agents, worker) = tasks::worker(&means, config, &memory, &metrics, &readiness, &stop).await?;
-        for (name, guest) in agents.iter() {
-            audit.record("guest-load", format!("task/{name} {} {}", guest.name(), guest.digest_text()));
+        for (_, slot) in agents.iter() {
+            let guest = slot.present();
+            audit.record("guest-load", format!("{} {} {}", slot.name(), guest.name(), guest.digest_text()));
         }
         // Set only here.
         let _ = guests.agents.set(Roster::new(&means, &agents, &readiness));
-        if let Some(worker) = worker {
+        if let Some(worker) = tasks::worker(&means, &agents, &readiness, &stop)? {
             sources.spawn(async move { ("tasks", worker.run().await) });
         }
         // Results are for whoever asks: where nobody can, they are left to other readers of their group.

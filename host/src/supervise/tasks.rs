@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     event::Stop,
     intel::{self, Remembered},
+    pipeline::Witness,
     sandbox::Sandbox,
     state::Shelf,
     tasks::{self, Agents, Means, Worker},
@@ -46,22 +47,30 @@ pub(super) fn means(
     Means::new(config, redis_config, redis, consumer, metrics)
 }
 
-/// The agents, and who has them do tasks; nobody where there are none, unless he refuses all.
-pub(super) async fn worker(
-    means: &Means,
-    whole: &Config,
+/// The guests that are agents; none without `[tasks]`.
+pub(super) async fn agents(
+    config: &Config,
     memory: &Memory,
     metrics: &Metrics,
+    witness: &Witness,
+) -> anyhow::Result<Agents> {
+    let Some(tasks) = config.tasks.clone() else { return Ok(Agents::default()) };
+    let load = {
+        let (guests, memory) = (config.guests.clone(), memory.clone());
+        let (metrics, witness) = (metrics.clone(), witness.clone());
+        move || Agents::load(&tasks, &guests, |sandbox| memory.of(sandbox), &metrics, &witness)
+    };
+    Ok(tokio::task::spawn_blocking(load).await.context("loading the agents failed")??)
+}
+
+/// Who has the agents do tasks; nobody where there are none, unless he refuses all.
+pub(super) fn worker(
+    means: &Means,
+    agents: &Agents,
     readiness: &Readiness,
     stop: &Stop,
-) -> anyhow::Result<(Agents, Option<Worker>)> {
-    let load = {
-        let (config, guests, memory) = (means.config.clone(), whole.guests.clone(), memory.clone());
-        let metrics = metrics.clone();
-        move || Agents::load(&config, &guests, |sandbox| memory.of(sandbox), &metrics)
-    };
-    let agents = tokio::task::spawn_blocking(load).await.context("loading the agents failed")??;
+) -> anyhow::Result<Option<Worker>> {
     let is_wanted = agents.iter().next().is_some() || means.config.unknown == tasks::Unknown::Refuse;
     let worker = is_wanted.then(|| Worker::new(means.clone(), agents.clone(), readiness.clone(), stop.clone()));
-    Ok((agents, worker.transpose().context("cannot start the threads of tasks")?))
+    worker.transpose().context("cannot start the threads of tasks")
 }

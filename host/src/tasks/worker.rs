@@ -233,7 +233,7 @@ impl Worker {
                     self.count(1, 0);
                     continue;
                 };
-                let (guest, attempts) = (std::sync::Arc::clone(guest), self.means.config.attempts());
+                let attempts = self.means.config.attempts();
                 self.running.insert(id, deliveries);
                 self.means.metrics.began(&task.agent);
                 if let Err(job) = self.crew.begin(Job { task, guest, attempt: deliveries, attempts }) {
@@ -273,6 +273,7 @@ impl Worker {
 
     /// Enters what came of an attempt.
     fn enter(&mut self, tried: Tried) {
+        self.agents.count(&tried);
         let Tried { job, outcome, .. } = tried;
         let Job { task, guest, attempt, .. } = job;
         self.means.metrics.ended_attempt(&task.agent);
