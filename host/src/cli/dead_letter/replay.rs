@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     broker::redis_streams::{Pool, StateShelf},
-    config::{self, Config},
+    config::Config,
     event::EntryId,
     federation::Ceiling,
     intel::{Matcher, Remembered, Table},
@@ -116,10 +116,7 @@ fn table(config: &Config) -> anyhow::Result<Option<Table>> {
 
 fn guests(config: &mut Config, with: &[(String, PathBuf)], table: Option<&Table>) -> anyhow::Result<Stages> {
     for (guest, path) in with {
-        if guest == "inbound" && config.guests.inbound.is_none() {
-            config.guests.inbound = Some(config::Guest::default());
-        }
-        let found = config.guests.get_mut(guest);
+        let found = config.guests.entry(guest);
         let found = found.with_context(|| format!("--with {guest}: no rule has this name"))?;
         (found.path, found.oci) = (path.clone(), None);
     }
