@@ -94,7 +94,7 @@ fn guests(config: &Config) -> Vec<Trial> {
 /// The guests that are agents, on the engine that they have to themselves.
 fn agents(config: &Config) -> Vec<Trial> {
     let Some(tasks) = config.tasks.as_ref().filter(|tasks| !tasks.agents.is_empty()) else { return Vec::new() };
-    let sandbox = match Agents::sandbox_of(tasks, &config.guests) {
+    let sandbox = match Agents::sandbox(tasks, &config.guests) {
         Ok(sandbox) => sandbox,
         Err(error) => return vec![Trial::new("sandbox of tasks", Err(Chain(&error).to_string()))],
     };

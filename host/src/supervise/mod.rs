@@ -181,18 +181,23 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         let witness = witness.clone();
         move || Stages::load(&config, &sandbox, &metrics, Some(&witness))
     };
-    // Beside each other: a large agent is not to keep events waiting.
-    let agents = tasks::agents(config, &memory, &metrics, &witness);
-    let (loaded, agents) = tokio::join!(tokio::task::spawn_blocking(load), agents);
-    let mut stages = loaded.context("loading the guests failed")?.map_err(all)?;
+    let mut stages = tokio::task::spawn_blocking(load).await.context("loading the guests failed")?.map_err(all)?;
     if config.nats.is_none() {
         stages.federate = None;
     }
-    let agents = agents?;
+    let tasking = match &config.tasks {
+        Some(tasks_config) => {
+            let means = tasks::means(tasks_config, config, redis_config, &redis, &metrics);
+            let agents = tasks::agents(&means, config, &memory, &metrics, &witness).await?;
+            Some((means, agents))
+        }
+        None => None,
+    };
     let tap = Tap::default();
     let open = {
         let (config, sandbox, stages) = (config.clone(), sandbox.clone(), stages.clone());
-        let (agents, audit, tap) = (agents.clone(), audit.clone(), tap.clone());
+        let (audit, tap) = (audit.clone(), tap.clone());
+        let agents = tasking.as_ref().map(|(_, agents)| agents.clone()).unwrap_or_default();
         move || Swap::open(&config, &sandbox, &stages, &agents, &audit, &tap, reload)
     };
     let (swap, places) = tokio::task::spawn_blocking(open).await.context("preparing the slots failed")?;
@@ -376,19 +381,19 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
         sources.spawn(named("challenger", attesting.challenger(&lanes, &stop.reading).run()));
     }
     let mut desk = None;
-    if let Some(tasks_config) = &config.tasks {
-        let means = tasks::means(tasks_config, config, redis_config, &redis, &metrics);
+    if let Some((means, agents)) = tasking {
+        let worker = tasks::worker(&means, &agents, &readiness, &stop)?;
         for (_, slot) in agents.iter() {
             let guest = slot.present();
             audit.record("guest-load", format!("{} {} {}", slot.name(), guest.name(), guest.digest_text()));
         }
         // Set only here.
         let _ = guests.agents.set(Roster::new(&means, &agents, &readiness));
-        if let Some(worker) = tasks::worker(&means, &agents, &readiness, &stop)? {
+        if let Some(worker) = worker {
             sources.spawn(async move { ("tasks", worker.run().await) });
         }
         // Results are for whoever asks: where nobody can, they are left to other readers of their group.
-        if config.ingest.is_some() && tasks_config.api {
+        if config.ingest.is_some() && means.config.api {
             let (one, correlator) = Desk::new(&means, &readiness);
             others.spawn(named("task results", correlator.run(redis_stop.clone())));
             desk = Some(one);

@@ -47,23 +47,24 @@ pub(super) fn means(
     Means::new(config, redis_config, redis, consumer, metrics)
 }
 
-/// The guests that are agents; none without `[tasks]`.
+/// The agents. Nothing is connected by that, so one that cannot be loaded, as for want of a grant, is known before anything
+/// is taken from anywhere. `witness` hears of what befalls them.
 pub(super) async fn agents(
-    config: &Config,
+    means: &Means,
+    whole: &Config,
     memory: &Memory,
     metrics: &Metrics,
     witness: &Witness,
 ) -> anyhow::Result<Agents> {
-    let Some(tasks) = config.tasks.clone() else { return Ok(Agents::default()) };
     let load = {
-        let (guests, memory) = (config.guests.clone(), memory.clone());
+        let (config, guests, memory) = (means.config.clone(), whole.guests.clone(), memory.clone());
         let (metrics, witness) = (metrics.clone(), witness.clone());
-        move || Agents::load(&tasks, &guests, |sandbox| memory.of(sandbox), &metrics, &witness)
+        move || Agents::load(&config, &guests, |sandbox| memory.of(sandbox), &metrics, &witness)
     };
     Ok(tokio::task::spawn_blocking(load).await.context("loading the agents failed")??)
 }
 
-/// Who has the agents do tasks; nobody where there are none, unless he refuses all.
+/// Who has `agents` do tasks; nobody where there are none, unless he refuses all.
 pub(super) fn worker(
     means: &Means,
     agents: &Agents,

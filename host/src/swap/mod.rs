@@ -145,7 +145,7 @@ impl Swap {
             }
         }
         let mut of_agents = Vec::new();
-        if let (Some(sandbox), Some(tasks)) = (agents.sandbox(), &config.tasks) {
+        if let (Some(sandbox), Some(tasks)) = (agents.engine(), &config.tasks) {
             let shared = Arc::new(Shared { sandbox: sandbox.clone().in_background(), ..Shared::clone(&shared) });
             for (agent, slot) in agents.iter() {
                 let Some(config) = tasks.agents.get(agent) else { continue };

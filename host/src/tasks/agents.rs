@@ -33,7 +33,7 @@ impl Agents {
     ///
     /// # Errors
     /// It cannot be set up.
-    pub fn sandbox_of(config: &Config, guests: &Guests) -> Result<Sandbox, SetupError> {
+    pub fn sandbox(config: &Config, guests: &Guests) -> Result<Sandbox, SetupError> {
         let memory = config.agents.values().map(|agent| agent.memory.as_u64()).max().unwrap_or_default();
         Sandbox::beside(guests, config.workers, memory)
     }
@@ -53,7 +53,7 @@ impl Agents {
         if config.agents.is_empty() {
             return Ok(Self::default());
         }
-        let sandbox = furnish(Self::sandbox_of(config, guests)?);
+        let sandbox = furnish(Self::sandbox(config, guests)?);
         let (mut slots, mut wrong) = (BTreeMap::new(), Vec::new());
         for (name, agent) in &config.agents {
             match Slot::load(&sandbox, &agent.guest(), &metrics.guest(place(name)), Some(witness)) {
@@ -66,7 +66,7 @@ impl Agents {
 
     /// Their engine, for who loads others; none where there are none.
     #[must_use]
-    pub fn sandbox(&self) -> Option<&Sandbox> {
+    pub fn engine(&self) -> Option<&Sandbox> {
         self.sandbox.as_ref()
     }
 
