@@ -59,7 +59,7 @@ pub(super) struct Args {
     topic: Option<String>,
     /// The input is what this other site sends, a message a line, on the subject that --topic names
     /// [default: aurora.alerts.network]; it goes to the guest of inbound and to no other
-    #[arg(long, value_name = "SITE", conflicts_with_all = ["source", "format"], value_parser = site)]
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["source", "format", "record"], value_parser = site)]
     site: Option<String>,
     /// Whether each line is an event, or the whole input is one.
     #[arg(long, value_enum, default_value_t = Framing::Line)]

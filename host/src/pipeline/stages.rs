@@ -141,7 +141,7 @@ fn slots<W: World>(
     let stock = Slot::<W>::load(sandbox, config, &metrics.guest(stage), witness);
     let of_rule = |rule: &Rule| -> Result<_, LoadError> {
         let metrics = metrics.guest(SlotName::of_rule(stage, &rule.name));
-        Ok((Conditions::from(rule), Slot::load(sandbox, &rule.guest, &metrics, witness)?))
+        Ok((Conditions::from(rule), Slot::<W>::load(sandbox, &rule.guest, &metrics, witness)?))
     };
     let (mut rules, mut errors) = (Vec::new(), Vec::new());
     for rule in config.rules.iter().map(of_rule) {

@@ -56,7 +56,7 @@ impl Agents {
         let sandbox = furnish(Self::sandbox(config, guests)?);
         let (mut slots, mut wrong) = (BTreeMap::new(), Vec::new());
         for (name, agent) in &config.agents {
-            match Slot::load(&sandbox, &agent.guest(), &metrics.guest(place(name)), Some(witness)) {
+            match Slot::<Agent>::load(&sandbox, &agent.guest(), &metrics.guest(place(name)), Some(witness)) {
                 Ok(slot) => drop(slots.insert(name.clone(), Arc::new(slot))),
                 Err(error) => wrong.push((name.clone(), error)),
             }
