@@ -1,11 +1,13 @@
 //! Other guests, while events flow.
 //!
 //! A wish for another guest comes from a changed file, SIGHUP, or the admin API. Each slot has a task, [`place`], that
-//! follows one wish after the other; the last one wins. The slots of agents are among them: there it is the next task that
-//! another guest gets, and there are neither rehearsals nor a probation. It has the guest fetched, checked, compiled and tried on a thread
+//! follows one wish after the other; the last one wins. It has the guest fetched, checked, compiled and tried on a thread
 //! of its own ([`fit`]), and only then exchanges it in its [`Slot`](crate::pipeline::Slot), where lanes take their guest
 //! batch by batch: no batch is cut, no event waits. Whatever goes wrong before that leaves the old guest where it is, and
 //! is told in the log, the audit stream, the slot's history and the answer.
+//!
+//! The slots of agents are among them. There it is the next task that gets another guest, and there are neither rehearsals
+//! nor a probation.
 //!
 //! After the exchange the guest is on probation: the slot itself takes the one before back, between two batches, when
 //! there are too many faults or too much time. It knows of both from its breaker's tallies.
