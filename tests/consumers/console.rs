@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use aurora::attestation::{Form, Signer, answer};
-use harness::{PATIENCE, Plan, Site, connect_redis, target, unix_ms, wait_until};
+use harness::{PATIENCE, Plan, Site, built_guest, connect_redis, stock_guest, target, unix_ms, wait_until};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -133,6 +133,41 @@ async fn needs_a_look(browser: &mut Browser, why: &str) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The stages that the page draws, in order.
+const DRAWN: &str =
+    "[...document.querySelectorAll('#stages .name')].map((one) => one.firstChild.textContent).join(' ')";
+
+#[tokio::test]
+async fn what_other_sites_send_is_drawn_where_a_guest_judges_it_and_agents_are_no_stage() -> Result<()> {
+    let Some(mut browser) = Browser::start().await? else { return Ok(()) };
+    browser.window(1280, 720, false).await?;
+    let errand = built_guest("tests/errand", "errand")?.display().to_string();
+    let judging = plan().set("federation.in.ack_wait", "2s").guest("inbound", &stock_guest("inbound-core")?);
+    let judging = judging.set("tasks.agents.errand.path", errand).set("tasks.agents.errand.grants", vec!["log"]);
+    for (plan, drawn, guests) in [
+        (plan(), "source normalize route federate dedup publish", 3),
+        (judging, "source normalize route federate inbound dedup publish", 4),
+    ] {
+        let site = plan.start().await?;
+        browser.open(&format!("http://{}/", site_admin(&site)?)).await?;
+        wait_until("the flow", PATIENCE, async || {
+            let seen = browser.value(DRAWN).await?;
+            ensure!(seen == drawn, "{seen}");
+            let listed = browser.value("document.querySelectorAll('#p-guests li.row').length").await?;
+            ensure!(listed == guests, "{listed} guests");
+            Ok(())
+        })
+        .await?;
+        let agents = browser.value("document.getElementById('p-agents').textContent.includes('errand')").await?;
+        assert_eq!(agents, guests == 4);
+        keep(&format!("console-flow-{guests}-guests"), &browser.picture().await?)?;
+        ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
+        // It would complain that nobody answers, once this site is gone.
+        browser.open("about:blank").await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

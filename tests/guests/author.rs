@@ -8,7 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{binary, hostile_guest, stock_guest, target, workspace};
+use harness::{binary, hostile_guest, stock_guest, target, unix_ms, workspace};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// What a command printed, and its exit code.
@@ -98,6 +99,45 @@ fn a_guest_of_ones_own_runs_in_the_demo() -> Result<()> {
     let pipe = ["--guests", stock, "--guest", &wasm];
     let lines = harness::pipe(&pipe, b"level=alarm msg=forced open")?.lines;
     ensure!(lines[0].event(0)["description"] == "Acme device reports: forced open", "{lines:?}");
+    Ok(())
+}
+
+#[test]
+fn a_judge_of_ones_own_decides_in_the_demo_of_two_sites_and_without_brokers() -> Result<()> {
+    let (_folder, guest) = guest("inbound", "judges")?;
+    let wasm = format!("inbound={}", target()?.join("author/guests/judges.wasm").display());
+    let stock = stock_guest("route-core")?;
+    let stock = stock.parent().and_then(Path::to_str).context("no folder of guests")?;
+    aurora(&guest, &["guest", "bench", ".", "--seconds", "1"])?.is(0, &["events a second", "fuel an event"]);
+    aurora(&guest, &["demo", "--guests", stock, "--guest", &wasm])?.is(1, &["add --sites 2"]);
+    let arguments = ["demo", "--sites", "2", "--guests", stock, "--guest", &wasm, "--send", "cases/judged/input"];
+    aurora(&guest, &arguments)?.is(
+        0,
+        &[
+            "South asks your guest whether it comes in.",
+            "it does: it comes from a site that we know (by inbound@",
+            "It works:",
+            "4 messages of your own, sent to south:",
+            "\"Beacon\"  → aurora:alerts, high: it comes from a site that we know (by inbound@",
+            "\"Heartbeat\"  dropped",
+            "\"ip 45.155.205.233\"  → recorded",
+        ],
+    );
+
+    let message = |severity: &str, site: &str| {
+        json!({
+            "id": "3d1f0c1e-6f0e-8d0a-9a5b-000000000001", "severity": severity, "category": "network", "title": "Beacon",
+            "iocs": [{ "type": "ip", "value": "45.155.205.233" }], "timestamp_ms": unix_ms(), "site": site,
+        })
+    };
+    let input = format!("{}\n{}\n{}\n", message("high", "north"), message("info", "north"), message("high", "east"));
+    let piped = harness::pipe(&["--guests", stock, "--guest", &wasm, "--site", "north"], input.as_bytes())?;
+    let [high, info, east] = &piped.lines[..] else { anyhow::bail!("{:?}", piped.lines) };
+    assert_eq!((high.outcome(), high.streams(0)), ("accepted", vec!["aurora:alerts"]));
+    assert_eq!(high.0["indicators"][0], "ip:45.155.205.233");
+    assert!(high.keep_reason(0).contains("never leaves again"), "{high:?}");
+    assert_eq!((info.outcome(), info.reason()), ("dropped", "nobody here looks at it"));
+    assert_eq!(east.outcome(), "rejected", "its header says north");
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod deaths;
 mod python;
 mod apart;
 mod grants;
+mod swapped;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

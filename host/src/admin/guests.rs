@@ -2,7 +2,7 @@
 //!
 //! | route | |
 //! |---|---|
-//! | `GET /v1/guests` | every slot: what runs, why, what ran before; and every agent of `[tasks]`, with the token the reasons of its newest dead letters, too |
+//! | `GET /v1/guests` | every slot, those of agents (`task/<name>`) among them: what runs, why, what ran before; and what becomes of each agent's tasks, with the token the reasons of its newest dead letters, too |
 //! | `GET /v1/guests/<slot>` | one of them, with the report of its rehearsal; what that shows of events, fields and examples, with the token alone |
 //! | `GET /v1/guests/<slot>/history` | what befell it, newest first |
 //! | `POST /v1/guests/<slot>` | install a guest: the component as body, or JSON `{"path": …}` or `{"oci": "registry/repository@sha256:…"}` |
@@ -124,6 +124,7 @@ fn status(refused: &Refused) -> StatusCode {
         Refused::Superseded(_) | Refused::NoneBefore | Refused::NoRehearsal | Refused::Rehearsing => {
             StatusCode::CONFLICT
         }
+        Refused::Unrehearsable => StatusCode::BAD_REQUEST,
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Ending => StatusCode::SERVICE_UNAVAILABLE,
         Refused::NoThread(_) | Refused::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -39,6 +39,7 @@ enum Command {
     /// Say everything that is wrong with a configuration, without starting anything.
     Check(check::Args),
     /// Run raw events from standard input through the guests and print what they decide; needs no broker.
+    #[command(after_help = pipe::EXAMPLES)]
     Pipe(pipe::Args),
     /// Look at what could not be processed, run it again, or throw it away.
     #[command(subcommand, visible_alias = "dead-letters")]

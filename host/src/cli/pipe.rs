@@ -14,14 +14,26 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use super::{demo::own::Own, entry::entry, loaded, stock};
 use crate::{
+    broker::redis_streams,
     config::Config,
     event::{Context, Delivery, Duty, Identity, is_device_id},
+    federation::inbound::{self, Sort},
     pipeline::{Decided, Decider, Leaving, Outcome, Stages},
     sandbox::{Sandbox, needs},
     supervise,
     telemetry::Metrics,
     trial::recorded_line,
 };
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  aurora pipe --format cef < events.log
+  aurora pipe --guest normalize=target/guests/acme.wasm --topic site/acme/events < events.log
+  aurora pipe --config aurora.toml --record recorded.jsonl < events.log
+  aurora pipe --guest inbound=target/guests/mine.wasm --site north --topic aurora.alerts.network < messages.jsonl
+
+Each line of the output says what became of a line of the input. With --site the input is what another site has sent, as it
+stands in JetStream: what is accepted has its events and indicators, what the judge refuses is rejected.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,9 +54,13 @@ pub(super) struct Args {
     /// Name of the origin.
     #[arg(long, default_value = "pipe")]
     source: String,
-    /// MQTT topic that the events came from; device and channel are read from it.
+    /// MQTT topic that the events came from; device and channel are read from it. With --site, the subject of messages
     #[arg(long)]
     topic: Option<String>,
+    /// The input is what this other site sends, a message a line, on the subject that --topic names
+    /// [default: aurora.alerts.network]; it goes to the guest of inbound and to no other
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["source", "format", "record"], value_parser = site)]
+    site: Option<String>,
     /// Whether each line is an event, or the whole input is one.
     #[arg(long, value_enum, default_value_t = Framing::Line)]
     framing: Framing,
@@ -55,6 +71,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
+
+fn site(text: &str) -> Result<String, String> {
+    match is_device_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a site's name is 1 to 64 of A-Z a-z 0-9 _ -".to_owned()),
+    }
+}
+
+/// The subject of another site's messages, where none is named.
+const SUBJECT: &str = "aurora.alerts.network";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Framing {
@@ -76,7 +102,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::new();
     let stages = Stages::load(&config, &sandbox, &metrics, None).map_err(supervise::all)?;
     let mut decider = Decider::new(&stages, config.lanes.retries, metrics);
-    let context = Arc::new(context(&args));
+    let context = Arc::new(context(&args)?);
     let leaving = args.messages.then(|| Leaving::new(&config));
     let mut input = io::stdin().lock();
     let mut output = BufWriter::new(io::stdout().lock());
@@ -121,10 +147,15 @@ fn load(args: &Args) -> anyhow::Result<Config> {
     }
     for own in &args.own {
         let (stage, path) = own.place();
-        if let Some(guest) = config.guests.get_mut(stage) {
+        if let Some(guest) = config.guests.entry(stage) {
             (guest.path, guest.oci) = (path.to_owned(), None);
             guest.grants = own.grants().clone();
         }
+    }
+    if args.site.is_some() {
+        // Each message goes where a site has it that says nothing of where it is to go.
+        let inbound = config.federation.inbound.get_or_insert_with(inbound::Config::default);
+        inbound.complete(config.redis.get_or_insert_with(redis_streams::Config::default));
     }
     let stages = [
         (&mut config.guests.normalize, "normalize-core"),
@@ -153,20 +184,26 @@ pub(super) fn user_cache() -> Option<PathBuf> {
     Some(base.join("aurora").join("guests"))
 }
 
-fn context(args: &Args) -> Context {
+fn context(args: &Args) -> anyhow::Result<Context> {
+    if let Some(site) = &args.site {
+        let subject = args.topic.as_deref().unwrap_or(SUBJECT);
+        let sort = Sort::of(subject);
+        let sort = sort.with_context(|| format!("--topic {subject} is no subject of other sites, as {SUBJECT} is"))?;
+        return Ok(inbound::context(Some(site), sort, subject));
+    }
     let levels: Vec<&str> = args.topic.as_deref().unwrap_or_default().split('/').collect();
     let (device, channel) = match levels[..] {
         ["aurora", _, device, channel] => (Some(device), Some(channel)),
         _ => (None, None),
     };
-    Context {
+    Ok(Context {
         source: args.source.clone(),
         format: args.format.clone(),
         topic: args.topic.clone(),
         device_id: device.filter(|id| is_device_id(id)).map(str::to_owned),
         channel: channel.map(str::to_owned),
         source_ip: None,
-    }
+    })
 }
 
 /// The next batch; empty at the end of the input. `line` counts lines as an editor does, from 1.
@@ -212,6 +249,9 @@ struct Line<'a> {
     outcome: &'static str,
     reason: &'a str,
     events: Events<'a>,
+    /// Of a message of another site: what it tells of, as `type:value`, which is recorded with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    indicators: Vec<String>,
 }
 
 fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages, leaving: Option<&'a Leaving>) -> Line<'a> {
@@ -224,7 +264,11 @@ fn line_of<'a>(decided: &'a Decided, index: usize, stages: &'a Stages, leaving: 
         Identity::Once(line) => line,
         _ => 0,
     };
-    Line { line, outcome, reason, events: Events { decided, index, stages, leaving } }
+    let delivery = &decided.deliveries[index];
+    let is_told = outcome == "accepted" && inbound::site_of(&delivery.context).is_some();
+    let told = is_told.then(|| stages.inbound.told(&delivery.context, &delivery.payload, delivery.received_ms));
+    let indicators = told.into_iter().flatten().map(|seen| seen.indicator.to_string()).collect();
+    Line { line, outcome, reason, events: Events { decided, index, stages, leaving }, indicators }
 }
 
 struct Events<'a> {

@@ -15,6 +15,7 @@ use crate::{
     attestation::Registry,
     supply::PublicKey,
     swap::has_run,
+    tasks,
     telemetry::{Chain, SlotName},
 };
 
@@ -156,6 +157,11 @@ fn replaceable(config: &Config, purpose: Purpose) -> Vec<String> {
             if has_run(cache, &SlotName::of_rule(stage, &rule.name)) {
                 keys.push(format!("guests.{stage}.rule[{index}].path"));
             }
+        }
+    }
+    for name in config.tasks.iter().flat_map(|tasks| tasks.agents.keys()) {
+        if has_run(cache, &tasks::place(name)) {
+            keys.push(format!("tasks.agents.{}.path", quoted(name)));
         }
     }
     keys

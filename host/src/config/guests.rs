@@ -86,6 +86,14 @@ impl Guests {
         }
     }
 
+    /// The same, for who puts another one there: that of `inbound` comes into being where there is none.
+    pub fn entry(&mut self, slot: &str) -> Option<&mut Guest> {
+        match slot {
+            "inbound" => Some(self.inbound.get_or_insert_with(Guest::default)),
+            slot => self.get_mut(slot),
+        }
+    }
+
     /// Every guest, those that rules choose included.
     pub fn all(&self) -> impl Iterator<Item = (SlotName, &Guest)> {
         self.stages().into_iter().flat_map(|(stage, guest)| {

@@ -148,19 +148,21 @@
   };
 
   // ---- the river
-  const FLOW = ["source", "normalize", "route", "federate", "dedup", "publish"];
-  const WHAT = { source: "comes in", normalize: "what it means", route: "where it goes", federate: "who may know", dedup: "once only", publish: "stored" };
+  const FLOW = ["source", "normalize", "route", "federate", "inbound", "dedup", "publish"];
+  const WHAT = { source: "comes in", normalize: "what it means", route: "where it goes", federate: "who may know", inbound: "what others send", dedup: "once only", publish: "stored" };
+  const isIn = (now, name) => name === "federate" ? now.outbox : name !== "inbound" || now.guests.some((guest) => guest.slot.split("/")[0] === name);
   const flowOf = (now, then) => FLOW.map((name) => {
     const one = stage(now, name), was = then && stage(then, name);
     const per = (of) => rate(now, then, (a) => stage(a, name)[of]);
     // Only alerts are looked up by dedup, and publish counts what leaves the site as well; the river is all events.
-    const passing = name === "dedup" ? rate(now, then, (a) => stage(a, a.outbox ? "federate" : "route").out)
-      : name === "publish" ? rate(now, then, (a) => a.events.published) : per("in");
-    return { name, one, rate: passing, out: per("out"), dropped: per("dropped"), dead: per("dead_lettered"), retried: per("retried"),
+    const through = rate(now, then, (a) => stage(a, a.outbox ? "federate" : "route").out);
+    const passing = name === "dedup" ? rate(now, then, (a) => stage(a, a.outbox ? "federate" : "route").out + stage(a, "inbound").out) : name === "publish" ? rate(now, then, (a) => a.events.published) : per("in");
+    // What other sites send has passed no other stage: it joins the river here.
+    return { name, one, rate: passing, river: name === "inbound" ? through : passing, out: per("out"), dropped: per("dropped"), dead: per("dead_lettered"), retried: per("retried"),
       p50: was ? quantile(one.seconds, was.seconds, .5) : null, queue: one.queue };
   });
   const showRiver = (now, then) => {
-    const flow = flowOf(now, then).filter(({ name }) => name !== "federate" || now.outbox);
+    const flow = flowOf(now, then).filter(({ name }) => isIn(now, name));
     $("stages").style.gridTemplateColumns = narrow.matches ? "" : `repeat(${flow.length}, 1fr)`;
     fill($("stages"), ...flow.map((stage) => {
       const lost = [];
@@ -195,13 +197,15 @@
     if (!width || narrow.matches) return;
     const most = Math.max(...flow.map((stage) => stage.rate || 0), published || 0, 5);
     const unit = height * .36, middle = height / 2, right = width * .78, column = right / flow.length;
-    const half = flow.map((stage) => broad(stage.rate, most, unit) / 2);
+    const half = flow.map((stage) => broad(stage.river, most, unit) / 2);
     const centre = flow.map((_, i) => column * (i + .5));
     const stops = (...all) => all.map(([offset, colour, opacity]) => node("stop", { offset, "stop-color": colour, "stop-opacity": opacity }));
     const gradient = node("linearGradient", { id: "g", gradientUnits: "userSpaceOnUse", x1: 0, x2: width * .8, y1: 0, y2: 0 },
       ...stops([0, "#3fd0c0", 0], [.1, "#3fd0c0", .7], [.22, "#45e0b4", .8], [.62, "#5aa2ff", .85], [.9, "#8a80ff", .9], [1, "#a58bff", .75]));
     const sinking = (id, colour) => node("linearGradient", { id, gradientUnits: "userSpaceOnUse", x1: 0, x2: 0, y1: middle, y2: height * .86 },
       ...stops([0, colour, .9], [.5, colour, .7], [1, colour, 0]));
+    const joining = node("linearGradient", { id: "joining", gradientUnits: "userSpaceOnUse", x1: 0, x2: 0, y1: height * .14, y2: middle },
+      ...stops([0, "#a58bff", 0], [.5, "#a58bff", .7], [1, "#a58bff", .9]));
     // Upper and lower bank, from stage to stage, then the mouths.
     const curve = (x0, y0, x1, y1) => `C${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1} ${x1} ${y1}`;
     const mouths = ends > 1 ? [height * .3, height * .72] : [middle];
@@ -221,7 +225,15 @@
       return { d: `M${x} ${top}${curve(x, top, end, y - out)}V${y + out}${curve(end, y + out, x, top + share)}Z`, y, middle: top + share / 2, out, value: flows[i] };
     });
     const body = `${upper}V${middle + h}${lower}Z`;
-    const children = [node("defs", {}, gradient, sinking("dropped", "#7f95aa"), sinking("dead", "#ffc35c"))];
+    const children = [node("defs", {}, gradient, joining, sinking("dropped", "#7f95aa"), sinking("dead", "#ffc35c"))];
+    // What joins it from above.
+    const tributaries = flow.flatMap((stage, i) => {
+      if (stage.name !== "inbound" || !stage.rate) return [];
+      const thick = Math.min(Math.max(3, broad(stage.rate, most, unit) * .7), half[i] * 1.6), high = height * .14;
+      const x = centre[i] - column * .36, y = middle - half[i] + thick / 2;
+      return [{ d: `M${x - 16} ${high}C${x - 14} ${y - (y - high) * .35} ${x} ${y} ${x + 40} ${y}`, thick, value: stage.rate }];
+    });
+    tributaries.forEach(({ d, thick }) => children.push(node("path", { class: "line", d, stroke: "url(#joining)", "stroke-width": thick })));
     // What leaves the river: dropped on purpose, or kept as a dead letter.
     flow.forEach((stage, i) => {
       const side = (value, colour, shift) => {
@@ -245,6 +257,7 @@
     const run = (offset) => xs.slice(1).reduce((d, to, i) => d + curve(xs[i], middle + hs[i] * offset, to, middle + hs[i + 1] * offset), `M0 ${middle + hs[0] * offset}`);
     const value = flow[flow.length - 1].rate || flow[0].rate;
     [-.55, -.1, .45].forEach((offset, i) => drops(run(offset), value, 2 + i % 2));
+    tributaries.forEach(({ d, value }) => drops(d, value, 2));
     arms.forEach((arm) => drops(`M${x} ${arm.middle}${curve(x, arm.middle, end, arm.y)}`, arm.value, 2.5));
     water.setAttribute("viewBox", `0 0 ${width} ${height}`);
     water.classList.toggle("still", still.matches);
@@ -273,32 +286,44 @@
   }));
 
   const BREAKER = ["well", "bad", "warn"];
+  const isAgent = (guest) => guest.slot.startsWith("task/");
+  const badgesOf = (guest) => {
+    const badges = [];
+    if (guest.breaker) badges.push(["breaker open", "bad"]);
+    if (guest.on_probation) badges.push(["on probation", "warn"]);
+    if (guest.installing) badges.push(["installing", ""]);
+    if (guest.rehearsing) badges.push(["rehearsal", ""]);
+    if (guest.refused) badges.push(["file refused", "warn"]);
+    return badges.map(([text, tone]) => node("span", { class: "badge", "data-tone": tone }, text));
+  };
+  const pastOf = (guests, label) => {
+    const past = guests.flatMap((guest) => guest.history.map((event) => ({ slot: guest.slot, ...event }))).sort((a, b) => a.at < b.at ? 1 : -1).slice(0, 5);
+    return past.length ? node("ul", { class: "past", "aria-label": label }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "";
+  };
   const showGuests = (now) => {
-    $("p-guests").hidden = !now.guests.length;
-    const past = now.guests.flatMap((guest) => guest.history.map((event) => ({ slot: guest.slot, ...event }))).sort((a, b) => a.at < b.at ? 1 : -1).slice(0, 5);
-    rows("p-guests", now.guests.map((guest) => {
+    const guests = now.guests.filter((guest) => !isAgent(guest));
+    $("p-guests").hidden = !guests.length;
+    rows("p-guests", guests.map((guest) => {
       const tone = BREAKER[guest.breaker] || "well";
-      const badges = [];
-      if (guest.breaker) badges.push(["breaker open", "bad"]);
-      if (guest.on_probation) badges.push(["on probation", "warn"]);
-      if (guest.installing) badges.push(["installing", ""]);
-      if (guest.rehearsing) badges.push(["rehearsal", ""]);
-      if (guest.refused) badges.push(["file refused", "warn"]);
       const cost = guest.events ? `${short(guest.ns_an_event / 1000)}\u202fµs an event` : "idle";
       return row([dot(guest.refused && tone === "well" ? "warn" : tone), node("b", {}, guest.slot), " ", node("span", { class: "soft" }, guest.present.name), " ",
-        ...badges.map(([text, tone]) => node("span", { class: "badge", "data-tone": tone }, text))], cost,
+        ...badgesOf(guest)], cost,
         under(node("span", { class: "mono" }, digest(guest.present.digest)), ` · ${short(guest.events)} events`, guest.faults ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(guest.faults)} faults`) : "", ` · since ${spans(Math.max(0, (now.now_ms - Date.parse(guest.present.at)) / 1000))}`));
-    }), past.length ? node("ul", { class: "past", "aria-label": "What befell guests" }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "");
+    }), pastOf(guests, "What befell guests"));
   };
 
   const showAgents = (now) => {
     $("p-agents").hidden = !now.agents || !now.agents.length;
     if ($("p-agents").hidden) return;
     const told = (now.contents && now.contents.agents) || [];
+    const guests = now.guests.filter(isAgent);
     const letters = told.flatMap((one) => (one.dead_letters || []).map((letter) => ({ agent: one.agent, ...letter }))).sort((a, b) => b.time_ms - a.time_ms);
-    rows("p-agents", now.agents.map((one) => row([dot(one.state === "degraded" ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name)],
-      one.state === "working" ? `${short(one.under_way)} under way` : one.state,
-      under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""))),
+    rows("p-agents", now.agents.map((one) => {
+      const guest = guests.find((guest) => guest.slot === one.slot), badges = guest ? badgesOf(guest) : [];
+      return row([dot(one.state === "degraded" || guest && guest.refused ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name), " ", ...badges],
+        one.state === "working" ? `${short(one.under_way)} under way` : one.state,
+        under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""));
+    }), pastOf(guests, "What befell agents"),
     letters.length ? node("ul", { class: "past", "aria-label": "Tasks given up" }, ...letters.slice(0, 3).map((one) => node("li", {}, `${ago(one.time_ms)} · ${one.agent} ${one.task_id}: ${one.reason}`))) : "");
   };
 

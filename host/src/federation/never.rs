@@ -9,6 +9,7 @@ use super::{
     names::{self, Names, canonical},
     networks::{Networks, RESERVED, meanings, octets},
     reading::{DEPTH, Reading},
+    short_form,
     warning_list::WarningList,
     words::{MOST_GROUPS, Signs, Word, runs, stands_alone, trimmed, v6_in},
 };
@@ -165,6 +166,12 @@ impl Never {
                 at += 1;
             }
             word.range.end = at;
+            if (word.signs.is_telling() || bytes[word.range.start].is_ascii_digit())
+                && let Some((range, address)) = short_form::in_word(text, word.range.clone())
+                && let Some(why) = self.address(address.into())
+            {
+                found(range, why);
+            }
             if word.signs.is_telling() || words {
                 self.in_word(text, word, found);
             }
@@ -385,6 +392,8 @@ mod tests {
             ("“shop.bücher.de” „plant.com“", &["shop.bücher.de", "plant.com"]),
             ("plant。com", &["plant。com"]),
             (r"Hosts:\n10.0.0.7\nplant.com\t10.0.0.8", &["10.0.0.7", "plant.com", "10.0.0.8"]),
+            ("get http://10.7/a or http://u:p@0x0a000001:80/", &["10.7", "0x0a000001"]),
+            ("http%3A%2F%2F167772161%2Fx, not http://1.1/ or 10.7 of 11", &["167772161"]),
             (r"shop.b\u00fccher.de", &[r"shop.b\u00fccher.de"]),
             ("hxxp://plc[.]plant[.]com, 10[.]0[.]0[.]7", &["plc[.]plant[.]com", "10[.]0[.]0[.]7"]),
             ("connecting...plc.plant.com", &["plc.plant.com"]),

@@ -37,7 +37,6 @@ pub(super) fn address(host: &str) -> Option<Ipv4Addr> {
 
 /// The host of a URL that is one of these, where `word` of `text` has it: a run of letters, digits and the marks `.-_:@`, as
 /// the search of texts cuts them. Behind it may be a port, before it the name of a user.
-#[cfg_attr(not(test), expect(dead_code, reason = "the search of texts does not ask it yet"))]
 pub(super) fn in_word(text: &str, word: Range<usize>) -> Option<(Range<usize>, Ipv4Addr)> {
     let bytes = text.as_bytes();
     let written = &bytes[word.clone()];

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::{slot::Slot, slots::Slots, stages::Stages};
 use crate::{
-    sandbox::{Federation, Inbound, Normalizer, Router, Voice, World},
+    sandbox::{Agent, Federation, Inbound, Normalizer, Router, Voice, World},
     telemetry::{Metrics, SlotName},
 };
 
-/// A world whose slots [`Stages`] has.
+/// A world whose guests stand in slots.
 pub trait Staged: World {
-    /// Those slots, if there are any.
+    /// Those that [`Stages`] has, if any: agents are no stage, and no event comes by them.
     fn slots(stages: &Stages) -> Option<&Slots<Self>>;
 
     /// The same, to be changed.
@@ -60,6 +60,16 @@ impl Staged for Inbound {
 
     fn slots_mut(stages: &mut Stages) -> Option<&mut Slots<Self>> {
         stages.judge.as_mut()
+    }
+}
+
+impl Staged for Agent {
+    fn slots(_: &Stages) -> Option<&Slots<Self>> {
+        None
+    }
+
+    fn slots_mut(_: &mut Stages) -> Option<&mut Slots<Self>> {
+        None
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     },
     config::Config,
     event::EntryId,
+    intel::TableError,
     telemetry::Chain,
 };
 
@@ -47,6 +48,11 @@ pub enum AsideError {
     /// See [`CommitError`].
     #[error("the last step may or may not be stored; run the same again, what is done is not done twice")]
     Commit(#[source] CommitError),
+    /// What the messages of a step tell of indicators, which is recorded before the step.
+    #[error(
+        "nothing of the last step is stored, for what it tells of indicators cannot be recorded; run the same again"
+    )]
+    Indicators(#[from] TableError),
     /// A step of which nothing is stored: a stream became something else after [`Aside::look`].
     #[error("nothing of the last step is stored")]
     Unwritable(#[source] CommitError),

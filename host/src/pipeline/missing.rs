@@ -52,6 +52,8 @@ pub(super) struct Rules {
     pub force: bool,
     /// Whether events of equal content are one.
     pub dedup: bool,
+    /// Whether what messages of other sites tell of indicators is recorded.
+    pub records: bool,
 }
 
 /// What is to become of `letter`, whose delivery is the one at `index`.
@@ -73,10 +75,10 @@ pub(super) fn plan(
     };
     match &decided.outcomes[index] {
         // The letter would go, and what it tells with it.
-        Outcome::Accepted { events, .. } if events.is_empty() && site_of(&letter.context).is_some() => {
-            return Plan::Failed(
-                "it only tells of an indicator, which no replay records; `aurora intel add` does".to_owned(),
-            );
+        Outcome::Accepted { events, .. }
+            if events.is_empty() && !rules.records && site_of(&letter.context).is_some() =>
+        {
+            return Plan::Failed("it only tells of an indicator, and without [intel] none is recorded".to_owned());
         }
         Outcome::Accepted { .. } => {}
         Outcome::Dropped(reason) => return Plan::Dropped(reason.clone()),

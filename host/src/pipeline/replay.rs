@@ -2,6 +2,9 @@
 //! streams in the very step that takes the letters out of theirs. A letter that was taken out already is a repetition
 //! there, so however often a replay is interrupted and begun again, each event is stored once.
 //!
+//! What a message of another site tells of indicators is recorded before that step. It counts once, however often it is
+//! recorded, so of a replay that is interrupted between the two nothing is lost: the letter is still there.
+//!
 //! A letter that fails again stays as it is. What is only half done (normalized, and no route for it) is not stored
 //! either: unlike an event on its way, a letter can wait for a better guest.
 
@@ -22,7 +25,8 @@ use super::{
 use crate::{
     broker::redis_streams::{Message, Stored},
     event::{Delivery, Duty, Identity},
-    intel::Matcher,
+    federation::inbound,
+    intel::{Matcher, Seen, Table},
     telemetry::Metrics,
 };
 
@@ -32,6 +36,10 @@ pub struct Replay {
     streams: Arc<[String]>,
     target: Arc<Target>,
     rules: Rules,
+    /// How messages of other sites are read.
+    inbound: Arc<inbound::Rules>,
+    /// Where it is recorded what they tell of indicators; none: nowhere.
+    table: Option<Table>,
 }
 
 /// Letters on which everything is decided and of which nothing is stored.
@@ -41,6 +49,8 @@ pub struct Trial {
     /// Of each letter: its delivery, unless no guest had to see it.
     deliveries: Vec<Option<usize>>,
     plans: Vec<Plan>,
+    /// Of each letter: what is recorded of indicators.
+    seen: Vec<Vec<Seen>>,
 }
 
 /// What became of a letter. Of all but the last it is no letter any more.
@@ -70,7 +80,9 @@ impl Replay {
             decider: Decider::new(stages, u32::MAX, Metrics::new()),
             streams: Arc::clone(&stages.streams),
             target: Arc::clone(target),
-            rules: Rules { force, dedup },
+            rules: Rules { force, dedup, records: false },
+            inbound: Arc::clone(&stages.inbound),
+            table: None,
         }
     }
 
@@ -78,6 +90,12 @@ impl Replay {
     #[must_use]
     pub fn matched_by(self, matcher: Option<Matcher>) -> Self {
         Self { decider: self.decider.matched_by(matcher), ..self }
+    }
+
+    /// What messages of other sites tell of indicators is recorded in `table`.
+    #[must_use]
+    pub fn recording(self, table: Option<Table>) -> Self {
+        Self { rules: Rules { records: table.is_some(), ..self.rules }, table, ..self }
     }
 
     /// Decides on `letters`, and stores nothing.
@@ -96,19 +114,30 @@ impl Replay {
             None => message(&self.target),
             Some(index) => plan(letter, &decided, index, &self.streams, &self.target, self.rules),
         });
-        Trial { plans: plans.collect(), letters, decided, deliveries }
+        let plans: Vec<Plan> = plans.collect();
+        let seen = letters.iter().zip(&plans).map(|(letter, plan)| match plan {
+            Plan::Events(_) if self.rules.records => {
+                self.inbound.told(&letter.context, &letter.payload, letter.received_ms())
+            }
+            _ => Vec::new(),
+        });
+        Trial { seen: seen.collect(), plans, letters, decided, deliveries }
     }
 
     /// Stores what is decided, in one step. `chosen` says for the audit trail how the letters were chosen. Returns what
     /// became of each letter.
     ///
     /// # Errors
-    /// If Redis does not take it, or is not known to.
+    /// If Redis does not take it, or is not known to; also, and then nothing of it is stored, what is told of indicators.
     pub async fn store(&self, trial: &Trial, aside: &mut Aside, chosen: &str) -> Result<Vec<Fate>, AsideError> {
         let Trial { letters, plans, .. } = trial;
         let mut fates: Vec<Fate> = plans.iter().map(Plan::fate).collect();
         let planned: Vec<usize> = (0..letters.len()).filter(|&i| !matches!(fates[i], Fate::Failed(_))).collect();
         let (Some(&first), Some(&last)) = (planned.first(), planned.last()) else { return Ok(fates) };
+        let seen = trial.seen.concat();
+        if let Some(table) = self.table.as_ref().filter(|_| !seen.is_empty()) {
+            table.record(&seen).await?;
+        }
         let bytes: usize = planned.iter().map(|&i| letters[i].payload.len()).sum();
         let (first, last) = (letters[first].id, letters[last].id);
         let details = format!("letters={} first={first} last={last} chosen={chosen}", planned.len());
@@ -158,6 +187,12 @@ impl Trial {
     /// The letters, each with its fate as it stands before anything is stored.
     pub fn letters(&self) -> impl Iterator<Item = (&Letter, Fate)> {
         self.letters.iter().zip(self.plans.iter().map(Plan::fate))
+    }
+
+    /// What would be recorded of indicators for the letter at `index`.
+    #[must_use]
+    pub fn seen(&self, index: usize) -> &[Seen] {
+        &self.seen[index]
     }
 
     /// Shows what would be stored of the letter at `index`: its events, each with whether it may turn out to be a

@@ -138,10 +138,10 @@ fn slots<W: World>(
     witness: Option<&Witness>,
 ) -> Result<Slots<W>, Vec<LoadError>> {
     let stage = W::STAGE;
-    let stock = slot::<W>(sandbox, config, &metrics.guest(stage), witness);
+    let stock = Slot::<W>::load(sandbox, config, &metrics.guest(stage), witness);
     let of_rule = |rule: &Rule| -> Result<_, LoadError> {
         let metrics = metrics.guest(SlotName::of_rule(stage, &rule.name));
-        Ok((Conditions::from(rule), slot::<W>(sandbox, &rule.guest, &metrics, witness)?))
+        Ok((Conditions::from(rule), Slot::<W>::load(sandbox, &rule.guest, &metrics, witness)?))
     };
     let (mut rules, mut errors) = (Vec::new(), Vec::new());
     for rule in config.rules.iter().map(of_rule) {
@@ -156,30 +156,37 @@ fn slots<W: World>(
     }
 }
 
-fn slot<W: World>(
-    sandbox: &Sandbox,
-    config: &config::Guest,
-    metrics: &GuestMetrics,
-    witness: Option<&Witness>,
-) -> Result<Slot<W>, LoadError> {
-    let Some(witness) = witness else {
-        return Ok(Slot::unwatched(Guest::load(sandbox, config, metrics)?, metrics));
-    };
-    let (standing, gone) = match standing(sandbox, config, metrics) {
-        Some(Ok(guest)) => (Some(guest), None),
-        Some(Err(gone)) => (None, Some(gone)),
-        None => (None, None),
-    };
-    let loaded = standing.map_or_else(|| Guest::load(sandbox, config, metrics), Ok);
-    let mut filling = match config.breaker.may_stand_in(W::STAGE) {
-        true => with_good(sandbox, config, metrics, loaded)?,
-        false => Filling { present: loaded?, proven: false, last_good: None, note: None },
-    };
-    for note in gone.iter().chain(&filling.note) {
-        witness.audit.record("guest-load-failed", format!("{} {note}", metrics.slot()));
+impl<W: World> Slot<W> {
+    /// The slot for the guest of `config`, with that guest in it, or with the one that goes before it: that which was
+    /// installed there before a restart, or a last good one. Without a `witness` it is the guest of `config` and no other.
+    ///
+    /// # Errors
+    /// There is none that can be loaded.
+    pub(crate) fn load(
+        sandbox: &Sandbox,
+        config: &config::Guest,
+        metrics: &GuestMetrics,
+        witness: Option<&Witness>,
+    ) -> Result<Self, LoadError> {
+        let Some(witness) = witness else {
+            return Ok(Self::unwatched(Guest::load(sandbox, config, metrics)?, metrics));
+        };
+        let (standing, gone) = match standing(sandbox, config, metrics) {
+            Some(Ok(guest)) => (Some(guest), None),
+            Some(Err(gone)) => (None, Some(gone)),
+            None => (None, None),
+        };
+        let loaded = standing.map_or_else(|| Guest::load(sandbox, config, metrics), Ok);
+        let mut filling = match config.breaker.may_stand_in(W::STAGE) {
+            true => with_good(sandbox, config, metrics, loaded)?,
+            false => Filling { present: loaded?, proven: false, last_good: None, note: None },
+        };
+        for note in gone.iter().chain(&filling.note) {
+            witness.audit.record("guest-load-failed", format!("{} {note}", metrics.slot()));
+        }
+        filling.note = [gone, filling.note].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
+        Ok(Self::new(filling, &config.breaker, witness.clone(), metrics))
     }
-    filling.note = [gone, filling.note].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
-    Ok(Slot::new(filling, &config.breaker, witness.clone(), metrics))
 }
 
 /// The guest that ran before a restart, if it goes before the configuration's file; or why it does not run again.

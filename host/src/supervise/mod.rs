@@ -115,7 +115,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let inherits = spool.as_ref().is_some_and(|(spool, _)| !spool.is_empty());
     let session = Arc::new(Session::new(&base.target.layout, base.redis_config.durability(), inherits));
     let (audit, trail) = Trail::new(&session, base.target.audit, base.redis_config.reconnect_max);
-    let guests = Guests::load(&base, &sandbox, &audit, reload).await?;
+    let guests = Guests::load(&base, &sandbox, &memory, &audit, reload).await?;
     // Set only here.
     let _ = operators.guests.swap.set(guests.swap.clone());
     base.readiness.set(Part::Guests, PartState::Ready);
@@ -123,7 +123,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     let (mut sources, mut lane_tasks, mut others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     others.spawn(named("audit", trail.run(base.redis.clone(), Arc::clone(&session))));
     record_start(&audit, config, &guests.stages);
-    let (stages, tap) = guests.attend(&base, sandbox, hangups, &mut others);
+    let (stages, tap, agents) = guests.attend(&base, sandbox, hangups, &mut others);
 
     let mut attesting = Attesting::of(&base)?;
     if let Some(attesting) = &attesting {
@@ -160,7 +160,7 @@ async fn start(config: &Config, reload: Reload, hangups: Signal) -> anyhow::Resu
     if let Some(attesting) = attesting {
         sources.spawn(named("challenger", attesting.challenger(&lanes, &base.stops.sources.reading).run()));
     }
-    let desk = tasks::start(&base, &memory, &operators.guests, &audit, &mut sources, &mut others).await?;
+    let desk = tasks::start(&base, &agents, &operators.guests, &audit, &mut sources, &mut others)?;
     if let (Some(ingest_config), Some(socket)) = (&config.ingest, sockets.ingest) {
         let ingest = Ingest::new(ingest_config, Arc::clone(&lanes), base.metrics.clone())?.with_tasks(desk);
         sources.spawn(named("ingest", ingest.serve(socket, base.stops.ingest.clone())));

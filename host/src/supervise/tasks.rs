@@ -1,9 +1,9 @@
 //! What it takes to do tasks, and to bring their results to those who asked.
 
 use anyhow::Context as _;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
-use super::{Ended, base::Base, memory::Memory, named};
+use super::{Ended, base::Base, named};
 use crate::{
     admin,
     pipeline::Audit,
@@ -14,10 +14,10 @@ use crate::{
 /// also starts who brings results, among the `others`, and gives the desk where tasks are asked for.
 ///
 /// # Errors
-/// If an agent cannot be loaded, or the system starts no more threads.
-pub(super) async fn start(
+/// If the system starts no more threads.
+pub(super) fn start(
     base: &Base<'_>,
-    memory: &Memory,
+    agents: &Agents,
     guests: &admin::guests::Handle,
     audit: &Audit,
     sources: &mut JoinSet<Ended>,
@@ -25,17 +25,17 @@ pub(super) async fn start(
 ) -> anyhow::Result<Option<Desk>> {
     let Some(config) = &base.config.tasks else { return Ok(None) };
     let means = means(base, config);
-    let agents = load(base, &means, memory).await?;
     let is_wanted = agents.iter().next().is_some() || config.unknown == tasks::Unknown::Refuse;
     let worker = is_wanted
         .then(|| Worker::new(means.clone(), agents.clone(), base.readiness.clone(), base.stops.sources.clone()))
         .transpose()
         .context("cannot start the threads of tasks")?;
-    for (name, guest) in agents.iter() {
-        audit.record("guest-load", format!("task/{name} {} {}", guest.name(), guest.digest_text()));
+    for (_, slot) in agents.iter() {
+        let guest = slot.present();
+        audit.record("guest-load", format!("{} {} {}", slot.name(), guest.name(), guest.digest_text()));
     }
     // Set only here.
-    let _ = guests.agents.set(Roster::new(&means, &agents, &base.readiness));
+    let _ = guests.agents.set(Roster::new(&means, agents, &base.readiness));
     // Nobody where there are none, unless he refuses all.
     if let Some(worker) = worker {
         sources.spawn(async move { ("tasks", worker.run().await) });
@@ -53,11 +53,4 @@ fn means(base: &Base<'_>, config: &tasks::Config) -> Means {
     // As in the group of the raw stream: unique at this Redis, and the same after a restart.
     let consumer = base.config.raw.clone().unwrap_or_default().consumer(base.config);
     Means::new(config, base.redis_config, &base.redis, consumer, &base.metrics)
-}
-
-async fn load(base: &Base<'_>, means: &Means, memory: &Memory) -> anyhow::Result<Agents> {
-    let (config, guests, memory) = (means.config.clone(), base.config.guests.clone(), memory.clone());
-    let metrics = base.metrics.clone();
-    let load = move || Agents::load(&config, &guests, |sandbox| memory.of(sandbox), &metrics);
-    Ok(spawn_blocking(load).await.context("loading the agents failed")??)
 }

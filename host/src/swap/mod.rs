@@ -6,6 +6,9 @@
 //! batch by batch: no batch is cut, no event waits. Whatever goes wrong before that leaves the old guest where it is, and
 //! is told in the log, the audit stream, the slot's history and the answer.
 //!
+//! The slots of agents are among them. There it is the next task that gets another guest, and there are neither rehearsals
+//! nor a probation.
+//!
 //! After the exchange the guest is on probation: the slot itself takes the one before back, between two batches, when
 //! there are too many faults or too much time. It knows of both from its breaker's tallies.
 //!
@@ -24,7 +27,7 @@ mod watch;
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -51,6 +54,7 @@ use crate::{
     config::{self, Config, Problems},
     pipeline::{AnySlot, Audit, Stages, Tap},
     sandbox::{Sandbox, Vault},
+    tasks::{self, Agents},
     telemetry::SlotName,
 };
 
@@ -60,13 +64,14 @@ pub type Reload = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 /// Orders that wait for a slot's task.
 const ORDERS: usize = 16;
 
-/// What the slots' tasks share.
+/// What the slots' tasks share; those of agents have another engine.
+#[derive(Clone)]
 struct Shared {
     sandbox: Sandbox,
     vault: Option<Vault>,
     audit: Audit,
-    hall: Hall,
-    shelf: Mutex<()>,
+    hall: Arc<Hall>,
+    shelf: Arc<Mutex<()>>,
 }
 
 impl Shared {
@@ -89,19 +94,29 @@ pub struct Places {
     route: Vec<Place<crate::sandbox::Router>>,
     federate: Vec<Place<crate::sandbox::Federation>>,
     judge: Vec<Place<crate::sandbox::Inbound>>,
+    agents: Vec<Place<crate::sandbox::Agent>>,
     watched: Option<BTreeSet<PathBuf>>,
-    chosen: Vec<Vec<config::Rule>>,
+    fixed: Fixed,
     reload: Reload,
 }
 
+/// What no SIGHUP changes.
+struct Fixed {
+    /// By which rules each stage chooses, whatever their guests are.
+    rules: Vec<Vec<config::Rule>>,
+    /// Names of the agents.
+    agents: Vec<String>,
+}
+
 impl Swap {
-    /// The tasks for the slots of `stages`, and their handle. Guests that were installed before a restart are in their
-    /// places when this returns. Blocks.
+    /// The tasks for the slots of `stages` and of `agents`, and their handle. Guests that were installed before a restart are
+    /// in their places when this returns. Blocks.
     #[must_use]
     pub fn open(
         config: &Config,
         sandbox: &Sandbox,
         stages: &Stages,
+        agents: &Agents,
         audit: &Audit,
         tap: &Tap,
         reload: Reload,
@@ -110,8 +125,8 @@ impl Swap {
             sandbox: sandbox.clone().in_background(),
             vault: sandbox.vault(),
             audit: audit.clone(),
-            hall: Hall::new(tap.clone(), stages.clone(), config.lanes.retries),
-            shelf: Mutex::default(),
+            hall: Arc::new(Hall::new(tap.clone(), stages.clone(), config.lanes.retries)),
+            shelf: Arc::default(),
         });
         let (mut names, mut normalize, mut route) = (Vec::new(), Vec::new(), Vec::new());
         let (mut federate, mut judge) = (Vec::new(), Vec::new());
@@ -131,10 +146,21 @@ impl Swap {
                 AnySlot::Inbound(slot) => judge.push(Place::open(slot, config.clone(), followed, watches, shared)),
             }
         }
+        let mut of_agents = Vec::new();
+        if let (Some(sandbox), Some(tasks)) = (agents.engine(), &config.tasks) {
+            let shared = Arc::new(Shared { sandbox: sandbox.clone().in_background(), ..Shared::clone(&shared) });
+            for (agent, slot) in agents.iter() {
+                let Some(config) = tasks.agents.get(agent) else { continue };
+                let (orders, followed) = mpsc::channel(ORDERS);
+                names.push((slot.name().clone(), orders));
+                let (slot, shared) = (Arc::clone(slot), Arc::clone(&shared));
+                of_agents.push(Place::open(slot, config.guest(), followed, watches, shared));
+            }
+        }
         let swap = Self { places: names.into() };
         let watched = watches.then(|| folders(config));
-        let chosen = choices(config);
-        (swap.clone(), Places { swap, normalize, route, federate, judge, watched, chosen, reload })
+        let (agents, fixed) = (of_agents, Fixed::of(config));
+        (swap.clone(), Places { swap, normalize, route, federate, judge, agents, watched, fixed, reload })
     }
 
     /// Every slot.
@@ -221,18 +247,19 @@ impl Places {
     /// Runs until `stop`; each of `hangups` has the configuration read again. An end before that is a failure.
     pub async fn run(self, hangups: Signal, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        let Self { swap, normalize, route, federate, judge, watched, chosen, reload } = self;
+        let Self { swap, normalize, route, federate, judge, agents, watched, fixed, reload } = self;
         normalize.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         route.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         federate.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         judge.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
+        agents.into_iter().for_each(|place| drop(tasks.spawn(place.run(stop.clone()))));
         let (folders, wanted) = mpsc::channel(1);
         let folders = watched.map(|watched| {
             tasks.spawn(watch::watch(swap.clone(), wanted, stop.clone()));
             let _ = folders.try_send(watched);
             folders
         });
-        tasks.spawn(reloads(swap, folders, (chosen, reload), hangups, stop.clone()));
+        tasks.spawn(reloads(swap, folders, (fixed, reload), hangups, stop.clone()));
         // The first that ends ends all: a slot that nobody tends must not go unnoticed.
         if let Some(Err(error)) = tasks.join_next().await {
             tracing::error!(%error, "a slot's task broke down");
@@ -247,7 +274,7 @@ impl Places {
 async fn reloads(
     swap: Swap,
     watched: Option<mpsc::Sender<BTreeSet<PathBuf>>>,
-    (chosen, reload): (Vec<Vec<config::Rule>>, Reload),
+    (fixed, reload): (Fixed, Reload),
     mut hangups: Signal,
     stop: CancellationToken,
 ) {
@@ -265,14 +292,18 @@ async fn reloads(
             }
         };
         tracing::info!("SIGHUP: the guests of the configuration are read again");
-        for (name, guest) in config.guests.all() {
-            // None where the rule is new, or this daemon does without the stage.
+        for (name, guest) in guests(&config) {
+            // None where the rule or the agent is new, or this daemon does without the stage.
             if let Some((_, orders)) = swap.places.iter().find(|(known, _)| *known == name) {
-                let _ = orders.send(Order::Configure(Box::new(guest.clone()))).await;
+                let _ = orders.send(Order::Configure(Box::new(guest))).await;
             }
         }
-        if choices(&config) != chosen {
+        let wanted = Fixed::of(&config);
+        if wanted.rules != fixed.rules {
             tracing::warn!("SIGHUP: rules were added, removed or changed; lanes go by the old ones until a restart");
+        }
+        if wanted.agents != fixed.agents {
+            tracing::warn!("SIGHUP: agents were added or removed; tasks are for the old ones until a restart");
         }
         if let Some(watched) = &watched {
             let _ = watched.send(folders(&config)).await;
@@ -280,17 +311,28 @@ async fn reloads(
     }
 }
 
-/// By which rules each stage chooses, whatever their guests are.
-fn choices(config: &Config) -> Vec<Vec<config::Rule>> {
-    let choice = |rule: &config::Rule| config::Rule { guest: config::Guest::default(), ..rule.clone() };
-    config.guests.stages().iter().map(|(_, guest)| guest.rules.iter().map(choice).collect()).collect()
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        let choice = |rule: &config::Rule| config::Rule { guest: config::Guest::default(), ..rule.clone() };
+        let rules = config.guests.stages().iter().map(|(_, guest)| guest.rules.iter().map(choice).collect()).collect();
+        let agents = config.tasks.iter().flat_map(|tasks| tasks.agents.keys().cloned()).collect();
+        Self { rules, agents }
+    }
+}
+
+/// Every guest with its place, those that are agents included.
+fn guests(config: &Config) -> Vec<(SlotName, config::Guest)> {
+    let agents = config.tasks.iter().flat_map(|tasks| &tasks.agents);
+    let agents = agents.map(|(name, agent)| (tasks::place(name), agent.guest()));
+    config.guests.all().map(|(name, guest)| (name, guest.clone())).chain(agents).collect()
 }
 
 /// The folders of all guests.
 fn folders(config: &Config) -> BTreeSet<PathBuf> {
-    let parent = |path: &std::path::Path| match path.parent() {
+    let parent = |path: &Path| match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    config.guests.all().filter(|(_, guest)| guest.oci.is_none()).map(|(_, guest)| parent(&guest.path)).collect()
+    let guests = guests(config);
+    guests.iter().filter(|(_, guest)| guest.oci.is_none()).map(|(_, guest)| parent(&guest.path)).collect()
 }

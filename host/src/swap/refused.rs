@@ -30,6 +30,9 @@ pub enum Refused {
     /// Nothing was rehearsed.
     #[error("there is no rehearsal")]
     NoRehearsal,
+    /// No events pass the slot.
+    #[error("an agent cannot be rehearsed: a task is done once, and by one; swap it without")]
+    Unrehearsable,
     /// Only one rehearsal runs at a time.
     #[error("a rehearsal is under way in another slot; end it first")]
     Rehearsing,

@@ -1,7 +1,5 @@
 //! From entries that were delivered to attempts: which are tasks of ours, and which of them are to be begun.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::{
@@ -28,7 +26,7 @@ impl Worker {
                     self.count(1, 0);
                     continue;
                 };
-                let (guest, attempts) = (Arc::clone(guest), self.means.config.attempts());
+                let (guest, attempts) = (guest, self.means.config.attempts());
                 jobs.push(Job { task, guest, attempt: deliveries, attempts });
             }
         }

@@ -122,7 +122,8 @@ impl Default for Agent {
 }
 
 impl Agent {
-    /// The same as a guest of a stage is configured.
+    /// The same as a guest of a stage is configured. It has no breaker and no probation, for it fails at tasks, and those
+    /// are tried again: nobody stands in for it and nobody takes it back unasked.
     #[must_use]
     pub fn guest(&self) -> config::Guest {
         let Self { path, oci, grants, memory, deadline, output, log_lines, state, options } = self.clone();
@@ -136,6 +137,8 @@ impl Agent {
             log_lines,
             state,
             options,
+            breaker: config::Breaker { last_good: Some(false), ..config::Breaker::default() },
+            probation: config::Probation { events: 0, ..config::Probation::default() },
             ..config::Guest::default()
         }
     }

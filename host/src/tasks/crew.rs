@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use cpu_time::ThreadTime;
 use rustix::process::setpriority_process;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -37,6 +38,10 @@ pub struct Tried {
     pub job: Job,
     /// What came of it.
     pub outcome: Outcome,
+    /// Whether that was the guest's own fault, and not the task's.
+    pub is_fault: bool,
+    /// CPU time that it took.
+    pub spent: Duration,
     thread: usize,
 }
 
@@ -98,9 +103,12 @@ impl Crew {
                     tracing::debug!(%error, "tasks run with the priority of events");
                 }
                 while let Some(job) = receiver.blocking_recv() {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(&job)));
-                    let outcome = outcome.unwrap_or_else(|_| again("the host failed at it".to_owned()));
-                    if ended.blocking_send(Tried { job, outcome, thread: number }).is_err() {
+                    let begun = ThreadTime::now();
+                    let attempted = catch_unwind(AssertUnwindSafe(|| attempt(&job)));
+                    let host = |_| (again("the host failed at it".to_owned()), false);
+                    let (outcome, is_fault) = attempted.unwrap_or_else(host);
+                    let tried = Tried { job, outcome, is_fault, spent: begun.elapsed(), thread: number };
+                    if ended.blocking_send(tried).is_err() {
                         return;
                     }
                 }
@@ -142,8 +150,8 @@ fn again(reason: String) -> Outcome {
     Outcome::Again { after: Duration::ZERO, reason }
 }
 
-/// Calls the guest and checks what it answers.
-fn attempt(job: &Job) -> Outcome {
+/// Calls the guest and checks what it answers. Also whether the guest is at fault, whatever the task.
+fn attempt(job: &Job) -> (Outcome, bool) {
     let (task, guest) = (&job.task, &job.guest);
     let input = sandbox::Task {
         id: &task.id,
@@ -157,27 +165,27 @@ fn attempt(job: &Job) -> Outcome {
     let mut caller = Caller::new(Arc::clone(guest));
     // What it counts on account of the task counts once, however often it is tried.
     caller.about(std::iter::once(Mark { id: mark(task.entry), may_repeat: true }));
-    let outcome = match caller.call(&input, guest.deadline()) {
+    let (outcome, is_fault) = match caller.call(&input, guest.deadline()) {
         Ok(Ok(outcome)) => match checked(outcome) {
-            Ok(done) => Outcome::Done(done),
+            Ok(done) => (Outcome::Done(done), false),
             Err(what) => {
                 let fault = Fault::Garbage(what);
                 caller.count(&fault);
-                again(fault.to_string())
+                (again(fault.to_string()), true)
             }
         },
-        Ok(Err(TaskFailure::Retry(wish))) => Outcome::Again {
-            after: Duration::from_millis(wish.after_ms.min(MOST_AFTER_MS).into()),
-            reason: line(&wish.reason),
-        },
-        Ok(Err(TaskFailure::Permanent(reason))) => Outcome::Never(line(&reason)),
-        Ok(Err(TaskFailure::InvalidSettings(text))) => again(format!("invalid settings: {}", line(&text))),
-        Err(fault) => again(fault.to_string()),
+        Ok(Err(TaskFailure::Retry(wish))) => {
+            let after = Duration::from_millis(wish.after_ms.min(MOST_AFTER_MS).into());
+            (Outcome::Again { after, reason: line(&wish.reason) }, false)
+        }
+        Ok(Err(TaskFailure::Permanent(reason))) => (Outcome::Never(line(&reason)), false),
+        Ok(Err(TaskFailure::InvalidSettings(text))) => (again(format!("invalid settings: {}", line(&text))), true),
+        Err(fault) => (again(fault.to_string()), true),
     };
     if matches!(outcome, Outcome::Done(_)) {
         caller.keep();
     }
-    outcome
+    (outcome, is_fault)
 }
 
 fn mark(entry: EntryId) -> [u8; 8] {

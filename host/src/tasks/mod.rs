@@ -39,6 +39,7 @@ mod roster;
 mod probe;
 
 pub use agents::Agents;
+pub(crate) use agents::place;
 pub use config::{Agent as AgentConfig, Config, Unknown};
 pub use correlator::Correlator;
 pub(crate) use crew::checked;

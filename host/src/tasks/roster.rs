@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Agents, Means, agents::place};
+use super::{Agents, Means};
 use crate::{
     admin::Readiness,
     broker::redis_streams::{Fields, Pool, newest},
     event::EntryId,
     mark::Mark,
+    pipeline::Slot,
+    sandbox::Agent,
     telemetry::TaskMetrics,
 };
 
@@ -29,8 +31,7 @@ struct Inner {
 
 struct Member {
     agent: String,
-    guest: String,
-    digest: String,
+    slot: Arc<Slot<Agent>>,
 }
 
 /// How an agent is, for a person.
@@ -81,11 +82,8 @@ impl Roster {
     /// Of the agents that were loaded.
     #[must_use]
     pub fn new(means: &Means, agents: &Agents, readiness: &Readiness) -> Self {
-        let member = |(agent, guest): (&str, &crate::sandbox::Guest<crate::sandbox::Agent>)| Member {
-            agent: agent.to_owned(),
-            guest: guest.name().to_owned(),
-            digest: guest.digest_text().to_string(),
-        };
+        let member =
+            |(agent, slot): (&str, &Arc<Slot<Agent>>)| Member { agent: agent.to_owned(), slot: Arc::clone(slot) };
         Self(Arc::new(Inner {
             members: agents.iter().map(member).collect(),
             metrics: means.metrics.clone(),
@@ -111,11 +109,12 @@ impl Roster {
                 0 => "idle",
                 _ => "working",
             };
+            let guest = member.slot.present();
             AgentView {
                 agent: member.agent.clone(),
-                slot: place(&member.agent).to_string(),
-                name: member.guest.clone(),
-                digest: member.digest.clone(),
+                slot: member.slot.name().to_string(),
+                name: guest.name().to_owned(),
+                digest: guest.digest_text().to_string(),
                 state,
                 under_way,
                 completed,

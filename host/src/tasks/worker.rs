@@ -230,6 +230,7 @@ impl Worker {
 
     /// Enters what came of an attempt.
     fn enter(&mut self, tried: Tried) {
+        self.agents.count(&tried);
         let Tried { job, outcome, .. } = tried;
         let Job { task, guest, attempt, .. } = job;
         self.means.metrics.ended_attempt(&task.agent);

@@ -33,7 +33,7 @@ const SUBJECT: &str = "aurora.alerts.network";
 
 impl Foreign {
     /// The one that `value` writes: an event with `site`, `subject`, `tlp` and `stream`, all of which may be left out.
-    pub(super) fn read(mut value: Value, received_ms: i64) -> Result<Self, String> {
+    pub(crate) fn read(mut value: Value, received_ms: i64) -> Result<Self, String> {
         let map = value.as_object_mut().ok_or("it is no JSON object")?;
         let mut text = |key: &str| match map.remove(key) {
             None => Ok(None),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{PATIENCE, Plan, Site, binary, hostile_guest, stock_guest};
+use harness::{PATIENCE, Plan, Site, binary, hostile_guest, stock_guest, variant};
 use serde_json::{Value, json};
 
 use super::{
@@ -107,19 +107,58 @@ async fn what_is_turned_away_is_neither_stored_nor_recorded_and_stays_so_when_it
     // A person has it judged anew.
     let letter = |topic: &str| letters.iter().find(|letter| letter.text("topic") == topic).context("no letter");
     let (of_alert, of_indicator) = (letter("aurora.alerts.network")?, letter("aurora.intel.ioc.ip")?);
-    assert!(replay(&site, &of_alert.id)?.status.success());
-    let replayed = replay(&site, &of_indicator.id)?;
-    assert_eq!(replayed.status.code(), Some(1), "{replayed:?}");
+    assert!(replay(&site, &[&of_alert.id])?.status.success());
+    assert_eq!(known(&site).await?, [1, 1, 0, 0], "what it tells is recorded with it");
+    let shown = replay(&site, &[&of_indicator.id, "--dry-run"])?;
+    let line: Value = serde_json::from_slice(&shown.stdout).with_context(|| format!("{shown:?}"))?;
+    assert_eq!((&line["outcome"], &line["indicators"][0]), (&"accepted".into(), &"ip:45.155.205.4".into()), "{line}");
+    assert_eq!(known(&site).await?, [1, 1, 0, 0], "nothing comes of a look");
+    assert!(replay(&site, &[&of_indicator.id])?.status.success());
+    assert_eq!(known(&site).await?, [1, 1, 0, 1]);
     let stored = site.stream_of("aurora:alerts", 2).await?;
     assert_eq!((&stored[1].data()["id"], stored[1].text("origin")), (&id(2).into(), "east".to_owned()));
-    let left = site.stream("aurora:dead_letter").await?;
-    assert_eq!(left.iter().map(|letter| &letter.id).collect::<Vec<_>>(), [&of_indicator.id]);
+    assert!(site.stream("aurora:dead_letter").await?.is_empty());
+
+    // Once more there is no such letter, and both messages are known when they come again.
+    assert!(!replay(&site, &[&of_alert.id])?.status.success());
+    send().await?;
+    site.wait_until("all came once more", async || {
+        let (repeated, dropped) = (counted(&site, "repeated").await?, counted(&site, "dropped").await?);
+        ensure!((repeated, dropped) == (2.0, 6.0), "{repeated} repeated, {dropped} dropped");
+        Ok(())
+    })
+    .await?;
+    acknowledged(&site).await?;
+    assert_eq!(site.stream("aurora:alerts").await?.len(), 2);
+    assert_eq!(known(&site).await?, [1, 1, 0, 1]);
     Ok(())
 }
 
-fn replay(site: &Site, letter: &str) -> Result<Output> {
+#[tokio::test]
+async fn a_replay_is_judged_again_and_what_is_refused_again_stays_and_tells_nothing() -> Result<()> {
+    let site = judging()?.set("guests.inbound.options.believed", vec!["north"]).start().await?;
+    let east = Other::of(&site, "east").await?;
+    east.send("aurora.alerts.network", &told(1, "east", "high", "45.155.205.1")).await?;
+    let letter = site.stream_of("aurora:dead_letter", 1).await?.remove(0);
+    let again = replay(&site, &[&letter.id])?;
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("inbound: refused: east is not among"), "{again:?}");
+    assert_eq!(count(&site, "45.155.205.1").await?, 0);
+    assert_eq!(site.stream("aurora:dead_letter").await?.len(), 1);
+    // Another judge, as the site is about to have it.
+    let folder = tempfile::tempdir()?;
+    let other = folder.path().join("other.wasm");
+    variant(&stock_guest("inbound-core")?, "other", &other)?;
+    let with = format!("inbound={}", other.display());
+    let again = replay(&site, &[&letter.id, "--with", &with])?;
+    assert_eq!(again.status.code(), Some(1), "its options are the site's: {again:?}");
+    assert!(site.stream("aurora:alerts").await?.is_empty());
+    Ok(())
+}
+
+fn replay(site: &Site, arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(binary()?);
-    command.args(["dead-letter", "replay", letter, "--config"]).arg(site.folder().join("aurora.toml"));
+    command.args(["dead-letter", "replay"]).args(arguments).arg("--config").arg(site.folder().join("aurora.toml"));
     command.output().context("cannot run aurora")
 }
 

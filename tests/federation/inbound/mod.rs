@@ -3,6 +3,7 @@
 mod arriving;
 mod hostile;
 mod judged;
+mod changing;
 mod again;
 mod servers;
 mod topologies;

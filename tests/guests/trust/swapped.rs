@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Site, stock_guest, variant};
+use harness::{PATIENCE, Site, built_guest, stock_guest, variant};
 use tempfile::TempDir;
 
 use super::{
@@ -97,6 +97,37 @@ async fn only_what_is_signed_takes_a_place_and_keeps_it_over_a_restart() -> Resu
     let back = stand.site.guest(&["rollback", "route"]).await?;
     ensure!(back.success && stand.site.digest("route").await? == stock, "{back:?}");
     stand.flows().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_has_to_be_signed_as_well_before_it_takes_a_place() -> Result<()> {
+    let mut stand = Stand::start().await?;
+    let errand = built_guest("tests/errand", "errand")?;
+    let file = |name: &str| stand.folder.path().join(format!("{name}.wasm"));
+    for (name, mark) in [("errand", "first"), ("next", "next")] {
+        variant(&errand, mark, &file(name))?;
+    }
+    let (first, next) = (file("errand"), file("next").display().to_string());
+    sign(stand.folder.path(), "errand.wasm")?;
+    stand.site.terminate(PATIENCE).await?;
+    stand.site.set("tasks.agents.errand.path", first.display().to_string());
+    stand.site.set("tasks.agents.errand.grants", vec!["log"]);
+    stand.site.start_daemon().await?;
+    let before = stand.site.digest("task/errand").await?;
+    let refused = stand.site.guest(&["swap", "task/errand", &next]).await?;
+    ensure!(!refused.success && refused.err.contains("it is not signed"), "{refused:?}");
+    ensure!(stand.site.digest("task/errand").await? == before, "it runs");
+    sign(stand.folder.path(), "next.wasm")?;
+    let swapped = stand.site.guest(&["swap", "task/errand", &next]).await?;
+    ensure!(swapped.success, "{swapped:?}");
+    let now = stand.site.digest("task/errand").await?;
+    ensure!(now != before, "it does not run");
+    fs::remove_file(&next)?;
+    fs::remove_file(format!("{next}.sig"))?;
+    stand.site.daemon()?.kill();
+    stand.site.start_daemon().await?;
+    ensure!(stand.site.digest("task/errand").await? == now, "another one runs after a restart");
     Ok(())
 }
 

@@ -39,8 +39,8 @@ The exit code is 1 if any letter failed again, or none of those that are named b
 pub struct Args {
     #[command(flatten)]
     place: Place,
-    /// A guest in the place of the configured one: normalize=PATH, route=PATH, federate=PATH, or that of a rule, as in
-    /// normalize/acme=PATH. Which rule a letter fits is as in the daemon.
+    /// A guest in the place of the configured one: normalize=PATH, route=PATH, federate=PATH, inbound=PATH, or that of a
+    /// rule, as in normalize/acme=PATH. Which rule a letter fits is as in the daemon.
     #[arg(long, value_name = "GUEST=PATH", value_parser = named)]
     with: Vec<(String, PathBuf)>,
     /// Print what would be stored, as `aurora pipe` prints it, and store nothing.
@@ -60,8 +60,8 @@ pub struct Args {
 fn named(text: &str) -> Result<(String, PathBuf), String> {
     let (guest, path) = text.split_once('=').ok_or("write it like normalize=path/to/guest.wasm")?;
     match guest.split('/').next() {
-        Some("normalize" | "route" | "federate") => Ok((guest.to_owned(), path.into())),
-        _ => Err(format!("{guest} has no guest; write normalize, route or federate")),
+        Some("normalize" | "route" | "federate" | "inbound") => Ok((guest.to_owned(), path.into())),
+        _ => Err(format!("{guest} has no guest; write normalize, route, federate or inbound")),
     }
 }
 
@@ -87,9 +87,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let table = table(&opened.config)?;
     let stages = guests(&mut opened.config, &args.with, table.as_ref())?;
     let site = &opened.config.site.id;
-    let matcher = table.map(|table| Matcher::looking_only(table, site));
+    let matcher = table.clone().map(|table| Matcher::looking_only(table, site));
     let replay = Replay::new(&stages, opened.aside.target(), args.force, !args.no_dedup);
-    let mut replay = replay.matched_by(matcher);
+    let mut replay = replay.matched_by(matcher).recording(table);
     let mut tally = Tally::default();
     let done = match args.dry_run {
         true => rehearse(&opened, &mut replay, &stages, &chosen, &mut tally).await,
@@ -116,7 +116,7 @@ fn table(config: &Config) -> anyhow::Result<Option<Table>> {
 
 fn guests(config: &mut Config, with: &[(String, PathBuf)], table: Option<&Table>) -> anyhow::Result<Stages> {
     for (guest, path) in with {
-        let found = config.guests.get_mut(guest);
+        let found = config.guests.entry(guest);
         let found = found.with_context(|| format!("--with {guest}: no rule has this name"))?;
         (found.path, found.oci) = (path.clone(), None);
     }
@@ -267,6 +267,7 @@ mod tests {
     fn a_guest_is_named_with_its_stage() {
         assert_eq!(named("route=a=b.wasm"), Ok(("route".to_owned(), "a=b.wasm".into())));
         assert_eq!(named("route/acme=b.wasm"), Ok(("route/acme".to_owned(), "b.wasm".into())));
+        assert_eq!(named("inbound=b.wasm"), Ok(("inbound".to_owned(), "b.wasm".into())));
         assert!(named("publish=x.wasm").is_err() && named("x.wasm").is_err());
     }
 }

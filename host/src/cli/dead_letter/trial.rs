@@ -15,6 +15,9 @@ struct Line<'a> {
     outcome: &'static str,
     reason: &'a str,
     events: Vec<Box<RawValue>>,
+    /// What a message of another site tells of, as `type:value`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    indicators: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Message<'a>>,
 }
@@ -44,7 +47,8 @@ pub(super) fn write(out: &mut impl Write, trial: &Trial, stages: &Stages, line: 
         });
         *line += 1;
         let message = (outcome == "accepted").then(|| message(letter)).flatten();
-        let shown = Line { letter: letter.id.to_string(), line: *line, outcome, reason, events, message };
+        let indicators = trial.seen(index).iter().map(|seen| seen.indicator.to_string()).collect();
+        let shown = Line { letter: letter.id.to_string(), line: *line, outcome, reason, events, indicators, message };
         serde_json::to_writer(&mut *out, &shown)?;
         out.write_all(b"\n")?;
     }

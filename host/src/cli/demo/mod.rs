@@ -61,10 +61,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     guests: Option<PathBuf>,
     /// A guest of your own, as normalize=target/guests/acme.wasm, beside the stock one, for what is published to
-    /// site/<its name>/events; more of them where you have one for each stage
+    /// site/<its name>/events; more of them where you have one for each stage. With --sites 2 inbound=FILE, which judges
+    /// what the second site is sent
     #[arg(long = "guest", value_name = "STAGE=FILE")]
     own: Vec<Own>,
-    /// Events for it, one a line: sent after the samples, and what comes out of them is shown
+    /// Events for it, one a line: sent after the samples, and what comes out of them is shown. For inbound messages of other
+    /// sites, as in its cases
     #[arg(long, value_name = "FILE", requires = "own")]
     send: Option<PathBuf>,
 }
@@ -81,9 +83,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     // One thread: what needs both cores is the daemon, a process of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     if args.sites == 2 {
-        anyhow::ensure!(args.own.is_empty(), "--guest goes with one site");
-        return runtime.block_on(sites::show(args.guests.as_deref(), args.keep));
+        anyhow::ensure!(args.own.iter().all(Own::is_judge), "with two sites --guest is inbound=FILE");
+        own::check(&args.own)?;
+        args.own.iter().for_each(Own::tell_grants);
+        let messages = args.send.as_deref().map(sites::Messages::read).transpose()?;
+        return runtime.block_on(sites::show(args.guests.as_deref(), args.own.first(), messages.as_ref(), args.keep));
     }
+    anyhow::ensure!(
+        !args.own.iter().any(Own::is_judge),
+        "--guest inbound=FILE judges what another site sends: add --sites 2"
+    );
     runtime.block_on(play_and_watch(args))
 }
 

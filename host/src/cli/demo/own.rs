@@ -24,6 +24,9 @@ pub struct Own {
 /// Topics of all such events.
 const ALL: &str = "site/+/events";
 
+/// The stage whose guests judge what other sites send.
+const INBOUND: &str = "inbound";
+
 impl FromStr for Own {
     type Err = String;
 
@@ -31,8 +34,8 @@ impl FromStr for Own {
         let Some((stage, path)) = text.split_once('=') else {
             return Err("expected STAGE=FILE, as in normalize=target/guests/acme.wasm".to_owned());
         };
-        if !matches!(stage, "normalize" | "route" | "federate") {
-            return Err(format!("{stage:?} is no stage; there are normalize, route and federate"));
+        if !matches!(stage, "normalize" | "route" | "federate" | INBOUND) {
+            return Err(format!("{stage:?} is no stage; there are normalize, route, federate and inbound"));
         }
         let path = std::path::absolute(path).map_err(|error| error.to_string())?;
         if !path.is_file() {
@@ -81,6 +84,17 @@ impl Own {
             quoted(&topic),
         );
         text
+    }
+
+    /// Whether it judges what other sites send.
+    pub(super) fn is_judge(&self) -> bool {
+        self.stage == INBOUND
+    }
+
+    /// The section that has it judge all of that.
+    pub(super) fn section(&self) -> String {
+        let path = toml::Value::from(self.path.display().to_string());
+        format!("\n[guests.{}]\npath = {path}\n{}\n", self.stage, self.grants)
     }
 
     fn is_normalizer(&self) -> bool {
@@ -133,6 +147,9 @@ mod tests {
         let guest = own(folder.path(), "normalize", "My_Acme.wasm");
         assert_eq!(topics(std::slice::from_ref(&guest)), [("site/my-acme/events".to_owned(), "my-acme")]);
         assert!(guest.rule().contains("[[guests.normalize.rule]]\nname = \"my-acme\""), "{}", guest.rule());
+        let judge = own(folder.path(), "inbound", "mine.wasm");
+        assert!(judge.is_judge() && !guest.is_judge());
+        assert!(judge.section().contains("[guests.inbound]\npath = "), "{}", judge.section());
         for wrong in ["acme.wasm", "normalise=acme.wasm", "route=/nowhere/acme.wasm"] {
             assert!(wrong.parse::<Own>().is_err(), "{wrong}");
         }

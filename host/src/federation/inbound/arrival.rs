@@ -1,7 +1,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Config, Message, Sort,
+    Config, Sort,
     message::names_a_site,
     origin::{context, is_site},
     rules::Rules,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     broker::jetstream::{Incoming, Subjects},
     event::{Context, Identity},
-    intel::{Indicator, Seen, What},
+    intel::Seen,
     telemetry::Passage,
 };
 
@@ -106,7 +106,7 @@ impl Gate {
         };
         let identity = Identity::Message { mark, day: u32::try_from(moment / DAY).unwrap_or_default() };
         let (seen, unfit) = match read {
-            Ok(message) => (seen(message, sort), None),
+            Ok(message) => (message.tells(sort), None),
             Err(why) => (Vec::new(), Some(why)),
         };
         Arrival::Taken(Box::new(Taken { context, identity, unfit, seen }))
@@ -141,26 +141,6 @@ impl Gate {
     pub fn most(&self) -> usize {
         usize::try_from(self.config.max_payload.as_u64()).unwrap_or(usize::MAX)
     }
-}
-
-/// What a message of this `sort` tells of indicators.
-fn seen(message: Message, sort: Sort) -> Vec<Seen> {
-    let Message { origin, timestamp_ms, indicators, .. } = message;
-    let ms = u64::try_from(timestamp_ms).unwrap_or_default();
-    let of = |indicator: Indicator| Seen {
-        indicator,
-        site: origin.site.clone(),
-        first_ms: ms,
-        last_ms: ms,
-        tlp: origin.tlp,
-        expires_ms: None,
-        // An alert and the messages of its indicators tell of them once.
-        message: format!("{}:{}", origin.site, origin.id),
-        what: if let Sort::Sighting(_) = sort { What::Sighting } else { What::Indicator },
-        // No message withdraws.
-        edition: None,
-    };
-    indicators.into_iter().map(of).collect()
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 16] {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     event::is_device_id,
-    intel::Indicator,
+    intel::{Indicator, Seen, What},
     sandbox::{Category, Kind, ObservableType, Scope, Severity, Tlp, events::Draft},
 };
 
@@ -49,6 +49,26 @@ impl Message {
             title: String::new(),
             description: String::new(),
         })
+    }
+
+    /// What it tells of indicators, as a message of this `sort`.
+    pub(super) fn tells(self, sort: Sort) -> Vec<Seen> {
+        let Self { origin, timestamp_ms, indicators, .. } = self;
+        let ms = u64::try_from(timestamp_ms).unwrap_or_default();
+        let of = |indicator: Indicator| Seen {
+            indicator,
+            site: origin.site.clone(),
+            first_ms: ms,
+            last_ms: ms,
+            tlp: origin.tlp,
+            expires_ms: None,
+            // An alert and the messages of its indicators tell of them once.
+            message: format!("{}:{}", origin.site, origin.id),
+            what: if let Sort::Sighting(_) = sort { What::Sighting } else { What::Indicator },
+            // No message withdraws.
+            edition: None,
+        };
+        indicators.into_iter().map(of).collect()
     }
 }
 

@@ -29,7 +29,8 @@
 //!
 //! The mark also says whether the message was turned away when it came first. So a message that a guest has refused or
 //! dropped neither is stored nor has its indicators recorded when it comes again, in whichever stream, and also where the
-//! guest, or its options, would let it in by then. A refused one is stored by a replay of its dead letter.
+//! guest, or its options, would let it in by then. A refused one is stored, and its indicators recorded, by a replay of
+//! its dead letter.
 //!
 //! # Why nothing goes round
 //!

@@ -3,7 +3,7 @@ use super::{
     message::{Arrived, read},
     origin::site_of,
 };
-use crate::{config, event::Context, sandbox::Category};
+use crate::{config, event::Context, intel::Seen, sandbox::Category};
 
 /// How messages of other sites are read, and which streams they go to.
 #[derive(Clone, Debug)]
@@ -42,6 +42,14 @@ impl Rules {
         };
         let is_unnamed = self.unnamed.as_deref() == Some(site);
         read(payload, Arrived { site, is_unnamed, sort, received_ms })
+    }
+
+    /// What a delivery of `context` tells of indicators, once it is stored; nothing if it is not sound.
+    #[must_use]
+    pub fn told(&self, context: &Context, payload: &[u8], received_ms: i64) -> Vec<Seen> {
+        let sort = context.topic.as_deref().and_then(Sort::of);
+        let message = self.read(context, payload, received_ms).ok();
+        message.zip(sort).map(|(message, sort)| message.tells(sort)).unwrap_or_default()
     }
 
     /// Position of the stream that an event of `category` on the subject of `context` goes to, and why.

@@ -12,9 +12,7 @@ use crate::{
     admin::Readiness,
     broker::{
         backoff,
-        jetstream::{
-            self, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, adopt,
-        },
+        jetstream::{self, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, adopt},
     },
     event::{Closed, Delivery, Duty, Intake, Settle, Stop},
     intel::Table,

@@ -147,9 +147,7 @@ impl Standing {
                 name,
                 edition: edition.clone(),
             }),
-            Self::Over { edition, why } => {
-                Part::Withdrawal(Withdrawal { indicator, edition: edition.clone(), why: *why })
-            }
+            Self::Over { edition, why } => Part::Withdrawal(Withdrawal { indicator, edition: edition.clone(), why }),
         }
     }
 }

@@ -6,7 +6,7 @@ mod told;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -271,6 +271,15 @@ impl<W: World> Slot<W> {
     /// What a guest may waste of one lane's time, from now on; none where nothing is ever held against it.
     pub(super) fn budget(&self) -> Option<Budget> {
         self.watch.as_ref().map(|watch| Budget::new(&watch.config, Instant::now()))
+    }
+
+    /// Takes in a call of `guest` that was no batch of a lane's, as of an agent: it is counted if that one is the present
+    /// one still, and held against nobody.
+    pub(crate) fn count_call(&self, guest: &Arc<Guest<W>>, is_fault: bool, spent: Duration) {
+        let mut inner = self.lock();
+        if Arc::ptr_eq(&inner.present, guest) {
+            inner.pace.add(&Tally { events: 1, faults: usize::from(is_fault), spent, ..Tally::default() });
+        }
     }
 
     /// Whose turn the next batch is.

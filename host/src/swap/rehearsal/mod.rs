@@ -122,6 +122,9 @@ impl Hall {
         candidate: &Guest<W>,
         plan: &Plan,
     ) -> Result<Rehearsal, Refused> {
+        if W::slots(&self.stages).is_none() {
+            return Err(Refused::Unrehearsable);
+        }
         let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Refused::Rehearsing)?;
         let (metrics, candidate_metrics) = (Metrics::new(), Metrics::new());
         let present = self.stages.apart(&metrics);

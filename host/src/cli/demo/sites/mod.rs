@@ -1,15 +1,18 @@
 //! `aurora demo --sites 2`: what one site sees raises what happens at the other.
 //!
 //! Two whole sites, north and south, each with its own MQTT broker, Redis and daemon, and one NATS between them. The demo
-//! plays the sensors and reads the streams, as consumers would: what it shows has crossed.
+//! plays the sensors and reads the streams, as consumers would: what it shows has crossed. With a guest of `inbound`, south
+//! asks that one, and `messages` are what a visitor has further sites send.
 
 mod party;
 mod story;
+mod messages;
 
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 
+pub(super) use self::messages::Messages;
 use self::{
     party::Party,
     story::{Story, Told},
@@ -17,15 +20,21 @@ use self::{
 use super::{
     Signals,
     brokers::{Broker, Nats, Setup},
+    own::Own,
     screen::Screen,
 };
 use crate::cli::stock;
 
-/// Shows it. The exit code is 0 only if all of it came true.
+/// Shows it, with `judge` at south, and what that one says of `messages`. The exit code is 0 only if all of it came true.
 ///
 /// # Errors
 /// A site cannot be started or breaks down; the error says what to do.
-pub(super) async fn show(guests: Option<&Path>, keep: bool) -> anyhow::Result<ExitCode> {
+pub(super) async fn show(
+    guests: Option<&Path>,
+    judge: Option<&Own>,
+    messages: Option<&Messages>,
+    keep: bool,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let screen = Screen::new();
     let paint = screen.paint();
@@ -36,8 +45,8 @@ pub(super) async fn show(guests: Option<&Path>, keep: bool) -> anyhow::Result<Ex
     let folder = tempfile::Builder::new().prefix("aurora-demo-").tempdir().context("cannot make a temporary folder")?;
     let start = async {
         let nats = Broker::start(Setup::Nats(Nats::default()), &folder.path().join("nats")).await?;
-        let north = Party::start("north", folder.path(), &guests, &nats).await?;
-        let south = Party::start("south", folder.path(), &guests, &nats).await?;
+        let north = Party::start("north", folder.path(), &guests, &nats, None).await?;
+        let south = Party::start("south", folder.path(), &guests, &nats, judge).await?;
         anyhow::Ok((nats, north, south))
     };
     let (mut nats, north, south) = tokio::select! {
@@ -45,7 +54,7 @@ pub(super) async fn show(guests: Option<&Path>, keep: bool) -> anyhow::Result<Ex
         () = signals.next() => return Ok(ExitCode::FAILURE),
     };
     let told = {
-        let mut story = Story::new(&screen, &north, &south);
+        let mut story = Story::new(&screen, &north, &south, judge.is_some());
         tokio::select! {
             told = story.tell() => told?,
             () = signals.next() => Told::Interrupted,
@@ -57,6 +66,10 @@ pub(super) async fn show(guests: Option<&Path>, keep: bool) -> anyhow::Result<Ex
             "{} what a sensor of north saw raised an alert at south {} ms later, and nothing went round.",
             paint.bold("It works:"),
             raised.as_millis()
+        )),
+        Told::TurnedAway(why) => lines.push(format!(
+            "{} your guest has turned away what north shared ({why}), and nothing was raised at south.",
+            paint.bold("It works:")
         )),
         Told::False(why) => {
             lines.push(paint.bold("It does not work:"));
@@ -71,6 +84,12 @@ pub(super) async fn show(guests: Option<&Path>, keep: bool) -> anyhow::Result<Ex
         Told::Interrupted => lines.push("Interrupted.".to_owned()),
     }
     screen.say(&lines);
+    if let Some(messages) = messages.filter(|_| !matches!(told, Told::Interrupted)) {
+        tokio::select! {
+            sent = messages.send(&nats, &south, &screen) => sent?,
+            () = signals.next() => {}
+        }
+    }
     if keep && !matches!(told, Told::Interrupted) {
         let mut lines = vec![String::new(), paint.bold("Both stay until you press Ctrl-C. Try:")];
         for party in [&north, &south] {
@@ -83,5 +102,5 @@ pub(super) async fn show(guests: Option<&Path>, keep: bool) -> anyhow::Result<Ex
         party.stop().await?;
     }
     nats.stop().await?;
-    Ok(if matches!(told, Told::True { .. }) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if matches!(told, Told::True { .. } | Told::TurnedAway(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,7 @@
 //! One of the two sites.
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -14,6 +15,7 @@ use serde_json::Value;
 use super::super::{
     brokers::{Broker, Mosquitto, Redis, Setup, free_port},
     daemon::Daemon,
+    own::Own,
     publisher::Publisher,
 };
 
@@ -45,7 +47,31 @@ pub(super) struct Entry {
     pub event: Value,
     /// The site that it comes from; empty where it is this one.
     pub origin: String,
+    /// Who let it in and why, where a guest did.
+    pub judged: String,
 }
+
+/// A dead letter of what another site sent.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub stage: String,
+    pub reason: String,
+    /// What it was, as `alert` or `ioc`.
+    pub channel: String,
+}
+
+/// Streams that messages of other sites go to.
+const STREAMS: [&str; 6] = [
+    "aurora:alerts",
+    "aurora:cps:alerts",
+    "aurora:cps:attestation",
+    "aurora:federation:agent_results",
+    "aurora:federation:audit",
+    "aurora:federation:soar",
+];
+
+/// An entry of a stream, its fields as text.
+type Fields = HashMap<String, String>;
 
 impl Entry {
     /// A field of the event.
@@ -60,8 +86,15 @@ impl Entry {
 }
 
 impl Party {
-    /// Starts it in a folder of its own below `folder`, and waits until its daemon is ready.
-    pub async fn start(name: &'static str, folder: &Path, guests: &Path, nats: &Broker) -> anyhow::Result<Self> {
+    /// Starts it in a folder of its own below `folder`, and waits until its daemon is ready. What other sites send is judged
+    /// by `judge`.
+    pub async fn start(
+        name: &'static str,
+        folder: &Path,
+        guests: &Path,
+        nats: &Broker,
+        judge: Option<&Own>,
+    ) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("cannot find the program itself")?;
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).context("cannot make a folder")?;
@@ -69,8 +102,8 @@ impl Party {
         let redis = Broker::start(Setup::Redis(Redis::default()), &folder.join("redis")).await?;
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let configuration = folder.join("aurora.toml");
-        std::fs::write(&configuration, text(name, &mqtt, &redis, nats, guests, admin))
-            .context("cannot write the configuration")?;
+        let text = text(name, &mqtt, &redis, nats, guests, admin) + &judge.map(Own::section).unwrap_or_default();
+        std::fs::write(&configuration, text).context("cannot write the configuration")?;
         let mut daemon = Daemon::start(&binary, &configuration, admin, &folder.join("aurora.log"))?;
         daemon.ready(READY).await.with_context(|| format!("{name} does not come up"))?;
         let party = Self { name, daemon, mqtt, redis, configuration };
@@ -97,16 +130,55 @@ impl Party {
 
     /// Its stream of alerts.
     pub async fn alerts(&self) -> anyhow::Result<Vec<Entry>> {
-        let mut redis = self.redis().await?;
-        let reply: StreamRangeReply = redis.xrange_all("aurora:alerts").await.context("cannot read the alerts")?;
-        let entries = reply.ids.into_iter().map(|entry| {
-            let text = |name: &str| {
-                let value = entry.map.get(name).cloned();
-                value.and_then(|value| redis::from_redis_value::<String>(value).ok()).unwrap_or_default()
-            };
-            Entry { event: serde_json::from_str(&text("data")).unwrap_or_default(), origin: text("origin") }
+        let entries = self.entries("aurora:alerts").await?.into_iter().map(|fields| Entry {
+            event: serde_json::from_str(text_of(&fields, "data")).unwrap_or_default(),
+            origin: text_of(&fields, "origin").to_owned(),
+            judged: judged(&fields),
         });
         Ok(entries.collect())
+    }
+
+    /// What other sites sent that has become dead letters, newest last.
+    pub async fn refused(&self) -> anyhow::Result<Vec<Refused>> {
+        let letters = self.entries("aurora:dead_letter").await?.into_iter();
+        let foreign = letters.filter(|fields| text_of(fields, "source").starts_with("aurora:federation:"));
+        let refused = foreign.map(|fields| Refused {
+            stage: text_of(&fields, "stage").to_owned(),
+            reason: text_of(&fields, "reason").to_owned(),
+            channel: text_of(&fields, "channel").to_owned(),
+        });
+        Ok(refused.collect())
+    }
+
+    /// Where the event that speaks of `id` is stored, how severe it is there, and why it was let in.
+    pub async fn stored(&self, id: &str) -> anyhow::Result<Option<(&'static str, String, String)>> {
+        for stream in STREAMS {
+            let entries = self.entries(stream).await?;
+            if let Some(fields) = entries.iter().rev().find(|fields| text_of(fields, "data").contains(id)) {
+                return Ok(Some((stream, text_of(fields, "severity").to_owned(), judged(fields))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What has become of messages of other sites, and how often.
+    pub async fn passages(&self) -> anyhow::Result<Vec<(String, f64)>> {
+        let metrics = self.daemon.get("/metrics").await.map_err(anyhow::Error::msg)?.body;
+        let passage = |line: &str| {
+            let (what, count) = line.strip_prefix(PASSAGES)?.split_once("\"} ")?;
+            Some((what.to_owned(), count.trim().parse().ok()?))
+        };
+        Ok(metrics.lines().filter_map(passage).collect())
+    }
+
+    async fn entries(&self, stream: &str) -> anyhow::Result<Vec<Fields>> {
+        let mut redis = self.redis().await?;
+        let reply: StreamRangeReply =
+            redis.xrange_all(stream).await.with_context(|| format!("cannot read {stream} of {}", self.name))?;
+        let text = |(name, value): (String, redis::Value)| {
+            Some((name, String::from_utf8_lossy(&redis::from_redis_value::<Vec<u8>>(value).ok()?).into_owned()))
+        };
+        Ok(reply.ids.into_iter().map(|entry| entry.map.into_iter().filter_map(text).collect()).collect())
     }
 
     async fn redis(&self) -> anyhow::Result<MultiplexedConnection> {
@@ -140,6 +212,24 @@ impl Party {
         self.redis.stop().await?;
         ensure!(status.success(), "the daemon of {} ended with {status}", self.name);
         Ok(())
+    }
+}
+
+/// What begins the series that count messages of other sites.
+const PASSAGES: &str = "aurora_federation_in_total{stream=\"AURORA\",what=\"";
+
+fn text_of<'a>(fields: &'a Fields, name: &str) -> &'a str {
+    fields.get(name).map(String::as_str).unwrap_or_default()
+}
+
+/// Which guest let an event of another site in, and why.
+fn judged(fields: &Fields) -> String {
+    let provenance: Value = serde_json::from_str(text_of(fields, "provenance")).unwrap_or_default();
+    let why = provenance["route"].as_str().unwrap_or_default();
+    let why = why.split_once("; ").map_or(why, |(_, why)| why);
+    match provenance["guests"][0].as_str() {
+        Some(guest) => format!("{why} (by {guest})"),
+        None => why.to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use chrono::Utc;
 use serde_json::json;
 
@@ -24,6 +25,8 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) enum Told {
     /// As it should: from what north saw to what was raised at south.
     True { raised: Duration },
+    /// South's own guest has not let it in, for this reason, and nothing came of it.
+    TurnedAway(String),
     /// What was wrong.
     False(String),
     /// Somebody had seen enough.
@@ -34,13 +37,15 @@ pub(super) struct Story<'a> {
     screen: &'a Screen,
     north: &'a Party,
     south: &'a Party,
+    /// Whether south asks a guest what to do with what others send.
+    judges: bool,
     step: u32,
     flow: u64,
 }
 
 impl<'a> Story<'a> {
-    pub fn new(screen: &'a Screen, north: &'a Party, south: &'a Party) -> Self {
-        Self { screen, north, south, step: 0, flow: 0 }
+    pub fn new(screen: &'a Screen, north: &'a Party, south: &'a Party, judges: bool) -> Self {
+        Self { screen, north, south, judges, step: 0, flow: 0 }
     }
 
     /// Tells it.
@@ -71,6 +76,11 @@ impl<'a> Story<'a> {
             return Ok(Told::False("north has not stored what its sensor saw".to_owned()));
         };
         self.show(north, &seen);
+        if self.judges
+            && let Some(why) = self.turned_away().await?
+        {
+            return Ok(Told::TurnedAway(why));
+        }
 
         // Until it is raised, for what north tells is on its way.
         let raised = loop {
@@ -130,6 +140,33 @@ impl<'a> Story<'a> {
         let own = north.counted("aurora_federation_in_total{stream=\"AURORA\",what=\"own\"}").await?;
         self.note(&format!("north was sent {own} of its own messages, knew them, and dropped them"));
         Ok(Told::True { raised: took })
+    }
+
+    /// Why south's guest has not let north's alert in; none if it has.
+    async fn turned_away(&mut self) -> anyhow::Result<Option<String>> {
+        self.say("South asks your guest whether it comes in.");
+        let (south, began) = (self.south, Instant::now());
+        let mut dropped = None::<Instant>;
+        loop {
+            if let Some(entry) = south.alerts().await?.into_iter().find(|entry| entry.origin == "north") {
+                self.note(&format!("it does: {}", entry.judged));
+                return Ok(None);
+            }
+            if let Some(refused) = south.refused().await?.into_iter().find(|refused| refused.channel == "alert") {
+                return Ok(Some(refused.reason));
+            }
+            // That is counted and no more; other messages of north may have been dropped, and the alert be on its way.
+            if dropped.is_none()
+                && south.passages().await?.iter().any(|(what, count)| what == "dropped" && *count > 0.0)
+            {
+                dropped = Some(Instant::now());
+            }
+            if dropped.is_some_and(|since| since.elapsed() > QUIET) {
+                return Ok(Some("dropped".to_owned()));
+            }
+            ensure!(began.elapsed() < PATIENCE, "south has neither stored nor turned away what north has shared");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     fn tell_title(&self) {

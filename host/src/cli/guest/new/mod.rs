@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             println!("  aurora check --config aurora.toml   # with path = \"{name}.wasm\" in [tasks.agents.{name}]\n")
         }
         Stage::Inbound => {
-            println!("  aurora check --config aurora.toml   # with path = \"{name}.wasm\" in [guests.inbound]\n")
+            println!("  aurora demo --sites 2 --guest inbound=target/guests/{name}.wasm --send cases/judged/input\n")
         }
         _ => {
             println!("  aurora demo --guest {stage}=target/guests/{name}.wasm --keep   # at work, with real brokers\n")

@@ -12,7 +12,7 @@ use crate::cli::terminal::plain;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which, as in normalize or normalize/acme.
+    /// Which, as in normalize, normalize/acme or task/triage.
     slot: String,
     #[command(flatten)]
     which: Which,

@@ -10,7 +10,7 @@ use super::{
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which, as in normalize or normalize/acme.
+    /// Which, as in normalize, normalize/acme or task/triage.
     slot: String,
     #[command(flatten)]
     which: Which,

@@ -32,13 +32,15 @@ Examples:
   aurora guest swap normalize/acme acme.wasm --config aurora.toml --shadow 5m
   aurora guest swap normalize/acme oci:registry.site:5000/guests/acme@sha256:… --config aurora.toml
   aurora guest swap route my.wasm --config aurora.toml --shadow 10000 --promote-if 'slower<=1.5'
+  aurora guest swap task/triage triage.wasm --config aurora.toml
 
 The guest must pass its own cases first: those in a folder of its name (my.cases), or in cases/ where it
-has the folder to itself. Afterwards it is on probation: if it fails or is slow, the one before is back.";
+has the folder to itself. Afterwards it is on probation: if it fails or is slow, the one before is back. An agent has
+neither rehearsal nor probation: it gets the next task, and `aurora guest rollback` brings the one before back.";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which, as in normalize or normalize/acme.
+    /// Which, as in normalize, normalize/acme or task/triage.
     slot: String,
     /// The component, a .wasm file, which goes with its signatures; or oci:registry/repository@sha256:…, which the daemon
     /// takes from there.
