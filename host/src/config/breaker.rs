@@ -39,9 +39,9 @@ impl Default for Breaker {
         Self {
             ratio: 0.5,
             window: 256,
-            // More than half, and the healthy events of the lane no longer get the greater part of it.
-            wasted: 0.5,
-            // With the usual deadline that is room for some ten poison events at once, each searched for at full length.
+            // Two seconds of ten: about as long as whoever sends over HTTP, or another stage's events, may be made to wait.
+            wasted: 0.2,
+            // With the usual deadline that is room for some five poison events at once, each searched for at full length.
             wasted_within: Duration::from_secs(10),
             wait: Duration::from_secs(5),
             wait_max: Duration::from_secs(300),

@@ -212,8 +212,8 @@ struct Stint<'a> {
     budget: Option<&'a mut Budget>,
     /// The first fault.
     since: Option<ThreadTime>,
-    /// The call that is under way.
-    begun: Option<ThreadTime>,
+    /// The call that is under way: the thread's time then, and that on the wall.
+    begun: Option<(ThreadTime, Instant)>,
     /// Whether that one is hurried.
     hurries: bool,
     tally: Tally,
@@ -240,18 +240,23 @@ impl Patience<Fault> for Stint<'_> {
                 within = budget.hurried(events, now).map_or(within, |hurried| hurried.min(within));
             }
         }
-        self.begun = Some(ThreadTime::now());
+        self.begun = Some((ThreadTime::now(), Instant::now()));
         (!self.tally.given_up).then_some(within)
     }
 
     fn hear(&mut self, events: usize, fault: Option<&Fault>) {
-        let spent = self.begun.take().map_or(Duration::ZERO, |begun| begun.elapsed());
+        let now = Instant::now();
+        let took = self.begun.take().map(|(begun, at)| (begun.elapsed(), now.saturating_duration_since(at)));
+        let (spent, waited) = took.unwrap_or_default();
         let tally = &mut self.tally;
         tally.spent += spent;
         if let Some(budget) = &mut self.budget {
-            let now = Instant::now();
-            budget.add(events, spent, fault.is_some(), now);
-            tally.overdrawn |= fault.is_some() && budget.is_overdrawn(now);
+            if fault.is_some() {
+                budget.waste(waited, now);
+                tally.overdrawn |= budget.is_overdrawn(now);
+            } else {
+                budget.pass(events, spent, now);
+            }
         }
         match fault {
             None => tally.events += events,

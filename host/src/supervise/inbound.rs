@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{Ended, base::Base};
 use crate::{
-    broker::jetstream::Dial,
+    broker::{jetstream::Dial, redis_streams::Begun},
     federation::inbound::Source,
     intel::Table,
     pipeline::{Lanes, Stages},
@@ -36,6 +36,7 @@ pub(super) async fn start(
             &config.site.id,
             stages.inbound.as_ref().clone(),
             table.cloned(),
+            Begun::new(&base.redis, base.redis_config, "inbound"),
             Arc::clone(lanes),
             base.metrics.clone(),
             base.readiness.clone(),

@@ -18,6 +18,7 @@ mod present;
 mod tasks;
 mod tasks_begin;
 mod tickets;
+mod begun;
 mod search;
 mod depth;
 mod follow;
@@ -33,6 +34,7 @@ mod cluster;
 mod pool;
 mod probe;
 
+pub use begun::{Begun, BegunError};
 pub use commit::{Commit, Guard, Message, Normalized, Producer};
 pub(crate) use config::check_name;
 pub use config::{Config, Step};

@@ -71,8 +71,8 @@ impl Gate {
         Self { subjects: Subjects::new(&config.subjects), config, site, rules }
     }
 
-    /// What is done with `incoming`, as of `now_ms`.
-    pub fn look(&self, incoming: &Incoming, now_ms: i64) -> Arrival {
+    /// What is done with `incoming`, as of `now_ms`. `begun` is how often it was begun here, where that was counted.
+    pub fn look(&self, incoming: &Incoming, begun: Option<u64>, now_ms: i64) -> Arrival {
         let Some(sort) = Sort::of(&incoming.subject).filter(|_| self.subjects.allow(&incoming.subject)) else {
             return Arrival::Passed(Passed::Unwanted);
         };
@@ -106,6 +106,10 @@ impl Gate {
         };
         let identity = Identity::Message { mark, day: u32::try_from(moment / DAY).unwrap_or_default() };
         let (seen, unfit) = match read {
+            // With the mark of what it says: its copies are not to come in beside its dead letter.
+            Ok(_) if begun.is_some_and(|begun| begun > self.config.max_deliveries) => {
+                (Vec::new(), Some(worn(begun.unwrap_or_default(), self.config.max_deliveries)))
+            }
             Ok(message) => (message.tells(sort), None),
             Err(why) => (Vec::new(), Some(why)),
         };
@@ -114,13 +118,6 @@ impl Gate {
 
     /// Why no more of it is read.
     fn refusal(&self, incoming: &Incoming, site: Option<&str>) -> Option<String> {
-        if incoming.delivered > self.config.max_deliveries {
-            return Some(format!(
-                "delivered {} times and never stored, so it may be what ends the host (federation.in.max_deliveries is {})",
-                incoming.delivered - 1,
-                self.config.max_deliveries
-            ));
-        }
         let (size, most) = (incoming.payload.len() as u64, self.config.max_payload.as_u64());
         if size > most {
             return Some(format!(
@@ -141,6 +138,14 @@ impl Gate {
     pub fn most(&self) -> usize {
         usize::try_from(self.config.max_payload.as_u64()).unwrap_or(usize::MAX)
     }
+}
+
+/// Why what was begun so often is not begun again.
+fn worn(begun: u64, most: u64) -> String {
+    let before = begun.saturating_sub(1);
+    format!(
+        "begun here {before} times and never stored, so it may be what ends the host (federation.in.max_deliveries is {most})"
+    )
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
@@ -188,14 +193,14 @@ mod tests {
     }
 
     fn taken(gate: &Gate, incoming: &Incoming) -> Taken {
-        match gate.look(incoming, NOW) {
+        match gate.look(incoming, None, NOW) {
             Arrival::Taken(taken) => *taken,
             Arrival::Passed(why) => panic!("passed: {why:?}"),
         }
     }
 
     fn passed(gate: &Gate, incoming: &Incoming) -> Passed {
-        match gate.look(incoming, NOW) {
+        match gate.look(incoming, None, NOW) {
             Arrival::Passed(why) => why,
             Arrival::Taken(taken) => panic!("taken: {taken:?}"),
         }
@@ -237,9 +242,22 @@ mod tests {
         assert!(unfit(&message).contains("`site` is `a b`"));
         message.payload = Bytes::from(vec![b' '; 201]);
         assert!(unfit(&message).contains("201 bytes"));
-        message = incoming("aurora.alerts.network", Some("north"));
-        message.delivered = 11;
-        assert!(unfit(&message).contains("delivered 10 times"));
+    }
+
+    #[test]
+    fn what_was_begun_too_often_keeps_its_mark() {
+        let (gate, mut message) = (gate(Config::default()), incoming("aurora.alerts.network", Some("north")));
+        // What JetStream delivered to nobody is no reason.
+        message.delivered = 1000;
+        let sound = taken(&gate, &message);
+        let look = |begun| match gate.look(&message, Some(begun), NOW) {
+            Arrival::Taken(taken) => *taken,
+            Arrival::Passed(why) => panic!("passed: {why:?}"),
+        };
+        assert_eq!((sound.unfit, look(10).unfit), (None, None));
+        let worn = look(11);
+        assert!(worn.unfit.is_some_and(|why| why.starts_with("begun here 10 times")));
+        assert_eq!((worn.identity, worn.seen.len()), (sound.identity, 0));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | refused by the guest, or not judged for the guest's own fault | a dead letter with the reason; nothing is recorded | term, after that |
 //! | dropped by the guest | a mark, so that it does not come again; nothing is recorded | ack, after that |
 //! | one of these two, come again | nothing, whatever the guest says now | ack |
-//! | not sound, too large, or delivered too often | a dead letter with the reason | term, after that |
+//! | not sound, too large, or begun too often | a dead letter with the reason | term, after that |
 //! | not stored yet, for Redis is away | it waits in the lanes or on disk | working, before every third of `ack_wait` |
 //! | given up, for this process ends | nothing | nak |
 //!

@@ -13,6 +13,7 @@ use crate::{
     broker::{
         backoff,
         jetstream::{self, Connection, ConnectionError, ConsumeError, Dial, Incoming, Pull, StreamError, adopt},
+        redis_streams::Begun,
     },
     event::{Closed, Delivery, Duty, Intake, Settle, Stop},
     intel::Table,
@@ -33,6 +34,8 @@ pub struct Source<I> {
     intake: Arc<I>,
     metrics: Metrics,
     counts: InboundMetrics,
+    /// Of messages that were delivered suspiciously often.
+    tries: Begun,
     readiness: Readiness,
     stop: Stop,
     hand: InHand,
@@ -73,6 +76,7 @@ impl<I: Intake> Source<I> {
         site: &str,
         rules: Rules,
         table: Option<Table>,
+        tries: Begun,
         intake: Arc<I>,
         metrics: Metrics,
         readiness: Readiness,
@@ -88,6 +92,7 @@ impl<I: Intake> Source<I> {
             intake,
             hand: InHand::new(counts.clone(), table, config.ack_wait),
             counts,
+            tries,
             metrics,
             readiness,
             stop,
@@ -227,7 +232,8 @@ impl<I: Intake> Source<I> {
             if incoming.delivered > 1 {
                 self.counts.redelivered.inc();
             }
-            let Taken { context, identity, unfit, seen } = match self.gate.look(&incoming, now) {
+            let begun = self.begun(&incoming).await;
+            let Taken { context, identity, unfit, seen } = match self.gate.look(&incoming, begun, now) {
                 Arrival::Taken(taken) => *taken,
                 Arrival::Passed(passed) => {
                     self.counts.count(passed.into());
@@ -278,6 +284,19 @@ impl<I: Intake> Source<I> {
             source.sent.inc_by(events);
         }
         Ok(())
+    }
+
+    /// How often `incoming` was begun here, this time included; none where it is not suspected of being what ends the host.
+    /// JetStream's own count does no more than raise the suspicion: over a leaf node, what it delivers to the inbox of a
+    /// host that has gone counts as well, and nobody ever saw it.
+    async fn begun(&self, incoming: &Incoming) -> Option<u64> {
+        if incoming.delivered <= self.config.max_deliveries {
+            return None;
+        }
+        // The number alone is another message's in a stream that was made anew.
+        let name = format!("{}:{}:{}", self.stream, incoming.sequence, incoming.published_ms);
+        // Where Redis is away nothing is stored either, so the host has something better to wait for.
+        self.tries.again(&name).await.ok()
     }
 
     /// Records, and sends what JetStream has to hear. What is lost with the connection would change nothing but the work:
