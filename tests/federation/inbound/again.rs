@@ -3,6 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use async_nats::jetstream::{AckKind, consumer::PullConsumer};
+use futures_util::StreamExt as _;
 use harness::{Place, Site, wait_until};
 
 use super::{Other, alert, arriving::acknowledged, south};
@@ -100,6 +102,34 @@ async fn a_consumer_or_a_stream_that_is_made_anew_brings_nothing_twice() -> Resu
     north.jetstream.get_or_create_stream(config).await?;
     send(&north, 50..200).await?;
     exactly_once(&site, 200).await
+}
+
+#[tokio::test]
+async fn what_jetstream_delivered_to_nobody_is_no_reason_to_give_up() -> Result<()> {
+    let mut site = south().set("federation.in.max_deliveries", 2).start().await?;
+    let north = Other::of(&site, "north").await?;
+    send(&north, 0..1).await?;
+    exactly_once(&site, 1).await?;
+    site.terminate(harness::PATIENCE).await?;
+    send(&north, 1..21).await?;
+    // As it delivers to the inbox of a daemon that has gone.
+    let stream = north.jetstream.get_stream("AURORA").await?;
+    let consumer: PullConsumer = stream.get_consumer("site-south").await.map_err(anyhow::Error::from_boxed)?;
+    for _ in 0..4 {
+        let mut fetched = consumer.fetch().max_messages(20).expires(harness::PATIENCE).messages().await?;
+        let mut count = 0;
+        while let Some(message) = fetched.next().await {
+            let message = message.map_err(anyhow::Error::from_boxed)?;
+            message.ack_with(AckKind::Nak(None)).await.map_err(anyhow::Error::from_boxed)?;
+            count += 1;
+        }
+        ensure!(count == 20, "{count} of 20 were delivered");
+    }
+    site.start_daemon().await?;
+    exactly_once(&site, 21).await?;
+    let redelivered = site.scrape().await?.get("aurora_federation_in_redelivered_total{stream=\"AURORA\"}")?;
+    ensure!(redelivered >= 20.0, "{redelivered} came again, so this showed nothing");
+    Ok(())
 }
 
 #[tokio::test]

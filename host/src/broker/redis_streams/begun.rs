@@ -10,7 +10,7 @@ use super::{Config, Pool, PoolError};
 const LIFE: Duration = Duration::from_hours(24);
 
 /// Counts what a host begins, over its own death. All hosts of a site count together.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Begun {
     redis: Pool,
     prefix: String,
