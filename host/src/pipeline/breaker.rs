@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(bench.learn(&tally(256, 20)), 0);
         assert_eq!(bench.learn(&wasteful()), 1);
         let State::Open { reason, .. } = bench.breaker.state() else { panic!("not open") };
-        assert_eq!(&**reason, "its failed calls took more than 0.5 of the last 10s of a lane, the last one: trap");
+        assert_eq!(&**reason, "its failed calls took more than 0.2 of the last 10s of a lane, the last one: trap");
         assert!(bench.is_tried_after(5 * SECOND));
         assert_eq!(bench.learn(&wasteful()), 1, "its trial was no better");
 
