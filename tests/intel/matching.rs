@@ -108,8 +108,9 @@ async fn who_sees_an_indicator_does_not_tell_it_nor_what_stands_beside_it() -> R
 
     let messages = north.jetstream().await?;
     let seen = |title: &str| {
-        let alerts = messages.iter().filter(|message| message.subject.starts_with("aurora.alerts.")).map(Message::json);
-        let alert = alerts.filter(|alert| alert["title"] == title).last().unwrap_or_default();
+        let mut alerts =
+            messages.iter().filter(|message| message.subject.starts_with("aurora.alerts.")).map(Message::json);
+        let alert = alerts.find(|alert| alert["title"] == title).unwrap_or_default();
         let count = |key: &str| alert[key].as_array().map_or(0, Vec::len);
         (count("iocs"), count("iocs_seen"))
     };
