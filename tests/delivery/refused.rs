@@ -136,7 +136,7 @@ async fn a_subject_that_the_stream_does_not_take_holds_up_nothing() -> Result<()
     let subjects = vec!["aurora.alerts.>".to_owned()];
     jetstream.create_stream(Config { name: "AURORA".to_owned(), subjects, ..Config::default() }).await?;
     site.start_daemon().await?;
-    let with_ioc = r#"{"severity":"high","title":"t","message":"seen 8.8.8.8"}"#;
+    let with_ioc = r#"{"severity":"high","title":"t","message":"seen 45.155.205.233"}"#;
     site.publish(DOOR, 1, [with_ioc.as_bytes()]).await?;
     site.publish(DOOR, 1, (0..3).map(|number| alert("high", number))).await?;
     assert_eq!(site.jetstream_of(4).await?.len(), 4);

@@ -185,7 +185,7 @@ async fn a_message_that_jetstream_refused_is_sent_once_it_is_taken() -> Result<(
     };
     jetstream.create_stream(config(&["aurora.alerts.>"])).await?;
     site.start_daemon().await?;
-    site.publish(DOOR, 1, [r#"{"severity":"high","title":"t","message":"seen 8.8.8.8"}"#]).await?;
+    site.publish(DOOR, 1, [r#"{"severity":"high","title":"t","message":"seen 45.155.205.233"}"#]).await?;
     let letter = site.stream_of(LETTERS, 1).await?.remove(0);
     assert_eq!(site.jetstream_of(1).await?.len(), 1);
     jetstream.update_stream(config(&["aurora.alerts.>", "aurora.intel.>"])).await?;

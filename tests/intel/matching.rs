@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aurora::{intel::Seen, sandbox::Tlp};
 use harness::{Message, Place, Site, connect_redis};
 
@@ -65,6 +65,56 @@ async fn what_another_site_tells_raises_an_event_and_goes_back_as_a_sighting() -
     assert!(explained.contains("TLP:AMBER to TLP:AMBER+STRICT"), "{explained}");
     let listed = done(&site, &["intel", "list", "--seen"])?;
     assert!(listed.contains(HASH) && listed.contains("site-a") && listed.contains("1 of 1"), "{listed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_sees_an_indicator_does_not_tell_it_nor_what_stands_beside_it() -> Result<()> {
+    let plan = |name: &str| plan().set("site.id", name).set("federation.in.ack_wait", "2s");
+    let north = plan("north").start().await?;
+    let url = north.nats.as_ref().context("north has no NATS")?.url();
+    let at_north = |name: &str| plan(name).without_nats().set("nats.url", url.clone());
+    let (south, west) = (at_north("south").start().await?, at_north("west").start().await?);
+    let file = indicator("hash_sha256", HASH);
+    north.publish(DOOR, 1, [alert("critical", HASH)]).await?;
+    for site in [&south, &west] {
+        noticed(site).await?;
+    }
+    let event = |severity: &str, title: &str, name: &str| {
+        format!(r#"{{"severity":"{severity}","title":"{title}","sha256":"{HASH}","message":"asked for {name}"}}"#)
+    };
+    south.publish(DOOR, 1, [event("low", "first", "beside-it.net"), event("info", "second", "beside-it.net")]).await?;
+    south.stream_of("aurora:cps:alerts", 3).await?;
+    // This one is bad enough without the match.
+    south.publish(DOOR, 1, [event("high", "third", "found-there.net")]).await?;
+
+    for (site, name) in [(&west, "west"), (&north, "north")] {
+        let table = table_at(&site.redis.url(), |_| {})?;
+        site.wait_until(&format!("{name} to know all of it"), async || {
+            let (seen, found) =
+                (known(&table, &file).await?, known(&table, &indicator("domain", "found-there.net")).await?);
+            let times = seen.sightings.get("south").map(|times| times.count);
+            ensure!(times == Some(3) && found.sources.contains_key("south"), "{seen:?} {found:?}");
+            Ok(())
+        })
+        .await?;
+        // North's own table has what others tell, and nobody else tells it.
+        let told: Vec<(String, u64)> =
+            known(&table, &file).await?.sources.into_iter().map(|(site, source)| (site, source.times.count)).collect();
+        let expected = if name == "west" { vec![("north".to_owned(), 1)] } else { Vec::new() };
+        assert_eq!(told, expected, "{name}");
+        assert!(known(&table, &indicator("domain", "beside-it.net")).await.is_err(), "{name}");
+    }
+
+    let messages = north.jetstream().await?;
+    let seen = |title: &str| {
+        let mut alerts =
+            messages.iter().filter(|message| message.subject.starts_with("aurora.alerts.")).map(Message::json);
+        let alert = alerts.find(|alert| alert["title"] == title).unwrap_or_default();
+        let count = |key: &str| alert[key].as_array().map_or(0, Vec::len);
+        (count("iocs"), count("iocs_seen"))
+    };
+    assert_eq!(["A file", "first", "second", "third"].map(seen), [(1, 0), (2, 2), (2, 2), (2, 1)]);
     Ok(())
 }
 

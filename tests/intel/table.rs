@@ -75,9 +75,15 @@ async fn a_full_table_takes_nothing_new_and_goes_on_with_what_it_has() -> Result
 #[tokio::test]
 async fn what_the_site_would_never_share_it_does_not_look_out_for() -> Result<()> {
     let (table, _redis, _folder) = alone(|_| {}).await?;
-    for (kind, value) in [("ip", "10.0.0.1"), ("domain", "files.local"), ("url", "http://127.0.0.1/")] {
+    for (kind, value, why) in [
+        ("ip", "10.0.0.1", "reserved"),
+        ("domain", "files.local", "reserved"),
+        ("url", "http://127.0.0.1/", "reserved"),
+        ("hash_md5", "d41d8cd98f00b204e9800998ecf8427e", "common"),
+        ("user_agent", "Mozilla/5.0 (X11; Linux x86_64)", "common"),
+    ] {
         let recorded = table.record(&[told(indicator(kind, value), "a", "m")]).await?;
-        assert_eq!(recorded, [Recorded::Refused("reserved".to_owned())], "{value}");
+        assert_eq!(recorded, [Recorded::Refused(why.to_owned())], "{value}");
     }
     assert_eq!(table.refresh(false).await?, 0);
     Ok(())

@@ -333,6 +333,7 @@ impl<'a> Draft<'a> {
             None if worth && keys::names_techniques(key) => Treat::Techniques,
             None if worth && keys::names_version(key) => Treat::Skip,
             None if worth && keys::names_user(key) => Treat::As(ObservableType::Email),
+            None if worth && keys::names_id(key) && keys::is_opaque(self.out.value(index)) => Treat::Skip,
             None => Treat::Scan,
         };
         if worth && treat != Treat::Skip {

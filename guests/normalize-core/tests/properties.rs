@@ -51,6 +51,23 @@ fn check(format: &str, payload: &[u8]) {
     }
 }
 
+#[test]
+fn an_id_is_no_digest_of_a_file() {
+    let payload = br#"{"title":"x","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","http":{"request":{"id":
+        "9a4c1d2e3f405162738495a6b7c8d9e0"}},"etag":"W/\"d41d8cd98f00b204e9800998ecf8427f\"","user_id":"joe@evil.net",
+        "cve_id":"CVE-2021-44228","digest":"0123456789abcdef0123456789abcdef"}"#;
+    let (_, origin) = run("json", payload);
+    let mut found = Vec::new();
+    for event in origin.iter() {
+        found.extend(event.observables().map(|one| format!("{}:{}", one.kind.as_str(), one.value)));
+    }
+    for said in ["email:joe@evil.net", "cve:CVE-2021-44228"] {
+        assert!(found.iter().any(|one| one == said), "{said}: {found:?}");
+    }
+    let digests: Vec<_> = found.iter().filter(|one| one.starts_with("hash_")).collect();
+    assert_eq!(digests, ["hash_md5:0123456789abcdef0123456789abcdef"]);
+}
+
 fn flatten(path: &str, value: &Value, out: &mut Vec<(String, String)>) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {

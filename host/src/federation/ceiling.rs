@@ -66,6 +66,7 @@ impl Ceiling {
                 networks: Networks::new(never.networks.iter().filter_map(|text| network(text))),
                 domains: Names::new(never.domains.iter().filter_map(|text| canonical(text))),
                 lists: never.read.0.clone(),
+                common: never.common,
             },
             // Whoever writes `password` means `Password` as well.
             fields: never.fields.iter().map(|pattern| pattern.to_ascii_lowercase()).collect(),
@@ -303,6 +304,15 @@ mod tests {
         assert_eq!(sent.cut[0], "2 observables kept: not public, reserved");
         let open = ceiling(|config| config.federation.ceiling.never.reserved = false);
         assert_eq!(narrowed(&open, &draft(), share(ALERTS, Tlp::Clear), "test").unwrap().observables, [0, 1]);
+        let mut browser = draft();
+        browser.observables.push((T::UserAgent, Scope::Public, "Mozilla/5.0 (X11)".to_owned()));
+        "with Mozilla/5.0 (X11)".clone_into(&mut browser.title);
+        let all = Share { observables: vec![1, 3], ..share(ALERTS, Tlp::Clear) };
+        let sent = narrowed(&ceiling(|_| {}), &browser, all.clone(), "test").unwrap();
+        assert_eq!((sent.observables.as_slice(), sent.cut[0].as_str()), (&[1][..], "1 observables kept: common"));
+        assert_eq!(sent.text(Piece::Title, "own"), "own", "what everybody has is in no text to be hidden");
+        let open = ceiling(|config| config.federation.ceiling.never.common = false);
+        assert_eq!(narrowed(&open, &browser, all, "test").unwrap().observables, [1, 3]);
         let own = ceiling(|config| config.federation.ceiling.never.domains = vec!["evil.com".to_owned()]);
         let sent = narrowed(&own, &draft(), share(ALERTS, Tlp::Clear), "test").unwrap();
         assert!(sent.observables.is_empty() && sent.cut[0].ends_with("reserved, own domain"), "{:?}", sent.cut);

@@ -103,6 +103,8 @@ pub enum Marking {
 pub struct NeverConfig {
     /// Addresses and names that mean nothing elsewhere.
     pub reserved: bool,
+    /// What everybody has: the empty file, public resolvers, browsers.
+    pub common: bool,
     /// The site's own networks and addresses.
     pub networks: Vec<String>,
     /// The site's own names, each with all that is below it.
@@ -167,6 +169,7 @@ impl Default for NeverConfig {
     fn default() -> Self {
         Self {
             reserved: true,
+            common: true,
             networks: Vec::new(),
             domains: Vec::new(),
             lists: Vec::new(),

@@ -25,6 +25,8 @@ pub enum Cut {
     Domain,
     /// An observable of a list.
     List,
+    /// An observable that everybody has.
+    Common,
     /// An observable of which it cannot be told what it stands for.
     Unreadable,
     /// A field.
@@ -40,6 +42,7 @@ impl From<Why<'_>> for Cut {
             Why::Network => Self::Network,
             Why::Domain => Self::Domain,
             Why::List(_) => Self::List,
+            Why::Common => Self::Common,
             Why::Unreadable => Self::Unreadable,
         }
     }
@@ -47,7 +50,7 @@ impl From<Why<'_>> for Cut {
 
 impl Cut {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Kind,
         Self::Severity,
         Self::Subject,
@@ -59,6 +62,7 @@ impl Cut {
         Self::Network,
         Self::Domain,
         Self::List,
+        Self::Common,
         Self::Unreadable,
         Self::Field,
         Self::Mask,
@@ -79,6 +83,7 @@ impl Cut {
             Self::Network => "network",
             Self::Domain => "domain",
             Self::List => "list",
+            Self::Common => "common",
             Self::Unreadable => "unreadable",
             Self::Field => "field",
             Self::Mask => "mask",

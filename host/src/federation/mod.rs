@@ -23,7 +23,7 @@
 //! | `reading` | what a text says to whoever reads it: escapes undone, what was defanged mended |
 //! | `short_form` | addresses as only programs still read them |
 //! | `networks`, `names` | sets of addresses and of names |
-//! | `warning_list` | files of what never leaves |
+//! | `warning_list`, `commonplace` | files of what never leaves; what everybody has |
 //! | `inbound` | what other sites share comes in |
 
 mod config;
@@ -33,6 +33,7 @@ mod host;
 mod words;
 mod short_form;
 mod warning_list;
+mod commonplace;
 mod never;
 mod reading;
 mod offer;

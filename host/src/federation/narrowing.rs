@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::{ceiling::Ceiling, cut::Cut};
+use super::{ceiling::Ceiling, cut::Cut, never::Why};
 use crate::{
     event::Context,
     pipeline::glob,
@@ -42,7 +42,7 @@ impl Narrowing<'_> {
         }
     }
 
-    /// Returns of each observable whether it stays; none: it was not to leave anyway.
+    /// Returns of each observable whether it stays and is to be in no text; none: it was not to leave anyway.
     fn observables(&self, share: &mut Share) -> Vec<Option<bool>> {
         let mut judged = vec![None; self.event.observable_count()];
         let (mut causes, mut kept): (Vec<Cow<'static, str>>, _) = (Vec::new(), share.scoped_out);
@@ -58,7 +58,7 @@ impl Narrowing<'_> {
         share.observables.retain(|&position| {
             let (kind, _, value) = self.event.observable(position as usize);
             let why = self.ceiling.never.judge(kind, value);
-            judged[position as usize] = Some(why.is_some());
+            judged[position as usize] = Some(why.is_some_and(Why::is_secret));
             let Some(why) = why else { return true };
             kept += 1;
             count(why.into(), 1, why.text());
@@ -147,8 +147,8 @@ impl Narrowing<'_> {
         let never = &self.ceiling.never;
         let mut secrets = Vec::new();
         for ((kind, scope, value), judged) in self.event.observables().zip(judged) {
-            let stays = || judged.unwrap_or_else(|| never.judge(kind, value).is_some());
-            if value.len() < SHORTEST || scope == Scope::Public && !stays() {
+            let is_secret = || judged.unwrap_or_else(|| never.judge(kind, value).is_some_and(Why::is_secret));
+            if value.len() < SHORTEST || scope == Scope::Public && !is_secret() {
                 continue;
             }
             let mut whole = false;

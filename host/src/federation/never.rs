@@ -5,6 +5,7 @@ use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
+    commonplace::COMMONPLACE,
     host::{Host, host_of},
     names::{self, Names, canonical},
     networks::{Networks, RESERVED, meanings, octets},
@@ -26,6 +27,8 @@ pub(super) struct Never {
     pub domains: Names,
     /// Lists.
     pub lists: Vec<Arc<WarningList>>,
+    /// What everybody has.
+    pub common: bool,
 }
 
 /// Why something never leaves.
@@ -39,13 +42,16 @@ pub(super) enum Why<'a> {
     Domain,
     /// A list has it.
     List(&'a str),
+    /// Everybody has it.
+    Common,
     /// What it stands for cannot be told, so it cannot be said that it may leave.
     Unreadable,
 }
 
 impl Never {
     fn is_empty(&self) -> bool {
-        !self.reserved && self.networks.is_empty() && self.domains.is_empty() && self.lists.is_empty()
+        let has_own = !self.networks.is_empty() || !self.domains.is_empty() || !self.lists.is_empty();
+        !self.reserved && !self.common && !has_own
     }
 
     /// Why the observable `value` of this type never leaves, if so.
@@ -62,7 +68,8 @@ impl Never {
             Some(Host::Name(name)) => self.name(name),
             None => None,
         };
-        of_host.or_else(|| self.within(kind, value)).or_else(|| self.listed(kind, value, host.as_ref()))
+        let listed = || self.listed(kind, value, host.as_ref());
+        of_host.or_else(|| self.within(kind, value)).or_else(listed)
     }
 
     /// An address or a name somewhere in the value: `http://elsewhere/?from=10.0.0.1`, `\\files.plant\share`.
@@ -77,7 +84,8 @@ impl Never {
     }
 
     fn listed(&self, kind: ObservableType, value: &str, host: Option<&Host<'_>>) -> Option<Why<'_>> {
-        self.lists.iter().find(|list| list.has(kind, value, host)).map(|list| Why::List(list.name()))
+        let list = self.lists.iter().find(|list| list.has(kind, value, host)).map(|list| Why::List(list.name()));
+        list.or_else(|| (self.common && COMMONPLACE.has(kind, value, host)).then_some(Why::Common))
     }
 
     fn address(&self, address: IpAddr) -> Option<Why<'_>> {
@@ -264,6 +272,12 @@ impl Never {
 }
 
 impl Why<'_> {
+    /// Whether texts are not to say it either.
+    pub fn is_secret(self) -> bool {
+        // A browser is nothing to be kept from anybody, only nothing to look out for.
+        self != Self::Common
+    }
+
     /// In an event's provenance.
     pub fn text(self) -> Cow<'static, str> {
         match self {
@@ -271,6 +285,7 @@ impl Why<'_> {
             Self::Network => "own network".into(),
             Self::Domain => "own domain".into(),
             Self::List(name) => format!("list {name}").into(),
+            Self::Common => "common".into(),
             Self::Unreadable => "not readable".into(),
         }
     }
@@ -289,6 +304,7 @@ mod tests {
             networks: Networks::new(["45.10.0.0/16", "2a00:77::/32"].iter().filter_map(|text| network(text))),
             domains: Names::new(["plant.com", "bücher.de"].into_iter().filter_map(canonical)),
             lists: Vec::new(),
+            common: false,
         }
     }
 
@@ -352,6 +368,24 @@ mod tests {
     fn where_nothing_is_kept_nothing_is_judged() {
         assert_eq!(Never::default().judge(T::Ip, "10.0.0.1"), None);
         assert_eq!(Never::default().judge(T::Ip, "not an address"), None);
+    }
+
+    #[test]
+    fn what_everybody_has_is_judged_behind_all_else_and_is_no_secret() {
+        let never = Never { common: true, ..never() };
+        for (kind, value, why) in [
+            (T::Ip, "8.8.8.8", Some(Why::Common)),
+            (T::Url, "http://8.8.8.8/", Some(Why::Common)),
+            (T::Url, "http://8.8.8.8/a?from=10.0.0.1", Some(Why::Reserved)),
+            (T::UserAgent, "Mozilla/5.0 (10.9.8.7)", Some(Why::Reserved)),
+            (T::UserAgent, "Mozilla/5.0 (X11)", Some(Why::Common)),
+            (T::Domain, "evil.com", None),
+        ] {
+            assert_eq!(never.judge(kind, value), why, "{value}");
+        }
+        let mut found = false;
+        never.find("8.8.8.8 and /bin/sh", |_, _| found = true);
+        assert!(!found && !Why::Common.is_secret() && Why::Reserved.is_secret());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Indicator, Known, Seen, Table, What,
+    Indicator, Known, Match, Matched, Seen, Table, Tell, What,
     indicator::ID,
     memory::Memory,
     rules::Rules,
@@ -28,9 +28,6 @@ pub struct Matcher {
     sightings: Option<mpsc::Sender<Seen>>,
     memory: Memory,
 }
-
-/// The events of a batch that have matches: of each the observables that other sites tell of.
-pub(crate) type Matched = BTreeMap<usize, Vec<u32>>;
 
 /// The answers of one look.
 struct Answers<'m> {
@@ -130,7 +127,7 @@ impl Matcher {
         Some(missing.iter().copied().zip(found.into_iter().map(|known| known.map(Arc::new))).collect())
     }
 
-    /// Makes the changes, and says which observables of which event other sites tell of.
+    /// Makes the changes, and says what others hear of the events that have matches.
     fn enter(&self, events: &mut Events, changes: &BTreeMap<usize, Change>, now_ms: u64) -> Matched {
         let (mut matched, mut made, mut at) = (Matched::new(), Events::none(), 0);
         if changes.is_empty() {
@@ -145,29 +142,25 @@ impl Matcher {
                 metrics.not_looked_up.inc();
                 not_looked_up(&mut draft);
             }
-            if !found.is_empty() && enter(&mut draft, &found, &self.rules, now_ms) {
+            let is_raised = !found.is_empty() && enter(&mut draft, &found, &self.rules, now_ms);
+            if is_raised {
                 metrics.raised.inc();
             }
-            let told =
-                change.found.iter().filter(|(_, known)| self.is_of_others(known)).map(|(observable, _)| *observable);
-            let told: Vec<u32> = told.collect();
+            let told = change.found.iter();
+            let told = told.filter_map(|(observable, known)| Some((*observable, Tell::of(known, &self.site)?)));
+            let told = Match { found: told.collect(), is_raised };
             // It was within its bounds before, and some short fields do not bring it to 4 GiB.
             let Ok(one) = Events::of([&draft]) else { continue };
             made.append(events, at..event);
             made.append(&one, 0..1);
             at = event + 1;
-            if !told.is_empty() {
+            if !found.is_empty() {
                 matched.insert(event, told);
             }
         }
         made.append(events, at..events.len());
         *events = made;
         matched
-    }
-
-    /// What only this site tells is an indicator of its own, and no sighting of another's.
-    fn is_of_others(&self, known: &Known) -> bool {
-        known.sites().into_iter().any(|site| *site != *self.site)
     }
 
     fn sighting(&self, known: &Known, message: String, now_ms: u64) -> Seen {

@@ -6,7 +6,7 @@
 //! | `indicator` | the one form that indicators are compared in |
 //! | `seen`, `entry`, `table` | what sites tell; what is kept of it; where |
 //! | `matcher`, `memory` | the look at a lane's batch; what is remembered of answers for a moment |
-//! | `rules`, `telling` | how far a match raises; what the event says of it |
+//! | `rules`, `telling`, `matched` | how far a match raises; what the event says of it; what others hear of it |
 //! | `lookup` | what guests ask |
 //! | `stix`, `misp` | for others, and from them |
 //! | `keeping` | the tasks beside the lanes |
@@ -19,6 +19,7 @@ mod table;
 mod memory;
 mod rules;
 mod telling;
+mod matched;
 mod matcher;
 mod keeping;
 mod stix;
@@ -30,7 +31,8 @@ pub use entry::{Known, Source, Times};
 pub use indicator::{Indicator, IndicatorError, LONGEST};
 pub use keeping::{WAITING, keep_count, keep_sightings};
 pub use lookup::{LOOKUPS, Lookup, Nowhere, Remembered, Told};
-pub(crate) use matcher::Matched;
+pub(crate) use matched::Matched;
+pub use matched::{Match, Tell};
 pub use matcher::Matcher;
 pub use misp::MispEvent;
 pub use seen::{Edition, Recorded, Seen, What};

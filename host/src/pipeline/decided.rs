@@ -9,7 +9,7 @@ use super::{dead_letter::DeadLetter, identity::Fingerprint};
 use crate::{
     event::{Context, Delivery},
     federation::inbound::Origin,
-    intel::Matched,
+    intel::{Match, Matched, Tell},
     sandbox::{
         answer::{Decisions, Routes, Share, reordered},
         events::{EventRef, Events},
@@ -69,7 +69,7 @@ pub(super) struct Part {
     pub is_offered: bool,
     /// Per event: where it comes from, where all of them come from other sites; else none.
     pub origins: Vec<Origin>,
-    /// Which observables of which events other sites tell of.
+    /// Which observables of which events are shared indicators.
     pub matched: Matched,
 }
 
@@ -159,8 +159,8 @@ pub struct DecidedEvent<'a> {
     pub streams: &'a [usize],
     /// Why it goes there.
     pub route_reason: &'a str,
-    /// Its observables that other sites tell of.
-    pub matched: &'a [u32],
+    /// Its observables that are shared indicators, if any is.
+    pub matched: Option<&'a Match>,
     /// How it is shared, if it is.
     pub share: Option<&'a Share>,
     /// Why it is shared or kept.
@@ -192,6 +192,12 @@ impl<'a> DecidedEvent<'a> {
             "" => self.context.device_id.as_deref(),
             device => Some(device),
         }
+    }
+
+    /// What other sites hear of its observable at this position, where that is shared.
+    #[must_use]
+    pub fn tells(&self, observable: u32) -> Tell {
+        self.matched.map_or(Tell::Indicator, |matched| matched.tells(observable))
     }
 }
 
@@ -270,7 +276,7 @@ impl Decided {
             received_ms: delivery.received_ms,
             streams: part.routes.streams(index),
             route_reason: part.routes.reason(index),
-            matched: part.matched.get(&index).map_or(&[], Vec::as_slice),
+            matched: part.matched.get(&index),
             share: part.decisions.share(index),
             share_reason: part.decisions.reason(index),
             normalized_by: part.normalized_by.of(index),

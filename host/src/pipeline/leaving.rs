@@ -11,6 +11,7 @@ use crate::{
     broker::redis_streams::Message,
     config::Config,
     federation::{CAPITAL, Offer, Sendable},
+    intel::Tell,
 };
 
 /// Makes the messages of events.
@@ -46,13 +47,15 @@ impl Leaving {
         }
         for &observable in &share.observables {
             let (kind, ..) = event.event.observable(observable as usize);
-            // Of what other sites tell they hear that it was seen here. Told anew it would seem to be known to one site
-            // more, and live on by that.
-            if event.matched.contains(&observable) {
-                if let Some(subject) = self.sendable.sighting(kind) {
-                    plan.push(planned("sighting", subject, Part::Sighting(observable), false));
+            match event.tells(observable) {
+                Tell::Indicator => {}
+                Tell::Nothing => continue,
+                Tell::Sighting => {
+                    if let Some(subject) = self.sendable.sighting(kind) {
+                        plan.push(planned("sighting", subject, Part::Sighting(observable), false));
+                    }
+                    continue;
                 }
-                continue;
             }
             let (first, part) = (self.sendable.intel(kind), Part::Indicator(observable));
             if let Some(subject) = first {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::decided::DecidedEvent;
 use crate::{
     federation::inbound::Origin,
+    intel::Tell,
     moment::rfc3339,
     sandbox::{
         Tlp,
@@ -147,6 +148,10 @@ impl Serialize for Record<'_> {
         map.serialize_entry("description", text(Piece::Description, event.description()))?;
         map.serialize_entry("fields", &Fields(event, share))?;
         map.serialize_entry("iocs", &Iocs(event, share))?;
+        let seen = Seen::of(self.event, share);
+        if !seen.1.is_empty() {
+            map.serialize_entry("iocs_seen", &seen)?;
+        }
         map.serialize_entry("mitre_techniques", &Techniques(event))?;
         map.serialize_entry("timestamp_ms", &event.timestamp_ms())?;
         map.serialize_entry("device_id", &self.event.device_id().map(|device| text(Piece::Device, device)))?;
@@ -197,6 +202,28 @@ impl Serialize for Iocs<'_> {
             }
         }
         list.end()
+    }
+}
+
+/// Those of the observables that leave which the event only has, so that nobody takes them for indicators that this site
+/// tells of; by position.
+struct Seen<'a>(EventRef<'a>, Vec<u32>);
+
+impl<'a> Seen<'a> {
+    /// None of an event that stays.
+    fn of(event: &DecidedEvent<'a>, share: Option<&Share>) -> Self {
+        let shared: &[u32] = share.map_or(&[], |share| share.observables.as_slice());
+        let seen = shared.iter().copied().filter(|&observable| event.tells(observable) != Tell::Indicator);
+        Self(event.event, seen.collect())
+    }
+}
+
+impl Serialize for Seen<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.1.iter().map(|&observable| {
+            let (kind, _, value) = self.0.observable(observable as usize);
+            TypeAndValue { r#type: kind.as_str(), value }
+        }))
     }
 }
 

@@ -115,6 +115,70 @@ pub fn names_user(key: &str) -> bool {
     ends(b"user") || ends(b"username") || ends(b"user_name") || ends(b"user.name")
 }
 
+/// Whether a key that is not in the table names something by a number of its own, which may look like a digest: `trace_id`,
+/// `requestId`, `x-amz-request-id`, `etag`, also an element of several.
+#[must_use]
+pub fn names_id(key: &str) -> bool {
+    // Those that are written together; of other words many end so (`valid`, `grid`).
+    const OF: &[&str] = &[
+        "trace",
+        "span",
+        "request",
+        "session",
+        "correlation",
+        "transaction",
+        "message",
+        "event",
+        "record",
+        "user",
+        "device",
+        "client",
+        "tenant",
+        "account",
+        "object",
+        "resource",
+        "operation",
+        "activity",
+        "process",
+        "instance",
+        "container",
+        "image",
+    ];
+    const WHOLE: &[&str] = &["id", "uid", "guid", "uuid", "etag", "traceparent", "ifmatch", "ifnonematch"];
+    let key = key.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('.');
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let name = name.strip_suffix(['s', 'S']).unwrap_or(name);
+    let whole = |words: &[&str]| {
+        let letters = || name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
+        words.iter().any(|word| {
+            letters().count() == word.len() && letters().zip(word.bytes()).all(|(a, b)| a.eq_ignore_ascii_case(&b))
+        })
+    };
+    let ends = |end: &str| {
+        let at = name.len().wrapping_sub(end.len());
+        name.as_bytes().get(at..).is_some_and(|last| last.eq_ignore_ascii_case(end.as_bytes()))
+    };
+    if whole(WHOLE) || ends("guid") || ends("uuid") {
+        return true;
+    }
+    let Some(before) = name.len().checked_sub(2).filter(|_| ends("id")).and_then(|at| name.get(..at)) else {
+        return ends("-etag") || ends("_etag");
+    };
+    let (last, is_capital) = (before.bytes().last(), name.as_bytes()[before.len()] == b'I');
+    let before = before.strip_suffix(['u', 'U']).filter(|rest| rest.ends_with(['-', '_'])).unwrap_or(before);
+    before.ends_with(['-', '_'])
+        || is_capital && last.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        || OF.iter().any(|of| before.eq_ignore_ascii_case(of))
+}
+
+/// Whether the value of an id says nothing but that: no address, name, path or number of a vulnerability is in it.
+#[must_use]
+pub fn is_opaque(value: &str) -> bool {
+    let value = value.strip_prefix("W/").unwrap_or(value);
+    let telling = |byte: u8| matches!(byte, b'.' | b'@' | b':' | b'/' | b'\\') || !byte.is_ascii();
+    !value.bytes().any(telling) && !value.as_bytes().windows(3).any(|three| three.eq_ignore_ascii_case(b"cve"))
+}
+
 const SLOTS: usize = 2048;
 
 static TABLE: [u16; SLOTS] = {
@@ -155,6 +219,44 @@ mod tests {
             assert!(names_user(key), "{key}");
         }
         assert!(!names_user("user_agent") && !names_user("ser") && !names_user("users"));
+    }
+
+    #[test]
+    fn knows_an_id_by_its_key() {
+        for key in [
+            "trace_id",
+            "traceId",
+            "traceid",
+            "http.request.id",
+            "x-amz-request-id",
+            "X-Request-ID",
+            "RequestID",
+            "a.span_ids.3",
+            "ProcessGuid2",
+            "session_uid",
+            "etag",
+            "ETag",
+            "response.e-tag",
+            "If-None-Match",
+            "s3_etag",
+        ] {
+            assert!(names_id(key), "{key}");
+        }
+        for key in
+            ["valid", "grid", "file_hash", "digest", "hash.md5", "fluid", "GRID", "id.digest", "", "s", ".1", "stage"]
+        {
+            assert!(!names_id(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_id_may_still_say_who_or_where() {
+        for value in ["4bf92f3577b34da6a3ce929d0e0e4736", "W/\"d41d8cd98f00b204e9800998ecf8427e\"", "Root=1-5759e988"] {
+            assert!(is_opaque(value), "{value}");
+        }
+        for value in ["joe@evil.net", "evil.net", "10.0.0.1", "fe80::1", r"C:\x", "cve-2021-44228", "bücher"] {
+            assert!(!is_opaque(value), "{value}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
@@ -129,7 +129,6 @@ fn event(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, String> {
         within(name, text.len(), most, "bytes")?;
     }
     within("fields", event.fields.len(), FIELDS, "entries")?;
-    within("iocs", event.iocs.len(), OBSERVABLES, "entries")?;
     within("mitre_techniques", event.mitre_techniques.len(), TECHNIQUES, "entries")?;
     for (key, value) in &event.fields {
         within("a key of `fields`", key.len(), SHORT, "bytes")?;
@@ -138,20 +137,14 @@ fn event(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, String> {
     for technique in &event.mitre_techniques {
         within("one of `mitre_techniques`", technique.len(), SHORT, "bytes")?;
     }
-    let mut observables = Vec::with_capacity(event.iocs.len());
-    for listed in event.iocs {
-        let Listed::Typed { kind, value } = listed else { continue };
-        within("the value of one of `iocs`", value.len(), TITLE, "bytes")?;
-        // A later version may know more types.
-        observables.extend(typed(&kind).map(|kind| (kind, value)));
-    }
+    let (listed, seen) = (observables("iocs", event.iocs)?, observables("iocs_seen", event.iocs_seen)?);
     let draft = Draft {
         kind: Kind::Alert,
         severity,
         category,
         timestamp_ms,
         fields: event.fields.into_iter().collect(),
-        observables: observables.iter().map(|(kind, value)| (*kind, Scope::Public, value.clone())).collect(),
+        observables: listed.iter().map(|(kind, value)| (*kind, Scope::Public, value.clone())).collect(),
         techniques: event.mitre_techniques,
         source: if event.source.is_empty() { arrived.site.to_owned() } else { event.source },
         device_id,
@@ -160,8 +153,25 @@ fn event(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, String> {
         description: event.description,
     };
     // What a site's guests took for one and is none is that site's business.
-    let indicators = observables.iter().filter_map(|(kind, value)| Indicator::of(*kind, value).ok()).collect();
+    let of = |(kind, value): &(ObservableType, String)| Indicator::of(*kind, value).ok();
+    // Nor do they take the mark of the message that comes behind, of a sighting.
+    let seen: HashSet<_> = seen.iter().filter_map(of).map(|indicator| indicator.id()).collect();
+    let indicators = listed.iter().filter_map(of).filter(|indicator| !seen.contains(&indicator.id())).collect();
     Ok(Message { origin, timestamp_ms, event: Some(draft), indicators })
+}
+
+/// The observables of a list of this name.
+fn observables(name: &str, all: Vec<Listed>) -> Result<Vec<(ObservableType, String)>, String> {
+    within(name, all.len(), OBSERVABLES, "entries")?;
+    let of_one = format!("the value of one of `{name}`");
+    let mut observables = Vec::with_capacity(all.len());
+    for listed in all {
+        let Listed::Typed { kind, value } = listed else { continue };
+        within(&of_one, value.len(), TITLE, "bytes")?;
+        // A later version may know more types.
+        observables.extend(typed(&kind).map(|kind| (kind, value)));
+    }
+    Ok(observables)
 }
 
 fn attestation(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, String> {
@@ -333,6 +343,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_site_has_only_seen_it_does_not_tell() {
+        let mut alert = alert();
+        let listed = |kind: &str, value: &str| json!({ "type": kind, "value": value });
+        alert["iocs"] =
+            json!([listed("ip", "45.155.205.233"), listed("domain", "evil.net"), listed("domain", "a.net")]);
+        // In another spelling, in none that is known, and what is not there.
+        alert["iocs_seen"] =
+            json!([listed("domain", "EVIL.net."), "a.net", listed("smell", "x"), listed("ip", "1.2.3.4")]);
+        let Message { event, indicators, .. } = of(Sort::Alert, &alert).unwrap();
+        assert_eq!(event.unwrap().observables.len(), 3, "the event is kept as it is");
+        let told: Vec<_> = indicators.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["ip:45.155.205.233", "domain:a.net"]);
+    }
+
+    #[test]
     fn whatever_is_wrong_is_refused_with_a_reason() {
         for (field, value, said) in [
             ("id", json!("x"), "`id` is `x`"),
@@ -350,6 +375,9 @@ mod tests {
             ("fields", json!({ "x".repeat(300): "" }), "a key of `fields` has 300 bytes"),
             ("iocs", json!(vec![json!({ "type": "ip", "value": "1.2.3.4" }); OBSERVABLES + 1]), "`iocs` has 1025"),
             ("iocs", json!([7]), "no such message"),
+            ("iocs_seen", json!(vec!["x"; OBSERVABLES + 1]), "`iocs_seen` has 1025"),
+            ("iocs_seen", json!([{ "type": "ip", "value": "1".repeat(TITLE + 1) }]), "one of `iocs_seen` has 4097"),
+            ("iocs_seen", json!(7), "no such message"),
             ("mitre_techniques", json!(vec!["T1"; TECHNIQUES + 1]), "`mitre_techniques` has 257"),
         ] {
             let mut alert = alert();

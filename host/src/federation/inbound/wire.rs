@@ -20,6 +20,9 @@ pub(super) struct Event {
     pub fields: BTreeMap<String, String>,
     #[serde(default)]
     pub iocs: Vec<Listed>,
+    /// Those of `iocs` that the event has and its site does not tell of.
+    #[serde(default)]
+    pub iocs_seen: Vec<Listed>,
     #[serde(default)]
     pub mitre_techniques: Vec<String>,
     pub timestamp_ms: i64,
