@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use aurora::attestation::{Form, Signer};
+use harness::Site;
 use serde_json::Value;
 
 use super::{Device, RESULTS, ask, aurora, pair, plan, results, verdicts, write_devices};
@@ -56,7 +57,7 @@ async fn the_file_of_devices_is_read_again_when_it_changes() -> Result<()> {
     site.set("attestation.devices", path.clone());
     site.start_daemon().await?;
     let mut device = Device::connect(&site, "stm32_pac_07").await?;
-    device.form = Form::Legacy;
+    (device.form, device.boots) = (Form::Legacy, 500);
     let entry = |more: &str| {
         format!("[[device]]\nid = \"stm32_pac_07\"\npublic_key = \"{}\"\n{more}\n", device.signer.key().hex())
     };
@@ -76,12 +77,40 @@ async fn the_file_of_devices_is_read_again_when_it_changes() -> Result<()> {
     let nonce = ask(&site, &mut device).await?;
     device.send(device.answer(&nonce)).await?;
     assert_eq!(results(&site, 1).await?, [pair("valid", "")]);
-    // A revocation in Redis holds whatever the file says.
+    // A revocation in Redis holds whatever the file says of this key, and no command puts another one in its place.
     let (said, done) = aurora(&site, &["device", "revoke", device.id, "--yes"])?;
     assert!(done, "{said}");
+    let new = Signer::generate();
+    for way in [&["--key", &new.key().hex()][..], &["--await"]] {
+        let (said, done) = aurora(&site, &[&["device", "enroll", device.id, "--replace"], way].concat())?;
+        assert!(!done && said.contains("in the file of devices, which decides"), "{said}");
+    }
     device.send(device.answer(&nonce)).await?;
     assert_eq!(results(&site, 2).await?[1], pair("failed", "revoked"));
+    // The file can: the device is another one then. It has been started less often.
+    let replaced = legacy.replace(&key, &new.key().hex());
+    (device.signer, device.boots) = (new, 1);
+    rewritten(&site, &path, &replaced).await?;
+    let nonce = ask(&site, &mut device).await?;
+    device.send(device.answer(&nonce)).await?;
+    assert_eq!(results(&site, 3).await?[2], pair("valid", ""));
+    // Back to the one that was revoked: it is revoked still.
+    rewritten(&site, &path, &legacy).await?;
+    let (said, done) = aurora(&site, &["device", "challenge", device.id, "--no-wait"])?;
+    assert!(!done && said.contains("is revoked"), "{said}");
     Ok(())
+}
+
+/// Changes the file of devices, and waits until the daemon has read it once more.
+async fn rewritten(site: &Site, path: &str, text: &str) -> Result<()> {
+    let read = || site.log().matches("read the file of devices again").count();
+    let before = read();
+    fs::write(path, text)?;
+    site.wait_until("the daemon to read the file again", async || match read() {
+        count if count > before => Ok(()),
+        count => Err(count),
+    })
+    .await
 }
 
 #[tokio::test]

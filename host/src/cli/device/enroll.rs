@@ -89,13 +89,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<()> {
     let id = &args.device;
     let known = opened.known(id).await?;
-    match opened.registry.standing(id, known.record.as_deref()) {
-        Standing::Enrolled { by_file: true, .. } => {
-            bail!("{id} is in the file of devices, which decides; change it there")
-        }
-        Standing::Revoked if opened.registry.listed().get(id).is_some_and(|listed| listed.revoked) => {
-            bail!("{id} is revoked in the file of devices; change it there")
-        }
+    let standing = opened.registry.standing(id, known.record.as_deref());
+    // Whatever its record is: a record in its place would leave the key of the file believed, and end a revocation of it.
+    if opened.registry.listed().contains_key(id) {
+        let is_revoked = matches!(standing, Standing::Revoked);
+        let besides = if is_revoked { "; it is revoked, and another key there has it believed again" } else { "" };
+        bail!("{id} is in the file of devices, which decides; change it there{besides}");
+    }
+    match standing {
         Standing::Enrolled { .. } => {
             ensure!(args.replace, "{id} is enrolled already; --replace puts this in its place")
         }
