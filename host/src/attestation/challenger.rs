@@ -307,6 +307,8 @@ impl<I: Intake> Challenger<I> {
         let grace = milliseconds(GRACE.min(config.answer_within));
         for (device, nonce) in self.reach.devices.overdue(now - grace).await? {
             if self.notices.is_open(&device, &nonce) {
+                // On its way for long, as it is while Redis stores nothing: it stays with us.
+                let _ = self.reach.devices.may_miss(&device, &nonce).await?;
                 continue;
             }
             let heard = match self.last_heard.get(&device) {
@@ -321,10 +323,13 @@ impl<I: Intake> Challenger<I> {
                 Health::Stale | Health::Offline => false,
             };
             if config.unanswered_fails && is_missed {
+                if !self.reach.devices.may_miss(&device, &nonce).await? {
+                    continue;
+                }
                 let was_heard = health == Health::Online;
                 let notice = Notice::Unanswered { device_id: device, nonce, was_heard };
                 let (lane, notice) = self.notices.make(notice, now, &*self.intake);
-                // A lane that is full takes it at the next tick, for it is overdue still.
+                // What a full lane does not take is told after a while, by whoever comes first.
                 let _ = self.intake.try_send(lane, vec![notice]);
             } else {
                 tracing::info!(device, health = health.as_str(), "a challenge was not answered");

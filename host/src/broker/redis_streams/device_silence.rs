@@ -1,12 +1,13 @@
-//! Of which devices it was told that they are silent, once for all hosts of a site.
+//! What is told of devices that keep silent, or that do not answer: once for all hosts of a site.
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use redis::Script;
 
-use super::devices::{Devices, DevicesError, milliseconds};
+use super::devices::{Devices, DevicesError, member, milliseconds};
 
 static SILENCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devices_silence.lua")));
+static MISSING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devices_missing.lua")));
 
 /// How long a host has for storing what it tells. Then another one may tell it.
 const TELLING: Duration = Duration::from_secs(30);
@@ -96,6 +97,18 @@ impl Devices {
         call.key(&self.names.silent).key(&self.names.telling).key(&self.names.heard);
         let word = if turn == Turn::Silent { "silent" } else { "back" };
         call.arg(device).arg(word).arg(milliseconds(TELLING)).arg(latest);
+        let may: u8 = self.ask(async |redis| call.invoke_async(redis).await).await?;
+        Ok(may == 1)
+    }
+
+    /// Whether this host is to tell that `device` has not answered to the challenge with this nonce. To be asked again
+    /// while it is telling, for another host may do it otherwise.
+    ///
+    /// # Errors
+    /// As for [`look`](Self::look).
+    pub async fn may_miss(&self, device: &str, nonce: &str) -> Result<bool, DevicesError> {
+        let mut call = MISSING.prepare_invoke();
+        call.key(&self.names.unanswered).arg(member(device, nonce)).arg(milliseconds(TELLING));
         let may: u8 = self.ask(async |redis| call.invoke_async(redis).await).await?;
         Ok(may == 1)
     }

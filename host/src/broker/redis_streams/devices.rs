@@ -6,7 +6,7 @@
 //! | `devices` | hash: a record for each device that a command or a first answer enrolled, or that is revoked |
 //! | `device:<id>` | hash: `challenges` (the last ones, JSON), `boot`, `due` (of the schedule), `last` (the last verdict) |
 //! | `heard` | sorted set: when the last heartbeat of a device came |
-//! | `unanswered` | sorted set: challenges that were sent, by when they expire |
+//! | `unanswered` | sorted set: challenges that were sent, by when they expire, or until when a host is telling that: see `devices_missing.lua` |
 //! | `wanted` | sorted set: devices that somebody wants challenged now |
 //! | `strangers`, `stranger:<id>`, `stranger:*` | which failures of devices that nobody enrolled were told: see `devices_repeats.lua` |
 //! | `enrolled-since` | hash: when each enrolled device was first seen to be enrolled |
@@ -51,7 +51,7 @@ pub(super) struct Names {
     pub records: String,
     device: String,
     pub heard: String,
-    unanswered: String,
+    pub unanswered: String,
     wanted: String,
     pub strangers: String,
     stranger: String,
@@ -434,7 +434,7 @@ impl Names {
 }
 
 /// Neither part holds a space.
-fn member(device: &str, nonce: &str) -> String {
+pub(super) fn member(device: &str, nonce: &str) -> String {
     format!("{device} {nonce}")
 }
 
