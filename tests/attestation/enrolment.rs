@@ -7,7 +7,7 @@ use aurora::attestation::{Form, Signer};
 use harness::Site;
 use serde_json::Value;
 
-use super::{Device, RESULTS, ask, aurora, pair, plan, results, verdicts, write_devices};
+use super::{Device, RESULTS, ask, aurora, enroll, pair, plan, results, verdicts, write_devices};
 
 #[tokio::test]
 async fn a_key_comes_in_through_an_open_gate_alone_and_is_not_believed_by_that() -> Result<()> {
@@ -98,6 +98,31 @@ async fn the_file_of_devices_is_read_again_when_it_changes() -> Result<()> {
     rewritten(&site, &path, &legacy).await?;
     let (said, done) = aurora(&site, &["device", "challenge", device.id, "--no-wait"])?;
     assert!(!done && said.contains("is revoked"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_board_with_another_key_begins_to_count_anew() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    let mut device = Device::connect(&site, "stm32_pac_08").await?;
+    enroll(&site, &device, &[])?;
+    let mut expected = Vec::new();
+    for (is_another, boots, status, cause) in [
+        (false, 500, "valid", ""),
+        (false, 499, "failed", "boot_count"),
+        (true, 1, "valid", ""),
+        (false, 0, "failed", "boot_count"),
+    ] {
+        if is_another {
+            device.signer = Signer::generate();
+            enroll(&site, &device, &["--replace"])?;
+        }
+        device.boots = boots;
+        let nonce = ask(&site, &mut device).await?;
+        device.send(device.answer(&nonce)).await?;
+        expected.push(pair(status, cause));
+        assert_eq!(results(&site, expected.len()).await?, expected);
+    }
     Ok(())
 }
 

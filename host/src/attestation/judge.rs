@@ -196,6 +196,7 @@ impl Judge {
                                 record: known.record.clone(),
                                 renewed,
                                 received_ms: ask.received_ms,
+                                key: examine::signer(response, &standing),
                             });
                             let is_compared = examine::expects_firmware(&standing, &self.rules);
                             claimed.push((index, response, is_compared));

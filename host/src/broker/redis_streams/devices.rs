@@ -4,7 +4,7 @@
 //! | key (behind `redis.state`) | |
 //! |---|---|
 //! | `devices` | hash: a record for each device that a command or a first answer enrolled, or that is revoked |
-//! | `device:<id>` | hash: `challenges` (the last ones, JSON), `boot`, `due` (of the schedule), `last` (the last verdict) |
+//! | `device:<id>` | hash: `challenges` (the last ones, JSON), `boot` and `boot-key` (whose it is), `due` (of the schedule), `last` (the last verdict) |
 //! | `heard` | sorted set: when the last heartbeat of a device came |
 //! | `unanswered` | sorted set: challenges that were sent, by when they expire, or until when a host is telling that: see `devices_missing.lua` |
 //! | `wanted` | sorted set: devices that somebody wants challenged now |
@@ -144,6 +144,8 @@ pub struct Claim {
     pub renewed: Option<String>,
     /// When the host received it.
     pub received_ms: i64,
+    /// What tells the key that signed it from others: a boot count is compared with that of the same key.
+    pub key: String,
 }
 
 /// What became of a [`Claim`]: a code, and what belongs to it. See `devices_claim.lua`.
@@ -227,6 +229,7 @@ impl Devices {
             call.arg(claim.boot.to_string()).arg(claim.fault);
             call.arg(claim.record.as_deref().unwrap_or_default());
             call.arg(claim.renewed.as_deref().unwrap_or_default()).arg(claim.received_ms);
+            call.arg(&claim.key);
         }
         self.ask(async |redis| call.invoke_async(redis).await).await
     }
@@ -359,7 +362,7 @@ impl Devices {
     /// As for [`look`](Self::look).
     pub async fn forget_boot(&self, device: &str) -> Result<(), DevicesError> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HDEL").arg(self.names.of(device)).arg("boot").ignore();
+        pipeline.cmd("HDEL").arg(self.names.of(device)).arg("boot").arg("boot-key").ignore();
         self.run(&pipeline).await
     }
 

@@ -47,7 +47,7 @@ pub struct Args {
     /// Put it in the place of what is enrolled under this id.
     #[arg(long)]
     replace: bool,
-    /// Forget its boot count: the board is another one, and begins anew.
+    /// Forget its boot count: the board is another one with the same key. One with another key begins anew by itself.
     #[arg(long)]
     new_board: bool,
 }
