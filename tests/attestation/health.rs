@@ -53,6 +53,45 @@ async fn heartbeats_tell_who_is_online() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn invented_ids_are_bounded_and_push_out_nobody_who_is_enrolled() -> Result<()> {
+    let site = plan().without_nats().set("attestation.strangers", 2).start().await?;
+    let device = Device::connect(&site, "stm32_pac_17").await?;
+    enroll(&site, &device, &[])?;
+    site.series_of("aurora_devices_enrolled", 1.0).await?;
+    // Who is enrolled has been silent longest.
+    for (device, minutes) in
+        [("stm32_pac_17", 900), ("visitor_1", 800), ("visitor_2", 700), ("visitor_3", 20), ("visitor_4", 15)]
+    {
+        heard(&site, device, minutes * 60_000).await?;
+    }
+    site.series_of("aurora_devices_forgotten_total", 2.0).await?;
+    let (said, done) = aurora(&site, &["device", "list"])?;
+    assert!(done && said.contains("0 online, 2 stale, 1 offline, 0 never heard of, 0 revoked"), "{said}");
+    assert!(said.contains("stm32_pac_17") && said.contains("visitor_3") && said.contains("visitor_4"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_device_that_was_revoked_is_not_missed() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    let (gone, offline) = (Device::connect(&site, "esp32s3_gw_09").await?, "aurora_devices{health=\"offline\"}");
+    enroll(&site, &gone, &[])?;
+    heard(&site, gone.id, 90 * 60_000).await?;
+    site.series_of(offline, 1.0).await?;
+    let (said, done) = aurora(&site, &["device", "revoke", gone.id, "--yes"])?;
+    assert!(done, "{said}");
+    site.wait_until("the gauge to miss nobody", async || -> Result<()> {
+        let missed = site.scrape().await?.get(offline)?;
+        ensure!(missed < 1.0, "{missed}");
+        Ok(())
+    })
+    .await?;
+    let (said, done) = aurora(&site, &["device", "list", "--health", "revoked"])?;
+    assert!(done && said.contains(gone.id) && said.contains("0 offline, 0 never heard of, 1 revoked"), "{said}");
+    Ok(())
+}
+
 /// Devices are silent soon.
 fn impatient() -> Plan {
     plan().without_nats().set("attestation.online", "1s").set("attestation.stale", "2s")

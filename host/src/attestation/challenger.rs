@@ -53,7 +53,11 @@ pub struct Challenger<I> {
     stop: CancellationToken,
     /// Devices of the schedule, with when each may be due next.
     schedule: BTreeMap<String, i64>,
-    /// When each device was last heard of, a moment ago.
+    /// Devices of the file, and those with a record, however they stand; none until they were read.
+    known: Option<Arc<BTreeSet<String>>>,
+    /// Those of `known` that are revoked.
+    revoked: Vec<String>,
+    /// When each of `known` was last heard of, a moment ago.
     last_heard: HashMap<String, i64>,
     /// Devices whose key is known, with since when that is so as far as anybody saw.
     enrolled: BTreeMap<String, i64>,
@@ -97,6 +101,8 @@ impl<I: Intake> Challenger<I> {
             heard,
             stop,
             schedule: BTreeMap::new(),
+            known: None,
+            revoked: Vec::new(),
             last_heard: HashMap::new(),
             enrolled: BTreeMap::new(),
             ear: Ear::new(connected),
@@ -211,22 +217,29 @@ impl<I: Intake> Challenger<I> {
             }
             Ok(Ok(false)) | Err(_) => {}
         }
-        self.last_heard = self.reach.devices.heard().await?;
         let records = self.reach.devices.records().await?;
-        let listed = self.registry.listed();
+        let all: BTreeSet<String> = self.registry.listed().keys().chain(records.keys()).cloned().collect();
+        // By themselves: what was heard of others is anybody's invention.
+        let names: Vec<&str> = all.iter().map(String::as_str).collect();
+        self.last_heard = self.reach.devices.heard_of(&names).await?.into_iter().collect();
+        self.revoked.clear();
         let (now, mut enrolled, mut known) = (now(), BTreeSet::new(), BTreeSet::new());
-        for device in listed.keys().chain(records.keys()) {
+        for device in &all {
             match self.registry.standing(device, records.get(device).map(String::as_str)) {
                 Standing::Enrolled { .. } => {
                     known.insert(device.clone());
                     enrolled.insert(device.clone());
                 }
                 Standing::Awaiting(gate) if gate.until_ms > now => _ = enrolled.insert(device.clone()),
+                Standing::Revoked => self.revoked.push(device.clone()),
                 Standing::Unreadable(what) => tracing::error!(device, what, "the record of a device cannot be read"),
                 _ => {}
             }
         }
         self.reach.metrics.enrolled.set(i64::try_from(enrolled.len()).unwrap_or(i64::MAX));
+        let all = Arc::new(all);
+        self.heard.expect(Arc::clone(&all));
+        self.known = Some(all);
         self.watch(&known, now).await?;
         if self.reach.config.interval.is_zero() {
             return Ok(());
@@ -260,9 +273,6 @@ impl<I: Intake> Challenger<I> {
         }
         let devices = &self.reach.devices;
         let silent = devices.silent().await?;
-        // Where there are very many devices those that were heard just now are not among what was read.
-        let names: Vec<&str> = silent.keys().map(String::as_str).collect();
-        self.last_heard.extend(devices.heard_of(&names).await?);
         for (device, &enrolled_ms) in &self.enrolled {
             let heard_ms = self.last_heard.get(device).copied();
             let turn = silence::turn(heard_ms, enrolled_ms, silent.contains_key(device), now, &config);
@@ -288,16 +298,32 @@ impl<I: Intake> Challenger<I> {
 
     async fn write_heartbeats(&mut self) -> Result<(), DevicesError> {
         let (beats, now) = (self.heard.take(), now());
-        self.last_heard.extend(beats.iter().cloned());
+        if let Some(known) = &self.known {
+            self.last_heard.extend(beats.iter().filter(|(device, _)| known.contains(device)).cloned());
+        }
         let (devices, config) = (&self.reach.devices, &self.reach.config);
         if let Err(error) = devices.hear(&beats, now).await {
             self.heard.note(beats.iter().map(|(device, at)| (device.as_str(), *at)));
             return Err(error);
         }
-        let since = [now - milliseconds(config.online), now - milliseconds(config.stale), 0];
-        if let [online, stale, all] = devices.heard_since(&since.map(|at| at + 1)).await?[..] {
-            self.reach.metrics.show_health([online, stale - online, all - stale]);
+        let since = [now - milliseconds(config.online), now - milliseconds(config.stale), 0].map(|at| at + 1);
+        let counts = devices.heard_since(&since).await?;
+        let [online, stale, all] = counts[..] else { return Ok(()) };
+        // Nobody waits for one that was taken away.
+        let names: Vec<&str> = self.revoked.iter().map(String::as_str).collect();
+        let mut shown = [online, stale - online, all - stale];
+        for (_, at) in devices.heard_of(&names).await? {
+            let health = Health::of(Some(at), now, config);
+            if let Some(place) = Health::ALL.iter().position(|of| *of == health) {
+                shown[place] -= 1;
+            }
         }
+        self.reach.metrics.show_health(shown.map(|count| count.max(0)));
+        // The next look shows the rest.
+        let Some(known) = &self.known else { return Ok(()) };
+        let strangers = usize::try_from(all).unwrap_or_default().saturating_sub(self.last_heard.len());
+        let excess = strangers.saturating_sub(config.strangers);
+        self.reach.metrics.forgotten.inc_by(devices.forget_strangers(known, excess).await?);
         Ok(())
     }
 

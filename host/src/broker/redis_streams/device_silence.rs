@@ -13,7 +13,7 @@ static MISSING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("de
 const TELLING: Duration = Duration::from_secs(30);
 
 /// Devices that are read in one round trip.
-const PART: usize = 500;
+pub(super) const PART: usize = 500;
 
 /// What is told of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,24 +68,6 @@ impl Devices {
         pipeline.cmd("HGETALL").arg(&self.names.silent);
         let (silent,): (HashMap<String, i64>,) = self.run(&pipeline).await?;
         Ok(silent)
-    }
-
-    /// When those of `ids` were last heard of that ever were.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn heard_of(&self, ids: &[&str]) -> Result<Vec<(String, i64)>, DevicesError> {
-        let mut heard = Vec::new();
-        for part in ids.chunks(PART) {
-            let mut pipeline = redis::pipe();
-            for id in part {
-                pipeline.cmd("ZSCORE").arg(&self.names.heard).arg(id);
-            }
-            let scores: Vec<Option<f64>> = self.run(&pipeline).await?;
-            let of = |(id, at): (&&str, Option<f64>)| Some(((*id).to_owned(), at? as i64));
-            heard.extend(part.iter().zip(scores).filter_map(of));
-        }
-        Ok(heard)
     }
 
     /// Whether this host is to tell `turn` of `device`, which if it is silent sent no heartbeat after `latest`.

@@ -33,10 +33,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devi
 const KEPT: usize = 8;
 
 /// Devices, heartbeats or challenges that are read at once.
-const MOST: usize = 10_000;
-
-/// Heartbeats older than this are forgotten.
-const FORGOTTEN: Duration = Duration::from_hours(24 * 90);
+pub(super) const MOST: usize = 10_000;
 
 /// Reads and writes what is known of devices. Cheap to clone.
 #[derive(Clone)]
@@ -364,49 +361,6 @@ impl Devices {
         let mut pipeline = redis::pipe();
         pipeline.cmd("HDEL").arg(self.names.of(device)).arg("boot").arg("boot-key").ignore();
         self.run(&pipeline).await
-    }
-
-    /// Notes heartbeats, each with when it came. An older one changes nothing.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn hear(&self, beats: &[(String, i64)], now: i64) -> Result<(), DevicesError> {
-        let mut pipeline = redis::pipe();
-        for part in beats.chunks(500) {
-            pipeline.cmd("ZADD").arg(&self.names.heard).arg("GT");
-            for (device, at) in part {
-                // A clock that is ahead must not make a device immortal.
-                pipeline.arg((*at).min(now)).arg(device);
-            }
-            pipeline.ignore();
-        }
-        let oldest = now - i64::try_from(FORGOTTEN.as_millis()).unwrap_or(i64::MAX);
-        pipeline.cmd("ZREMRANGEBYSCORE").arg(&self.names.heard).arg("-inf").arg(format!("({oldest}")).ignore();
-        self.run(&pipeline).await
-    }
-
-    /// How many devices were heard since each of `since`.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn heard_since(&self, since: &[i64]) -> Result<Vec<i64>, DevicesError> {
-        let mut pipeline = redis::pipe();
-        for since in since {
-            pipeline.cmd("ZCOUNT").arg(&self.names.heard).arg(since).arg("+inf");
-        }
-        self.run(&pipeline).await
-    }
-
-    /// When devices were last heard of; of more than ten thousand those that were silent longest.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn heard(&self) -> Result<HashMap<String, i64>, DevicesError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("ZRANGEBYSCORE").arg(&self.names.heard).arg("-inf").arg("+inf").arg("WITHSCORES");
-        pipeline.arg("LIMIT").arg(0).arg(MOST);
-        let (heard,): (Vec<(String, f64)>,) = self.run(&pipeline).await?;
-        Ok(heard.into_iter().map(|(device, at)| (device, at as i64)).collect())
     }
 
     pub(super) async fn run<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, DevicesError> {
