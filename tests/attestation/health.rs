@@ -34,6 +34,20 @@ async fn devices_are_asked_by_the_schedule_and_missed_when_they_do_not_answer() 
 }
 
 #[tokio::test]
+async fn a_shorter_interval_holds_at_once() -> Result<()> {
+    let plan = Site::plan().without_nats().set("attestation.interval", "24h").set("attestation.answer_within", "1s");
+    let mut site = plan.start().await?;
+    let mut device = Device::connect(&site, "nrf_usb_sentinel_04").await?;
+    enroll(&site, &device, &[])?;
+    let first = device.challenge().await?;
+    site.kill_daemon()?;
+    site.set("attestation.interval", "1s");
+    site.start_daemon().await?;
+    assert_ne!(device.challenge().await?, first);
+    Ok(())
+}
+
+#[tokio::test]
 async fn heartbeats_tell_who_is_online() -> Result<()> {
     let site = plan().without_nats().start().await?;
     // Those that went silent long ago, as Redis remembers them.

@@ -10,6 +10,7 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local within, interval = tonumber(ARGV[3]), tonumber(ARGV[4])
+local list = cjson.decode(redis.call('HGET', KEYS[1], 'challenges') or '[]')
 if ARGV[5] == 'asked' then
   -- Of several hosts one serves the wish.
   if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then
@@ -17,11 +18,14 @@ if ARGV[5] == 'asked' then
   end
 else
   local due = tonumber(redis.call('HGET', KEYS[1], 'due') or '0')
+  -- Written by a longer interval than ours: what holds is the nearer of the two.
+  if list[1] then
+    due = math.min(due, list[1].issued + interval)
+  end
   if due > now then
     return { 0, due, 0 }
   end
 end
-local list = cjson.decode(redis.call('HGET', KEYS[1], 'challenges') or '[]')
 table.insert(list, 1, { nonce = ARGV[2], issued = now, expires = now + within })
 while #list > tonumber(ARGV[6]) do
   table.remove(list)
