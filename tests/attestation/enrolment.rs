@@ -102,6 +102,27 @@ async fn the_file_of_devices_is_read_again_when_it_changes() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_command_says_that_an_answer_is_malformed() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    let mut device = Device::connect(&site, "stm32_pac_09").await?;
+    enroll(&site, &device, &[])?;
+    let configuration = site.folder().join("aurora.toml");
+    let asking = tokio::process::Command::new(harness::binary()?)
+        .args(["device", "challenge", device.id, "--wait", "60s", "--config"])
+        .arg(&configuration)
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let nonce = device.challenge().await?;
+    device.send(device.answer(&nonce).replace("\"boot_count\":1", "\"boot_count\":\"1\"")).await?;
+    let said = asking.wait_with_output().await?;
+    let (text, failed) = (String::from_utf8_lossy(&said.stdout), !said.status.success());
+    assert!(failed && text.contains("stm32_pac_09 failed: invalid type"), "{text}");
+    assert_eq!(results(&site, 1).await?, [pair("failed", "malformed")]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_board_with_another_key_begins_to_count_anew() -> Result<()> {
     let site = plan().without_nats().start().await?;
     let mut device = Device::connect(&site, "stm32_pac_08").await?;

@@ -34,6 +34,36 @@ async fn devices_are_asked_by_the_schedule_and_missed_when_they_do_not_answer() 
 }
 
 #[tokio::test]
+async fn a_device_of_which_nothing_can_be_read_holds_up_no_other() -> Result<()> {
+    let plan = Site::plan().without_nats().set("attestation.interval", "2s").set("attestation.answer_within", "2s");
+    let site = plan.start().await?;
+    let spoilt = Device::connect(&site, "nrf_usb_sentinel_05").await?;
+    let mut sound = Device::connect(&site, "nrf_usb_sentinel_06").await?;
+    enroll(&site, &spoilt, &[])?;
+    let mut redis = connect_redis(&site.redis.url()).await?;
+    let key = format!("aurora:state:device:{}", spoilt.id);
+    redis::cmd("HSET").arg(key).arg("challenges").arg("{oops").query_async::<()>(&mut redis).await?;
+    // As somebody wants it asked, and as the schedule does.
+    redis::cmd("ZADD").arg("aurora:state:wanted").arg(1).arg(spoilt.id).query_async::<()>(&mut redis).await?;
+    enroll(&site, &sound, &[])?;
+    for _ in 0..2 {
+        let nonce = sound.challenge().await?;
+        sound.send(sound.answer(&nonce)).await?;
+    }
+    results(&site, 2).await?;
+    assert_eq!(site.log().matches("what is known of a device cannot be read").count(), 1, "{}", site.log());
+    let (said, done) = aurora(&site, &["device", "challenge", spoilt.id, "--no-wait"])?;
+    assert!(!done && said.contains("cannot be read"), "{said}");
+    let (said, done) = aurora(&site, &["device", "list"])?;
+    assert!(done && said.contains("unreadable") && said.contains(sound.id), "{said}");
+    // It begins anew when it is enrolled anew.
+    enroll(&site, &spoilt, &["--replace"])?;
+    let (said, done) = aurora(&site, &["device", "challenge", spoilt.id, "--no-wait"])?;
+    assert!(done, "{said}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_shorter_interval_holds_at_once() -> Result<()> {
     let plan = Site::plan().without_nats().set("attestation.interval", "24h").set("attestation.answer_within", "1s");
     let mut site = plan.start().await?;

@@ -95,7 +95,7 @@ impl<I: Intake> Challenger<I> {
     pub fn new(means: Means, intake: Arc<I>, stop: CancellationToken) -> Self {
         let Means { config, devices, registry, outlet, heard, connected, metrics } = means;
         Self {
-            reach: Reach { config: Arc::new(config), devices, outlet, metrics },
+            reach: Reach { config: Arc::new(config), devices, outlet, metrics, unreadable: Arc::default() },
             registry,
             intake,
             heard,
@@ -196,9 +196,13 @@ impl<I: Intake> Challenger<I> {
 
     async fn serve_wish(&mut self, device: String) -> Result<(), DevicesError> {
         let known = self.reach.devices.look(&[&device]).await?;
-        let record = known.first().and_then(|known| known.record.as_deref());
-        match self.registry.standing(&device, record) {
+        let standing = known.first().map(|known| self.registry.standing_of(&device, known));
+        match standing.unwrap_or(Standing::Unknown) {
             Standing::Enrolled { .. } | Standing::Awaiting(_) => _ = self.ask(device, Occasion::Wanted),
+            Standing::Unreadable(what) => {
+                self.reach.warn(&device, &what);
+                self.reach.devices.want_no_more(&device).await?;
+            }
             standing => {
                 tracing::warn!(device, ?standing, "a challenge was asked for, and the device is not enrolled");
                 self.reach.devices.want_no_more(&device).await?;
@@ -232,7 +236,7 @@ impl<I: Intake> Challenger<I> {
                 }
                 Standing::Awaiting(gate) if gate.until_ms > now => _ = enrolled.insert(device.clone()),
                 Standing::Revoked => self.revoked.push(device.clone()),
-                Standing::Unreadable(what) => tracing::error!(device, what, "the record of a device cannot be read"),
+                Standing::Unreadable(what) => self.reach.warn(device, &what),
                 _ => {}
             }
         }

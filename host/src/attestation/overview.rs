@@ -53,7 +53,7 @@ impl Overview {
         for part in names.chunks(PART) {
             for (name, known) in part.iter().zip(devices.look(part).await?) {
                 let heard_ms = heard.get(*name).copied();
-                let standing = registry.standing(name, known.record.as_deref());
+                let standing = registry.standing_of(name, &known);
                 let key_fingerprint = match &standing {
                     Standing::Enrolled { device, .. } => Some(device.key.fingerprint()),
                     _ => None,

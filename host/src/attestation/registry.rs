@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{Form, Key, KeyError, Record, hex, record::Awaiting};
-use crate::event::is_device_id;
+use crate::{broker::redis_streams::Known, event::is_device_id};
 
 /// The enrolled devices of the file, as it is now. Shared.
 #[derive(Debug, Default)]
@@ -145,6 +145,15 @@ impl Registry {
         Arc::clone(&self.devices.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How `device` stands, of which this is `known`: if not all of that can be read nothing that it says is valid.
+    #[must_use]
+    pub fn standing_of(&self, device: &str, known: &Known) -> Standing {
+        match &known.unreadable {
+            Some(what) => Standing::Unreadable(what.clone()),
+            None => self.standing(device, known.record.as_deref()),
+        }
+    }
+
     /// How `device` stands, whose record in Redis is `record`.
     #[must_use]
     pub fn standing(&self, device: &str, record: Option<&str>) -> Standing {
@@ -269,6 +278,9 @@ mod tests {
         assert!(matches!(standing("b", Some(&gate)), Standing::Awaiting(_)));
         assert!(matches!(standing("b", None), Standing::Unknown));
         assert!(matches!(standing("b", Some("{}")), Standing::Unreadable(_)));
+        let spoilt = Known { record: Some(enrolled.clone()), unreadable: Some("x".into()), ..Known::default() };
+        assert!(matches!(registry.standing_of("a", &spoilt), Standing::Unreadable(_)));
+        assert!(matches!(registry.standing_of("b", &Known::default()), Standing::Unknown));
         let none = of(&listed("revoked = true")).expect("a file");
         assert!(matches!(none.standing("a", Some(&enrolled)), Standing::Revoked));
         assert!(matches!(none.standing("a", Some(&others)), Standing::Revoked));

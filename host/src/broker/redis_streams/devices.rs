@@ -87,6 +87,8 @@ pub struct Known {
     pub challenges: Vec<Challenge>,
     /// The last verdict, as it was written.
     pub last: Option<String>,
+    /// Why the rest of it cannot be read, if it cannot: somebody else wrote it.
+    pub unreadable: Option<String>,
 }
 
 /// A challenge that was issued.
@@ -160,6 +162,8 @@ pub enum Issued {
     },
     /// Another host has done it. The next one is due then; 0: nobody knows.
     Later(i64),
+    /// The challenges that the device was sent cannot be read.
+    Unreadable,
 }
 
 /// Why a challenge is sent.
@@ -195,7 +199,7 @@ impl Devices {
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn look(&self, ids: &[&str]) -> Result<Vec<Known>, DevicesError> {
-        type Fields = (Option<String>, (Option<String>, Option<String>, Option<String>));
+        type Fields = (Option<String>, Option<String>, Option<String>);
         let mut pipeline = redis::pipe();
         for id in ids {
             pipeline.cmd("HGET").arg(&self.names.records).arg(id);
@@ -203,12 +207,25 @@ impl Devices {
         }
         let values: Vec<redis::Value> = self.run(&pipeline).await?;
         let mut known = Vec::with_capacity(ids.len());
-        for (id, pair) in ids.iter().zip(values.chunks(2)) {
-            let unreadable = |what: String| DevicesError::Unreadable { device: (*id).to_owned(), what };
-            let pair = redis::Value::Array(pair.to_vec());
-            let (record, (boot, challenges, last)): Fields =
-                redis::from_redis_value(pair).map_err(|error| unreadable(error.to_string()))?;
-            known.push(Known { record, boot, challenges: listed(challenges).map_err(unreadable)?, last });
+        let mut values = values.into_iter();
+        while let (Some(record), Some(fields)) = (values.next(), values.next()) {
+            // One of which nothing can be read must not hide the others.
+            let mut one = Known::default();
+            match redis::from_redis_value(record) {
+                Ok(record) => one.record = record,
+                Err(error) => one.unreadable = Some(error.to_string()),
+            }
+            match redis::from_redis_value::<Fields>(fields) {
+                Ok((boot, challenges, last)) => {
+                    (one.boot, one.last) = (boot, last);
+                    match listed(challenges) {
+                        Ok(challenges) => one.challenges = challenges,
+                        Err(what) => one.unreadable = Some(what),
+                    }
+                }
+                Err(error) => one.unreadable = Some(error.to_string()),
+            }
+            known.push(one);
         }
         Ok(known)
     }
@@ -263,7 +280,11 @@ impl Devices {
         call.arg(device).arg(nonce).arg(milliseconds(within)).arg(milliseconds(interval));
         call.arg(if occasion == Occasion::Wanted { "asked" } else { "due" }).arg(KEPT);
         let (done, at, expires): (u8, i64, i64) = self.ask(async |redis| call.invoke_async(redis).await).await?;
-        Ok(if done == 1 { Issued::Now { at, expires } } else { Issued::Later(at) })
+        Ok(match done {
+            1 => Issued::Now { at, expires },
+            0 => Issued::Later(at),
+            _ => Issued::Unreadable,
+        })
     }
 
     /// Notes that a challenge has been sent: from now on it lacks an answer.
@@ -350,6 +371,16 @@ impl Devices {
     pub async fn write(&self, device: &str, record: &str) -> Result<(), DevicesError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("HSET").arg(&self.names.records).arg(device).arg(record).ignore();
+        self.run(&pipeline).await
+    }
+
+    /// Forgets all of a device but its record and its heartbeats: what is there cannot be read.
+    ///
+    /// # Errors
+    /// As for [`look`](Self::look).
+    pub async fn begin_anew(&self, device: &str) -> Result<(), DevicesError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("DEL").arg(self.names.of(device)).ignore();
         self.run(&pipeline).await
     }
 

@@ -55,7 +55,7 @@ pub struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut opened = args.place.open()?;
     let id = &args.device;
-    may_be_enrolled(&opened, args).await?;
+    let is_readable = may_be_enrolled(&opened, args).await?;
     let mut firmware = args.firmware.clone();
     firmware.extend(hashed(&args.image)?);
     let message = args.legacy.then_some(Form::Legacy);
@@ -79,14 +79,17 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     opened.write(id, &record.json(), "device-enroll", &format!("device={id} {details}")).await?;
-    if args.new_board {
+    if !is_readable {
+        opened.devices.begin_anew(id).await?;
+    } else if args.new_board {
         opened.devices.forget_boot(id).await?;
     }
     say(&told);
     Ok(ExitCode::SUCCESS)
 }
 
-async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<()> {
+/// Whether what is known of the device can be read.
+async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<bool> {
     let id = &args.device;
     let known = opened.known(id).await?;
     let standing = opened.registry.standing(id, known.record.as_deref());
@@ -96,6 +99,8 @@ async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<()> {
         let besides = if is_revoked { "; it is revoked, and another key there has it believed again" } else { "" };
         bail!("{id} is in the file of devices, which decides; change it there{besides}");
     }
+    let is_readable = known.unreadable.is_none();
+    ensure!(is_readable || args.replace, "what is known of {id} cannot be read; --replace puts this in its place");
     match standing {
         Standing::Enrolled { .. } => {
             ensure!(args.replace, "{id} is enrolled already; --replace puts this in its place")
@@ -103,7 +108,7 @@ async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<()> {
         Standing::Revoked => ensure!(args.replace, "{id} is revoked; --replace has it believed again, with this key"),
         Standing::Awaiting(_) | Standing::Unknown | Standing::Unreadable(_) => {}
     }
-    Ok(())
+    Ok(is_readable)
 }
 
 fn read_key(text: &str) -> anyhow::Result<Key> {
