@@ -127,6 +127,10 @@ async fn challenge(
         Standing::Enrolled { .. } => {}
         Standing::Awaiting(gate) if gate.until_ms > now => {}
         Standing::Revoked => return Err(Denied(StatusCode::CONFLICT, "the device is revoked".to_owned())),
+        Standing::Unreadable(_) => {
+            let what = "what is known of the device cannot be read, so it is not asked";
+            return Err(Denied(StatusCode::CONFLICT, what.to_owned()));
+        }
         _ => return Err(unknown()),
     }
     devices.want(&device, now).await?;

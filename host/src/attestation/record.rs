@@ -55,7 +55,8 @@ pub struct Awaiting {
 pub struct Revoked {
     /// Since when, milliseconds since 1970-01-01 UTC.
     pub since_ms: i64,
-    /// [`Key::fingerprint`] of each key that was revoked: one that a file names besides is believed. None: no key is.
+    /// [`Key::fingerprint`] of each key that was revoked: another one that a file names is believed. None, as for a device
+    /// that had no key yet: no key is, until the device is enrolled by command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
 }
