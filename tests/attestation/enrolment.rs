@@ -4,9 +4,10 @@ use std::fs;
 
 use anyhow::Result;
 use aurora::attestation::{Form, Signer};
+use harness::Site;
 use serde_json::Value;
 
-use super::{Device, RESULTS, ask, aurora, pair, plan, results, verdicts, write_devices};
+use super::{Device, RESULTS, ask, aurora, enroll, pair, plan, results, verdicts, write_devices};
 
 #[tokio::test]
 async fn a_key_comes_in_through_an_open_gate_alone_and_is_not_believed_by_that() -> Result<()> {
@@ -56,7 +57,7 @@ async fn the_file_of_devices_is_read_again_when_it_changes() -> Result<()> {
     site.set("attestation.devices", path.clone());
     site.start_daemon().await?;
     let mut device = Device::connect(&site, "stm32_pac_07").await?;
-    device.form = Form::Legacy;
+    (device.form, device.boots) = (Form::Legacy, 500);
     let entry = |more: &str| {
         format!("[[device]]\nid = \"stm32_pac_07\"\npublic_key = \"{}\"\n{more}\n", device.signer.key().hex())
     };
@@ -76,12 +77,86 @@ async fn the_file_of_devices_is_read_again_when_it_changes() -> Result<()> {
     let nonce = ask(&site, &mut device).await?;
     device.send(device.answer(&nonce)).await?;
     assert_eq!(results(&site, 1).await?, [pair("valid", "")]);
-    // A revocation in Redis holds whatever the file says.
+    // A revocation in Redis holds whatever the file says of this key, and no command puts another one in its place.
     let (said, done) = aurora(&site, &["device", "revoke", device.id, "--yes"])?;
     assert!(done, "{said}");
+    let new = Signer::generate();
+    for way in [&["--key", &new.key().hex()][..], &["--await"]] {
+        let (said, done) = aurora(&site, &[&["device", "enroll", device.id, "--replace"], way].concat())?;
+        assert!(!done && said.contains("in the file of devices, which decides"), "{said}");
+    }
     device.send(device.answer(&nonce)).await?;
     assert_eq!(results(&site, 2).await?[1], pair("failed", "revoked"));
+    // The file can: the device is another one then. It has been started less often.
+    let replaced = legacy.replace(&key, &new.key().hex());
+    (device.signer, device.boots) = (new, 1);
+    rewritten(&site, &path, &replaced).await?;
+    let nonce = ask(&site, &mut device).await?;
+    device.send(device.answer(&nonce)).await?;
+    assert_eq!(results(&site, 3).await?[2], pair("valid", ""));
+    // Back to the one that was revoked: it is revoked still.
+    rewritten(&site, &path, &legacy).await?;
+    let (said, done) = aurora(&site, &["device", "challenge", device.id, "--no-wait"])?;
+    assert!(!done && said.contains("is revoked"), "{said}");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_command_says_that_an_answer_is_malformed() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    let mut device = Device::connect(&site, "stm32_pac_09").await?;
+    enroll(&site, &device, &[])?;
+    let configuration = site.folder().join("aurora.toml");
+    let asking = tokio::process::Command::new(harness::binary()?)
+        .args(["device", "challenge", device.id, "--wait", "60s", "--config"])
+        .arg(&configuration)
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let nonce = device.challenge().await?;
+    device.send(device.answer(&nonce).replace("\"boot_count\":1", "\"boot_count\":\"1\"")).await?;
+    let said = asking.wait_with_output().await?;
+    let (text, failed) = (String::from_utf8_lossy(&said.stdout), !said.status.success());
+    assert!(failed && text.contains("stm32_pac_09 failed: invalid type"), "{text}");
+    assert_eq!(results(&site, 1).await?, [pair("failed", "malformed")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_board_with_another_key_begins_to_count_anew() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    let mut device = Device::connect(&site, "stm32_pac_08").await?;
+    enroll(&site, &device, &[])?;
+    let mut expected = Vec::new();
+    for (is_another, boots, status, cause) in [
+        (false, 500, "valid", ""),
+        (false, 499, "failed", "boot_count"),
+        (true, 1, "valid", ""),
+        (false, 0, "failed", "boot_count"),
+    ] {
+        if is_another {
+            device.signer = Signer::generate();
+            enroll(&site, &device, &["--replace"])?;
+        }
+        device.boots = boots;
+        let nonce = ask(&site, &mut device).await?;
+        device.send(device.answer(&nonce)).await?;
+        expected.push(pair(status, cause));
+        assert_eq!(results(&site, expected.len()).await?, expected);
+    }
+    Ok(())
+}
+
+/// Changes the file of devices, and waits until the daemon has read it once more.
+async fn rewritten(site: &Site, path: &str, text: &str) -> Result<()> {
+    let read = || site.log().matches("read the file of devices again").count();
+    let before = read();
+    fs::write(path, text)?;
+    site.wait_until("the daemon to read the file again", async || match read() {
+        count if count > before => Ok(()),
+        count => Err(count),
+    })
+    .await
 }
 
 #[tokio::test]

@@ -34,6 +34,50 @@ async fn devices_are_asked_by_the_schedule_and_missed_when_they_do_not_answer() 
 }
 
 #[tokio::test]
+async fn a_device_of_which_nothing_can_be_read_holds_up_no_other() -> Result<()> {
+    let plan = Site::plan().without_nats().set("attestation.interval", "2s").set("attestation.answer_within", "2s");
+    let site = plan.start().await?;
+    let spoilt = Device::connect(&site, "nrf_usb_sentinel_05").await?;
+    let mut sound = Device::connect(&site, "nrf_usb_sentinel_06").await?;
+    enroll(&site, &spoilt, &[])?;
+    let mut redis = connect_redis(&site.redis.url()).await?;
+    let key = format!("aurora:state:device:{}", spoilt.id);
+    redis::cmd("HSET").arg(key).arg("challenges").arg("{oops").query_async::<()>(&mut redis).await?;
+    // As somebody wants it asked, and as the schedule does.
+    redis::cmd("ZADD").arg("aurora:state:wanted").arg(1).arg(spoilt.id).query_async::<()>(&mut redis).await?;
+    enroll(&site, &sound, &[])?;
+    for _ in 0..2 {
+        let nonce = sound.challenge().await?;
+        sound.send(sound.answer(&nonce)).await?;
+    }
+    results(&site, 2).await?;
+    assert_eq!(site.log().matches("what is known of a device cannot be read").count(), 1, "{}", site.log());
+    let (said, done) = aurora(&site, &["device", "challenge", spoilt.id, "--no-wait"])?;
+    assert!(!done && said.contains("cannot be read"), "{said}");
+    let (said, done) = aurora(&site, &["device", "list"])?;
+    assert!(done && said.contains("unreadable") && said.contains(sound.id), "{said}");
+    // It begins anew when it is enrolled anew.
+    enroll(&site, &spoilt, &["--replace"])?;
+    let (said, done) = aurora(&site, &["device", "challenge", spoilt.id, "--no-wait"])?;
+    assert!(done, "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shorter_interval_holds_at_once() -> Result<()> {
+    let plan = Site::plan().without_nats().set("attestation.interval", "24h").set("attestation.answer_within", "1s");
+    let mut site = plan.start().await?;
+    let mut device = Device::connect(&site, "nrf_usb_sentinel_04").await?;
+    enroll(&site, &device, &[])?;
+    let first = device.challenge().await?;
+    site.kill_daemon()?;
+    site.set("attestation.interval", "1s");
+    site.start_daemon().await?;
+    assert_ne!(device.challenge().await?, first);
+    Ok(())
+}
+
+#[tokio::test]
 async fn heartbeats_tell_who_is_online() -> Result<()> {
     let site = plan().without_nats().start().await?;
     // Those that went silent long ago, as Redis remembers them.
@@ -50,6 +94,45 @@ async fn heartbeats_tell_who_is_online() -> Result<()> {
         assert!(done && said.contains(one), "{health}: {said}");
         assert!(said.contains("1 online, 1 stale, 2 offline, 0 never heard of"), "{said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn invented_ids_are_bounded_and_push_out_nobody_who_is_enrolled() -> Result<()> {
+    let site = plan().without_nats().set("attestation.strangers", 2).start().await?;
+    let device = Device::connect(&site, "stm32_pac_17").await?;
+    enroll(&site, &device, &[])?;
+    site.series_of("aurora_devices_enrolled", 1.0).await?;
+    // Who is enrolled has been silent longest.
+    for (device, minutes) in
+        [("stm32_pac_17", 900), ("visitor_1", 800), ("visitor_2", 700), ("visitor_3", 20), ("visitor_4", 15)]
+    {
+        heard(&site, device, minutes * 60_000).await?;
+    }
+    site.series_of("aurora_devices_forgotten_total", 2.0).await?;
+    let (said, done) = aurora(&site, &["device", "list"])?;
+    assert!(done && said.contains("0 online, 2 stale, 1 offline, 0 never heard of, 0 revoked"), "{said}");
+    assert!(said.contains("stm32_pac_17") && said.contains("visitor_3") && said.contains("visitor_4"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_device_that_was_revoked_is_not_missed() -> Result<()> {
+    let site = plan().without_nats().start().await?;
+    let (gone, offline) = (Device::connect(&site, "esp32s3_gw_09").await?, "aurora_devices{health=\"offline\"}");
+    enroll(&site, &gone, &[])?;
+    heard(&site, gone.id, 90 * 60_000).await?;
+    site.series_of(offline, 1.0).await?;
+    let (said, done) = aurora(&site, &["device", "revoke", gone.id, "--yes"])?;
+    assert!(done, "{said}");
+    site.wait_until("the gauge to miss nobody", async || -> Result<()> {
+        let missed = site.scrape().await?.get(offline)?;
+        ensure!(missed < 1.0, "{missed}");
+        Ok(())
+    })
+    .await?;
+    let (said, done) = aurora(&site, &["device", "list", "--health", "revoked"])?;
+    assert!(done && said.contains(gone.id) && said.contains("0 offline, 0 never heard of, 1 revoked"), "{said}");
     Ok(())
 }
 

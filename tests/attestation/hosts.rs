@@ -41,6 +41,39 @@ async fn two_hosts_that_hear_the_same_answer_give_one_verdict() -> Result<()> {
 }
 
 #[tokio::test]
+async fn of_two_hosts_one_tells_that_a_device_does_not_answer() -> Result<()> {
+    // Each failure is told: what is not told twice is not held back as a repetition either.
+    let plan = || plan().without_nats().set("attestation.answer_within", "2s").set("dedup.window", "0s");
+    let site = plan().start().await?;
+    let mut other = plan().set("redis.url", site.redis.url()).set("mqtt.url", site.mqtt.url());
+    other = other.set("mqtt.client_id", "second-host");
+    let mut other = other.brokers().await?;
+    other.start_daemon().await?;
+    let mut quiet = Vec::new();
+    for id in ["stm32_pac_21", "stm32_pac_22", "stm32_pac_23", "stm32_pac_24", "stm32_pac_25", "stm32_pac_26"] {
+        let mut device = Device::connect(&site, id).await?;
+        enroll(&site, &device, &[])?;
+        device.beat().await?;
+        quiet.push(device);
+    }
+    for device in &mut quiet {
+        ask(&site, device).await?;
+    }
+    results(&site, quiet.len()).await?;
+    // Both have looked for what is overdue since, as one more shows that either of them tells.
+    let mut last = Device::connect(&site, "stm32_pac_27").await?;
+    enroll(&site, &last, &[])?;
+    last.beat().await?;
+    ask(&site, &mut last).await?;
+    let entries = site.stream_of(RESULTS, quiet.len() + 1).await?;
+    for device in quiet.iter().chain([&last]) {
+        let told = entries.iter().filter(|entry| entry.data()["device_id"] == device.id).count();
+        assert_eq!(told, 1, "{}: {:?}", device.id, verdicts(&entries));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_answer_that_is_delivered_again_keeps_its_verdict() -> Result<()> {
     let mut site = plan().without_nats().start().await?;
     let mut device = Device::connect(&site, "stm32_pac_03").await?;

@@ -122,11 +122,15 @@ async fn challenge(
         return Err(unknown());
     }
     let (known, now) = (devices.look(&[&device]).await?, chrono::Utc::now().timestamp_millis());
-    let record = known.first().and_then(|known| known.record.as_deref());
-    match registry.standing(&device, record) {
+    let standing = known.first().map(|known| registry.standing_of(&device, known));
+    match standing.unwrap_or(Standing::Unknown) {
         Standing::Enrolled { .. } => {}
         Standing::Awaiting(gate) if gate.until_ms > now => {}
         Standing::Revoked => return Err(Denied(StatusCode::CONFLICT, "the device is revoked".to_owned())),
+        Standing::Unreadable(_) => {
+            let what = "what is known of the device cannot be read, so it is not asked";
+            return Err(Denied(StatusCode::CONFLICT, what.to_owned()));
+        }
         _ => return Err(unknown()),
     }
     devices.want(&device, now).await?;

@@ -53,7 +53,11 @@ pub struct Challenger<I> {
     stop: CancellationToken,
     /// Devices of the schedule, with when each may be due next.
     schedule: BTreeMap<String, i64>,
-    /// When each device was last heard of, a moment ago.
+    /// Devices of the file, and those with a record, however they stand; none until they were read.
+    known: Option<Arc<BTreeSet<String>>>,
+    /// Those of `known` that are revoked.
+    revoked: Vec<String>,
+    /// When each of `known` was last heard of, a moment ago.
     last_heard: HashMap<String, i64>,
     /// Devices whose key is known, with since when that is so as far as anybody saw.
     enrolled: BTreeMap<String, i64>,
@@ -91,12 +95,14 @@ impl<I: Intake> Challenger<I> {
     pub fn new(means: Means, intake: Arc<I>, stop: CancellationToken) -> Self {
         let Means { config, devices, registry, outlet, heard, connected, metrics } = means;
         Self {
-            reach: Reach { config: Arc::new(config), devices, outlet, metrics },
+            reach: Reach { config: Arc::new(config), devices, outlet, metrics, unreadable: Arc::default() },
             registry,
             intake,
             heard,
             stop,
             schedule: BTreeMap::new(),
+            known: None,
+            revoked: Vec::new(),
             last_heard: HashMap::new(),
             enrolled: BTreeMap::new(),
             ear: Ear::new(connected),
@@ -190,9 +196,13 @@ impl<I: Intake> Challenger<I> {
 
     async fn serve_wish(&mut self, device: String) -> Result<(), DevicesError> {
         let known = self.reach.devices.look(&[&device]).await?;
-        let record = known.first().and_then(|known| known.record.as_deref());
-        match self.registry.standing(&device, record) {
+        let standing = known.first().map(|known| self.registry.standing_of(&device, known));
+        match standing.unwrap_or(Standing::Unknown) {
             Standing::Enrolled { .. } | Standing::Awaiting(_) => _ = self.ask(device, Occasion::Wanted),
+            Standing::Unreadable(what) => {
+                self.reach.warn(&device, &what);
+                self.reach.devices.want_no_more(&device).await?;
+            }
             standing => {
                 tracing::warn!(device, ?standing, "a challenge was asked for, and the device is not enrolled");
                 self.reach.devices.want_no_more(&device).await?;
@@ -211,22 +221,29 @@ impl<I: Intake> Challenger<I> {
             }
             Ok(Ok(false)) | Err(_) => {}
         }
-        self.last_heard = self.reach.devices.heard().await?;
         let records = self.reach.devices.records().await?;
-        let listed = self.registry.listed();
+        let all: BTreeSet<String> = self.registry.listed().keys().chain(records.keys()).cloned().collect();
+        // By themselves: what was heard of others is anybody's invention.
+        let names: Vec<&str> = all.iter().map(String::as_str).collect();
+        self.last_heard = self.reach.devices.heard_of(&names).await?.into_iter().collect();
+        self.revoked.clear();
         let (now, mut enrolled, mut known) = (now(), BTreeSet::new(), BTreeSet::new());
-        for device in listed.keys().chain(records.keys()) {
+        for device in &all {
             match self.registry.standing(device, records.get(device).map(String::as_str)) {
                 Standing::Enrolled { .. } => {
                     known.insert(device.clone());
                     enrolled.insert(device.clone());
                 }
                 Standing::Awaiting(gate) if gate.until_ms > now => _ = enrolled.insert(device.clone()),
-                Standing::Unreadable(what) => tracing::error!(device, what, "the record of a device cannot be read"),
+                Standing::Revoked => self.revoked.push(device.clone()),
+                Standing::Unreadable(what) => self.reach.warn(device, &what),
                 _ => {}
             }
         }
         self.reach.metrics.enrolled.set(i64::try_from(enrolled.len()).unwrap_or(i64::MAX));
+        let all = Arc::new(all);
+        self.heard.expect(Arc::clone(&all));
+        self.known = Some(all);
         self.watch(&known, now).await?;
         if self.reach.config.interval.is_zero() {
             return Ok(());
@@ -260,9 +277,6 @@ impl<I: Intake> Challenger<I> {
         }
         let devices = &self.reach.devices;
         let silent = devices.silent().await?;
-        // Where there are very many devices those that were heard just now are not among what was read.
-        let names: Vec<&str> = silent.keys().map(String::as_str).collect();
-        self.last_heard.extend(devices.heard_of(&names).await?);
         for (device, &enrolled_ms) in &self.enrolled {
             let heard_ms = self.last_heard.get(device).copied();
             let turn = silence::turn(heard_ms, enrolled_ms, silent.contains_key(device), now, &config);
@@ -288,16 +302,32 @@ impl<I: Intake> Challenger<I> {
 
     async fn write_heartbeats(&mut self) -> Result<(), DevicesError> {
         let (beats, now) = (self.heard.take(), now());
-        self.last_heard.extend(beats.iter().cloned());
+        if let Some(known) = &self.known {
+            self.last_heard.extend(beats.iter().filter(|(device, _)| known.contains(device)).cloned());
+        }
         let (devices, config) = (&self.reach.devices, &self.reach.config);
         if let Err(error) = devices.hear(&beats, now).await {
             self.heard.note(beats.iter().map(|(device, at)| (device.as_str(), *at)));
             return Err(error);
         }
-        let since = [now - milliseconds(config.online), now - milliseconds(config.stale), 0];
-        if let [online, stale, all] = devices.heard_since(&since.map(|at| at + 1)).await?[..] {
-            self.reach.metrics.show_health([online, stale - online, all - stale]);
+        let since = [now - milliseconds(config.online), now - milliseconds(config.stale), 0].map(|at| at + 1);
+        let counts = devices.heard_since(&since).await?;
+        let [online, stale, all] = counts[..] else { return Ok(()) };
+        // Nobody waits for one that was taken away.
+        let names: Vec<&str> = self.revoked.iter().map(String::as_str).collect();
+        let mut shown = [online, stale - online, all - stale];
+        for (_, at) in devices.heard_of(&names).await? {
+            let health = Health::of(Some(at), now, config);
+            if let Some(place) = Health::ALL.iter().position(|of| *of == health) {
+                shown[place] -= 1;
+            }
         }
+        self.reach.metrics.show_health(shown.map(|count| count.max(0)));
+        // The next look shows the rest.
+        let Some(known) = &self.known else { return Ok(()) };
+        let strangers = usize::try_from(all).unwrap_or_default().saturating_sub(self.last_heard.len());
+        let excess = strangers.saturating_sub(config.strangers);
+        self.reach.metrics.forgotten.inc_by(devices.forget_strangers(known, excess).await?);
         Ok(())
     }
 
@@ -307,6 +337,8 @@ impl<I: Intake> Challenger<I> {
         let grace = milliseconds(GRACE.min(config.answer_within));
         for (device, nonce) in self.reach.devices.overdue(now - grace).await? {
             if self.notices.is_open(&device, &nonce) {
+                // On its way for long, as it is while Redis stores nothing: it stays with us.
+                let _ = self.reach.devices.may_miss(&device, &nonce).await?;
                 continue;
             }
             let heard = match self.last_heard.get(&device) {
@@ -321,10 +353,13 @@ impl<I: Intake> Challenger<I> {
                 Health::Stale | Health::Offline => false,
             };
             if config.unanswered_fails && is_missed {
+                if !self.reach.devices.may_miss(&device, &nonce).await? {
+                    continue;
+                }
                 let was_heard = health == Health::Online;
                 let notice = Notice::Unanswered { device_id: device, nonce, was_heard };
                 let (lane, notice) = self.notices.make(notice, now, &*self.intake);
-                // A lane that is full takes it at the next tick, for it is overdue still.
+                // What a full lane does not take is told after a while, by whoever comes first.
                 let _ = self.intake.try_send(lane, vec![notice]);
             } else {
                 tracing::info!(device, health = health.as_str(), "a challenge was not answered");

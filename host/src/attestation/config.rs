@@ -35,6 +35,9 @@ pub struct Config {
     /// Whether an enrolled device that falls silent raises an alert, and one that is back an event: once, by one host of
     /// the site. One that was never heard of falls silent `stale` after it was first seen to be enrolled.
     pub offline_alerts: bool,
+    /// Most devices that nobody enrolled of which it is remembered when they were heard of; of more those that were silent
+    /// longest are forgotten.
+    pub strangers: usize,
     /// Topic of challenges; `{device}` stands for the device id.
     pub request_topic: String,
     /// A device is online for so long after a heartbeat,
@@ -60,6 +63,7 @@ impl Default for Config {
             unanswered_fails: true,
             repeat_window: Duration::from_mins(1),
             offline_alerts: true,
+            strangers: 1000,
             request_topic: format!("aurora/attestation/{DEVICE}/request"),
             online: Duration::from_mins(10),
             stale: Duration::from_mins(60),

@@ -108,6 +108,15 @@ fn by_gate(response: &Response, gate: &Awaiting, rules: &Rules, now_ms: i64) -> 
     Examined::Claim { fault, renewed: Some(gate.closed_by(&key, now_ms).json()) }
 }
 
+/// Fingerprint of the key that signed `response`, of a device that stands like this, if its signature holds.
+pub(super) fn signer(response: &Response, standing: &Standing) -> String {
+    let key = match standing {
+        Standing::Enrolled { device, .. } => Some(device.key),
+        _ => response.key.as_deref().and_then(|key| Key::read(key).ok()),
+    };
+    key.map(|key| key.fingerprint()).unwrap_or_default()
+}
+
 /// The firmware that a device with these of its `own` may run; none: any.
 fn expected<'a>(own: &'a [String], rules: &'a Rules) -> &'a [String] {
     if own.is_empty() { &rules.firmware } else { own }
@@ -270,7 +279,11 @@ mod tests {
             panic!("{:?}", bench.examine(&response));
         };
         let standing = Registry::default().standing("dev", Some(&record));
-        assert!(matches!(standing, Standing::Enrolled { device, .. } if device.key == bench.signer.key()));
+        assert!(matches!(&standing, Standing::Enrolled { device, .. } if device.key == bench.signer.key()));
+        // Its boot count is of the same key before and after it.
+        for standing in [&bench.standing, &standing] {
+            assert_eq!(signer(&response, standing), bench.signer.key().fingerprint());
+        }
         // Signed by another key than it shows.
         let mut forged = response.clone();
         forged.key = Some(Signer::generate().key().hex());

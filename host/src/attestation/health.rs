@@ -1,7 +1,7 @@
 //! Whether devices are there: from their heartbeats, for all hosts of a site.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -53,32 +53,45 @@ pub(super) fn milliseconds(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
-/// Most devices whose heartbeats wait to be written. Ids come from devices, so their number is not ours to trust.
+/// Devices whose heartbeats wait to be written; beyond that only those that are enrolled are noted. Ids come from whoever
+/// may publish, so their number is not ours to trust.
 const MOST: usize = 65_536;
 
 /// Heartbeats that lanes saw, until somebody writes them to Redis. Cheap to clone; a lane holds the lock for a batch that
 /// has heartbeats in it.
 #[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<Mutex<HashMap<String, i64>>>);
+pub struct Heard(Arc<Mutex<Beats>>);
+
+#[derive(Debug, Default)]
+struct Beats {
+    latest: HashMap<String, i64>,
+    enrolled: Arc<BTreeSet<String>>,
+}
 
 impl Heard {
     /// Notes heartbeats, each of a device, with when it came.
     pub fn note<'a>(&self, beats: impl Iterator<Item = (&'a str, i64)>) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Beats { latest, enrolled } = &mut *heard;
         for (device, at) in beats {
-            let is_full = heard.len() >= MOST;
-            match heard.get_mut(device) {
+            let is_full = latest.len() >= MOST && !enrolled.contains(device);
+            match latest.get_mut(device) {
                 Some(last) => *last = at.max(*last),
                 None if is_full => {}
-                None => _ = heard.insert(device.to_owned(), at),
+                None => _ = latest.insert(device.to_owned(), at),
             }
         }
+    }
+
+    /// From now on `enrolled` have room in any case.
+    pub(super) fn expect(&self, enrolled: Arc<BTreeSet<String>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).enrolled = enrolled;
     }
 
     /// Takes what was noted.
     #[must_use]
     pub fn take(&self) -> Vec<(String, i64)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).latest).into_iter().collect()
     }
 }
 
@@ -109,5 +122,11 @@ mod tests {
         let names: Vec<String> = (0..MOST + 5).map(|number| number.to_string()).collect();
         heard.note(names.iter().map(|name| (name.as_str(), 1)));
         assert_eq!(heard.take().len(), MOST);
+        // Those that somebody invents do not push out one that is enrolled.
+        heard.expect(Arc::new(BTreeSet::from(["enrolled".to_owned()])));
+        heard.note(names.iter().map(|name| (name.as_str(), 1)).chain([("enrolled", 2), ("another", 2)]));
+        let taken = heard.take();
+        assert_eq!(taken.len(), MOST + 1);
+        assert!(taken.contains(&("enrolled".to_owned(), 2)));
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     broker::redis_streams::{Claim, Devices, DevicesError, Failure, Known, Repetition},
-    event::Context,
+    event::{Context, is_device_id},
     pipeline::Audit,
 };
 
@@ -65,7 +65,8 @@ pub(super) enum Judged {
 enum Read {
     Answer(Response, String),
     Notice(Notice),
-    Malformed(String),
+    /// With the device whose topic it came on.
+    Malformed(String, Option<String>),
 }
 
 impl Judge {
@@ -89,9 +90,7 @@ impl Judge {
         let mut judged: Vec<Option<Judged>> = read
             .iter()
             .map(|read| match read {
-                Read::Malformed(reason) => {
-                    Some(Judged::Verdict(Verdict::failed(Cause::Malformed, reason.as_str(), None)))
-                }
+                Read::Malformed(reason, None) => Some(Judged::Verdict(malformed(reason))),
                 Read::Notice(notice @ (Notice::Silent { .. } | Notice::Back { .. })) => {
                     Some(Judged::Turned(notice.clone()))
                 }
@@ -170,7 +169,7 @@ impl Judge {
             let Some(known) = read[index].device().and_then(of) else { continue };
             match &read[index] {
                 Read::Answer(response, digest) => {
-                    let standing = self.registry.standing(&response.device, known.record.as_deref());
+                    let standing = self.registry.standing_of(&response.device, known);
                     let ask = &asks[index];
                     match examine(response, digest, &standing, known, &self.rules, ask.received_ms) {
                         Examined::Failed(cause, reason) => {
@@ -196,6 +195,7 @@ impl Judge {
                                 record: known.record.clone(),
                                 renewed,
                                 received_ms: ask.received_ms,
+                                key: examine::signer(response, &standing),
                             });
                             let is_compared = examine::expects_firmware(&standing, &self.rules);
                             claimed.push((index, response, is_compared));
@@ -206,7 +206,17 @@ impl Judge {
                     let about = (device_id.as_str(), nonce.as_str(), *was_heard);
                     judged[index] = Some(unanswered(about, known, asks[index].received_ms, notes));
                 }
-                Read::Notice(_) | Read::Malformed(_) => {}
+                Read::Malformed(reason, _) => {
+                    let verdict = malformed(reason);
+                    // Whoever waits for an answer of this device is to see what came.
+                    if let Some(device) = read[index].device()
+                        && !matches!(self.registry.standing_of(device, known), Standing::Unknown)
+                    {
+                        notes.add(device, &verdict, asks[index].received_ms);
+                    }
+                    judged[index] = Some(Judged::Verdict(verdict));
+                }
+                Read::Notice(_) => {}
             }
         }
         if claims.is_empty() {
@@ -283,6 +293,10 @@ impl Judge {
     }
 }
 
+fn malformed(reason: &str) -> Verdict {
+    Verdict::failed(Cause::Malformed, reason, None)
+}
+
 /// Whether a challenge is still unanswered: by which device, of which nonce, and whether it was heard of.
 fn unanswered((device, nonce, was_heard): (&str, &str, bool), known: &Known, now_ms: i64, notes: &mut Notes) -> Judged {
     let of_nonce = known.challenges.iter().find(|challenge| challenge.nonce == nonce);
@@ -319,12 +333,12 @@ impl Read {
         if ask.is_notice {
             return match serde_json::from_slice(ask.payload) {
                 Ok(notice) => Self::Notice(notice),
-                Err(error) => Self::Malformed(error.to_string()),
+                Err(error) => Self::Malformed(error.to_string(), None),
             };
         }
         match Response::read(ask.payload, device) {
             Ok(response) => Self::Answer(response, hex::encode(&Sha256::digest(ask.payload))),
-            Err(reason) => Self::Malformed(reason),
+            Err(reason) => Self::Malformed(reason, device.filter(|id| is_device_id(id)).map(str::to_owned)),
         }
     }
 
@@ -332,7 +346,7 @@ impl Read {
         match self {
             Self::Answer(response, _) => Some(&response.device),
             Self::Notice(notice) => Some(notice.device()),
-            Self::Malformed(_) => None,
+            Self::Malformed(_, device) => device.as_deref(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::broker::redis_streams::{Devices, DevicesError};
 pub struct Overview {
     /// Its id.
     pub device_id: String,
-    /// `online`, `stale`, `offline` or `unknown`.
+    /// `online`, `stale`, `offline` or `unknown`; `revoked`, whether it is heard of or not.
     pub health: &'static str,
     /// When its last heartbeat came, milliseconds since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,8 +42,10 @@ impl Overview {
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn read(devices: &Devices, registry: &Registry, config: &Config) -> Result<Vec<Self>, DevicesError> {
-        let (records, heard) = (devices.records().await?, devices.heard().await?);
+        let (records, mut heard) = (devices.records().await?, devices.heard().await?);
         let listed = registry.listed();
+        let enrolled_ids: Vec<&str> = records.keys().chain(listed.keys()).map(String::as_str).collect();
+        heard.extend(devices.heard_of(&enrolled_ids).await?);
         let names: BTreeSet<&str> =
             records.keys().chain(heard.keys()).chain(listed.keys()).map(String::as_str).collect();
         let names: Vec<&str> = names.into_iter().collect();
@@ -51,14 +53,17 @@ impl Overview {
         for part in names.chunks(PART) {
             for (name, known) in part.iter().zip(devices.look(part).await?) {
                 let heard_ms = heard.get(*name).copied();
-                let standing = registry.standing(name, known.record.as_deref());
+                let standing = registry.standing_of(name, &known);
                 let key_fingerprint = match &standing {
                     Standing::Enrolled { device, .. } => Some(device.key.fingerprint()),
                     _ => None,
                 };
                 all.push(Self {
                     device_id: (*name).to_owned(),
-                    health: Health::of(heard_ms, now, config).as_str(),
+                    health: match standing {
+                        Standing::Revoked => "revoked",
+                        _ => Health::of(heard_ms, now, config).as_str(),
+                    },
                     heard_ms,
                     enrolled: enrolled(&standing, now),
                     key_fingerprint,

@@ -1,6 +1,9 @@
 //! One challenge to one device: noted in Redis before it is sent, and as lacking an answer after it.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde_json::json;
 
@@ -20,12 +23,14 @@ pub(super) struct Reach {
     pub devices: Devices,
     pub outlet: Outlet,
     pub metrics: AttestationMetrics,
+    /// Devices of which it was said that what is known of them cannot be read.
+    pub unreadable: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Reach {
     /// Asks a device. When the next challenge is due, if that is known.
     pub async fn challenge(&self, device: &str, occasion: Occasion) -> Option<i64> {
-        let Self { config, devices, outlet, metrics } = self;
+        let Self { config, devices, outlet, metrics, .. } = self;
         let mut chance = [0; 32];
         if let Err(error) = getrandom::fill(&mut chance) {
             // Better no challenge than one that somebody could foresee.
@@ -35,8 +40,15 @@ impl Reach {
         let nonce = hex::encode(&chance);
         let issued = devices.issue(device, &nonce, config.answer_within, config.interval, occasion).await;
         let (at, expires) = match issued {
-            Ok(Issued::Now { at, expires }) => (at, expires),
+            Ok(Issued::Now { at, expires }) => {
+                self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).remove(device);
+                (at, expires)
+            }
             Ok(Issued::Later(due)) => return Some(due).filter(|due| *due > 0),
+            Ok(Issued::Unreadable) => {
+                self.warn(device, "the challenges that it was sent");
+                return None;
+            }
             Err(error) => {
                 tracing::debug!(device, error = %Chain(&error), "cannot note a challenge, so it is not sent");
                 return None;
@@ -56,6 +68,13 @@ impl Reach {
             tracing::debug!(device, error = %Chain(&error), "a missing answer to this challenge will not be noticed");
         }
         due
+    }
+
+    /// Says once that `what` is known of a device cannot be read.
+    pub fn warn(&self, device: &str, what: &str) {
+        if self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(device.to_owned()) {
+            tracing::warn!(device, what, "what is known of a device cannot be read, so it is not asked");
+        }
     }
 
     /// Notes that the challenge with this nonce will not be answered any more.

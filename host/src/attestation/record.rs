@@ -12,7 +12,7 @@ pub enum Record {
     Enrolled(Enrolled),
     /// The gate is open: the key of its next answer becomes its key.
     Awaiting(Awaiting),
-    /// Nothing that it says is valid, whatever a file says of it.
+    /// Nothing that it says is valid, until a file has another key for it.
     Revoked(Revoked),
 }
 
@@ -55,6 +55,17 @@ pub struct Awaiting {
 pub struct Revoked {
     /// Since when, milliseconds since 1970-01-01 UTC.
     pub since_ms: i64,
+    /// [`Key::fingerprint`] of each key that was revoked: another one that a file names is believed. None, as for a device
+    /// that had no key yet: no key is, until the device is enrolled by command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
+impl Revoked {
+    /// Whether nothing is valid that `key` signs, which a file names.
+    pub(super) fn holds(&self, key: &Key) -> bool {
+        self.keys.is_empty() || self.keys.contains(&key.fingerprint())
+    }
 }
 
 impl Record {
@@ -96,10 +107,16 @@ mod tests {
         let enrolled = Enrolled { key: "04".into(), firmware: vec![], message: None, since_ms: 1, by_answer: false };
         let awaiting =
             Awaiting { until_ms: 5, fingerprint: None, firmware: vec!["a".into()], message: Some(Form::Legacy) };
-        for record in [Record::Enrolled(enrolled), Record::Awaiting(awaiting), Record::Revoked(Revoked { since_ms: 7 })]
-        {
+        let revoked = |keys| Record::Revoked(Revoked { since_ms: 7, keys });
+        for record in [
+            Record::Enrolled(enrolled),
+            Record::Awaiting(awaiting),
+            revoked(vec!["a".into(), "b".into()]),
+            revoked(vec![]),
+        ] {
             assert_eq!(Record::read(&record.json()), Ok(record));
         }
+        assert_eq!(Record::read(r#"{"state":"revoked","since_ms":7}"#), Ok(revoked(vec![])));
         assert!(Record::read(r#"{"state":"trusted"}"#).is_err());
     }
 }

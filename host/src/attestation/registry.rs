@@ -1,6 +1,6 @@
 //! Who is enrolled: a file that belongs to the site's configuration, and Redis, which commands write.
 //!
-//! Where both know a device the file decides, except that a revocation in Redis holds whatever the file says.
+//! Where both know a device the file decides, except that a revocation in Redis holds until the file has another key for it.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{Form, Key, KeyError, Record, hex, record::Awaiting};
-use crate::event::is_device_id;
+use crate::{broker::redis_streams::Known, event::is_device_id};
 
 /// The enrolled devices of the file, as it is now. Shared.
 #[derive(Debug, Default)]
@@ -145,6 +145,15 @@ impl Registry {
         Arc::clone(&self.devices.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How `device` stands, of which this is `known`: if not all of that can be read nothing that it says is valid.
+    #[must_use]
+    pub fn standing_of(&self, device: &str, known: &Known) -> Standing {
+        match &known.unreadable {
+            Some(what) => Standing::Unreadable(what.clone()),
+            None => self.standing(device, known.record.as_deref()),
+        }
+    }
+
     /// How `device` stands, whose record in Redis is `record`.
     #[must_use]
     pub fn standing(&self, device: &str, record: Option<&str>) -> Standing {
@@ -154,7 +163,8 @@ impl Registry {
             Err(what) => return Standing::Unreadable(what),
         };
         match (listed, record) {
-            (_, Some(Record::Revoked(_))) => Standing::Revoked,
+            (Some(listed), Some(Record::Revoked(revoked))) if revoked.holds(&listed.key) => Standing::Revoked,
+            (None, Some(Record::Revoked(_))) => Standing::Revoked,
             (Some(listed), _) if listed.revoked => Standing::Revoked,
             (Some(device), _) => Standing::Enrolled { device, by_file: true },
             (None, Some(Record::Awaiting(gate))) => Standing::Awaiting(gate),
@@ -247,21 +257,32 @@ mod tests {
     }
 
     #[test]
-    fn the_file_decides_and_a_revocation_holds_in_any_case() {
+    fn the_file_decides_and_a_revocation_holds_in_any_case_for_the_keys_that_it_names() {
         let registry = of(&listed("")).expect("a file");
-        let revoked = Record::Revoked(Revoked { since_ms: 0 }).json();
+        let revoked = |keys| Record::Revoked(Revoked { since_ms: 0, keys }).json();
+        let own = Key::read(KEY).expect("a key").fingerprint();
         let gate =
             Record::Awaiting(Awaiting { until_ms: 9, fingerprint: None, firmware: vec![], message: None }).json();
         let enrolled = enrolled();
         let standing = |device: &str, record: Option<&str>| registry.standing(device, record);
         assert!(matches!(standing("a", Some(&enrolled)), Standing::Enrolled { by_file: true, .. }));
         assert!(matches!(standing("a", Some(&gate)), Standing::Enrolled { by_file: true, .. }));
-        assert!(matches!(standing("a", Some(&revoked)), Standing::Revoked));
+        for keys in [vec![], vec![own.clone()], vec!["00".into(), own.clone()]] {
+            assert!(matches!(standing("a", Some(&revoked(keys))), Standing::Revoked));
+        }
+        // The file has another key by now. Where it has none, no other can have come.
+        let others = revoked(vec!["00".into()]);
+        assert!(matches!(standing("a", Some(&others)), Standing::Enrolled { by_file: true, .. }));
+        assert!(matches!(standing("b", Some(&others)), Standing::Revoked));
         assert!(matches!(standing("b", Some(&enrolled)), Standing::Enrolled { by_file: false, .. }));
         assert!(matches!(standing("b", Some(&gate)), Standing::Awaiting(_)));
         assert!(matches!(standing("b", None), Standing::Unknown));
         assert!(matches!(standing("b", Some("{}")), Standing::Unreadable(_)));
+        let spoilt = Known { record: Some(enrolled.clone()), unreadable: Some("x".into()), ..Known::default() };
+        assert!(matches!(registry.standing_of("a", &spoilt), Standing::Unreadable(_)));
+        assert!(matches!(registry.standing_of("b", &Known::default()), Standing::Unknown));
         let none = of(&listed("revoked = true")).expect("a file");
         assert!(matches!(none.standing("a", Some(&enrolled)), Standing::Revoked));
+        assert!(matches!(none.standing("a", Some(&others)), Standing::Revoked));
     }
 }

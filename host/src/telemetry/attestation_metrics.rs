@@ -17,6 +17,8 @@ pub struct AttestationMetrics {
     pub unanswered: IntCounter,
     /// Devices that are enrolled and not revoked, and those whose gate is open.
     pub enrolled: IntGauge,
+    /// Devices that nobody enrolled, and that were forgotten because there were too many of them.
+    pub forgotten: IntCounter,
 }
 
 impl AttestationMetrics {
@@ -31,7 +33,10 @@ impl AttestationMetrics {
             devices: register(
                 registry,
                 IntGaugeVec::new(
-                    Opts::new("aurora_devices", "Devices of which heartbeats came, by how long ago"),
+                    Opts::new(
+                        "aurora_devices",
+                        "Devices that are not revoked and of which heartbeats came, by how long ago",
+                    ),
                     &["health"],
                 ),
             ),
@@ -44,6 +49,10 @@ impl AttestationMetrics {
             enrolled: register(
                 registry,
                 IntGauge::new("aurora_devices_enrolled", "Devices that are enrolled, or whose gate is open"),
+            ),
+            forgotten: counter(
+                "aurora_devices_forgotten_total",
+                "Devices that nobody enrolled, forgotten because too many of them were heard of",
             ),
         }
     }

@@ -1,18 +1,19 @@
-//! Of which devices it was told that they are silent, once for all hosts of a site.
+//! What is told of devices that keep silent, or that do not answer: once for all hosts of a site.
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use redis::Script;
 
-use super::devices::{Devices, DevicesError, milliseconds};
+use super::devices::{Devices, DevicesError, member, milliseconds};
 
 static SILENCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devices_silence.lua")));
+static MISSING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devices_missing.lua")));
 
 /// How long a host has for storing what it tells. Then another one may tell it.
 const TELLING: Duration = Duration::from_secs(30);
 
 /// Devices that are read in one round trip.
-const PART: usize = 500;
+pub(super) const PART: usize = 500;
 
 /// What is told of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,24 +70,6 @@ impl Devices {
         Ok(silent)
     }
 
-    /// When those of `ids` were last heard of that ever were.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn heard_of(&self, ids: &[&str]) -> Result<Vec<(String, i64)>, DevicesError> {
-        let mut heard = Vec::new();
-        for part in ids.chunks(PART) {
-            let mut pipeline = redis::pipe();
-            for id in part {
-                pipeline.cmd("ZSCORE").arg(&self.names.heard).arg(id);
-            }
-            let scores: Vec<Option<f64>> = self.run(&pipeline).await?;
-            let of = |(id, at): (&&str, Option<f64>)| Some(((*id).to_owned(), at? as i64));
-            heard.extend(part.iter().zip(scores).filter_map(of));
-        }
-        Ok(heard)
-    }
-
     /// Whether this host is to tell `turn` of `device`, which if it is silent sent no heartbeat after `latest`.
     ///
     /// # Errors
@@ -96,6 +79,18 @@ impl Devices {
         call.key(&self.names.silent).key(&self.names.telling).key(&self.names.heard);
         let word = if turn == Turn::Silent { "silent" } else { "back" };
         call.arg(device).arg(word).arg(milliseconds(TELLING)).arg(latest);
+        let may: u8 = self.ask(async |redis| call.invoke_async(redis).await).await?;
+        Ok(may == 1)
+    }
+
+    /// Whether this host is to tell that `device` has not answered to the challenge with this nonce. To be asked again
+    /// while it is telling, for another host may do it otherwise.
+    ///
+    /// # Errors
+    /// As for [`look`](Self::look).
+    pub async fn may_miss(&self, device: &str, nonce: &str) -> Result<bool, DevicesError> {
+        let mut call = MISSING.prepare_invoke();
+        call.key(&self.names.unanswered).arg(member(device, nonce)).arg(milliseconds(TELLING));
         let may: u8 = self.ask(async |redis| call.invoke_async(redis).await).await?;
         Ok(may == 1)
     }

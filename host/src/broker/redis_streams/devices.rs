@@ -4,9 +4,9 @@
 //! | key (behind `redis.state`) | |
 //! |---|---|
 //! | `devices` | hash: a record for each device that a command or a first answer enrolled, or that is revoked |
-//! | `device:<id>` | hash: `challenges` (the last ones, JSON), `boot`, `due` (of the schedule), `last` (the last verdict) |
+//! | `device:<id>` | hash: `challenges` (the last ones, JSON), `boot` and `boot-key` (whose it is), `due` (of the schedule), `last` (the last verdict) |
 //! | `heard` | sorted set: when the last heartbeat of a device came |
-//! | `unanswered` | sorted set: challenges that were sent, by when they expire |
+//! | `unanswered` | sorted set: challenges that were sent, by when they expire, or until when a host is telling that: see `devices_missing.lua` |
 //! | `wanted` | sorted set: devices that somebody wants challenged now |
 //! | `strangers`, `stranger:<id>`, `stranger:*` | which failures of devices that nobody enrolled were told: see `devices_repeats.lua` |
 //! | `enrolled-since` | hash: when each enrolled device was first seen to be enrolled |
@@ -33,10 +33,7 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("devi
 const KEPT: usize = 8;
 
 /// Devices, heartbeats or challenges that are read at once.
-const MOST: usize = 10_000;
-
-/// Heartbeats older than this are forgotten.
-const FORGOTTEN: Duration = Duration::from_hours(24 * 90);
+pub(super) const MOST: usize = 10_000;
 
 /// Reads and writes what is known of devices. Cheap to clone.
 #[derive(Clone)]
@@ -51,7 +48,7 @@ pub(super) struct Names {
     pub records: String,
     device: String,
     pub heard: String,
-    unanswered: String,
+    pub unanswered: String,
     wanted: String,
     pub strangers: String,
     stranger: String,
@@ -90,6 +87,8 @@ pub struct Known {
     pub challenges: Vec<Challenge>,
     /// The last verdict, as it was written.
     pub last: Option<String>,
+    /// Why the rest of it cannot be read, if it cannot: somebody else wrote it.
+    pub unreadable: Option<String>,
 }
 
 /// A challenge that was issued.
@@ -144,6 +143,8 @@ pub struct Claim {
     pub renewed: Option<String>,
     /// When the host received it.
     pub received_ms: i64,
+    /// What tells the key that signed it from others: a boot count is compared with that of the same key.
+    pub key: String,
 }
 
 /// What became of a [`Claim`]: a code, and what belongs to it. See `devices_claim.lua`.
@@ -161,6 +162,8 @@ pub enum Issued {
     },
     /// Another host has done it. The next one is due then; 0: nobody knows.
     Later(i64),
+    /// The challenges that the device was sent cannot be read.
+    Unreadable,
 }
 
 /// Why a challenge is sent.
@@ -196,7 +199,7 @@ impl Devices {
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn look(&self, ids: &[&str]) -> Result<Vec<Known>, DevicesError> {
-        type Fields = (Option<String>, (Option<String>, Option<String>, Option<String>));
+        type Fields = (Option<String>, Option<String>, Option<String>);
         let mut pipeline = redis::pipe();
         for id in ids {
             pipeline.cmd("HGET").arg(&self.names.records).arg(id);
@@ -204,12 +207,25 @@ impl Devices {
         }
         let values: Vec<redis::Value> = self.run(&pipeline).await?;
         let mut known = Vec::with_capacity(ids.len());
-        for (id, pair) in ids.iter().zip(values.chunks(2)) {
-            let unreadable = |what: String| DevicesError::Unreadable { device: (*id).to_owned(), what };
-            let pair = redis::Value::Array(pair.to_vec());
-            let (record, (boot, challenges, last)): Fields =
-                redis::from_redis_value(pair).map_err(|error| unreadable(error.to_string()))?;
-            known.push(Known { record, boot, challenges: listed(challenges).map_err(unreadable)?, last });
+        let mut values = values.into_iter();
+        while let (Some(record), Some(fields)) = (values.next(), values.next()) {
+            // One of which nothing can be read must not hide the others.
+            let mut one = Known::default();
+            match redis::from_redis_value(record) {
+                Ok(record) => one.record = record,
+                Err(error) => one.unreadable = Some(error.to_string()),
+            }
+            match redis::from_redis_value::<Fields>(fields) {
+                Ok((boot, challenges, last)) => {
+                    (one.boot, one.last) = (boot, last);
+                    match listed(challenges) {
+                        Ok(challenges) => one.challenges = challenges,
+                        Err(what) => one.unreadable = Some(what),
+                    }
+                }
+                Err(error) => one.unreadable = Some(error.to_string()),
+            }
+            known.push(one);
         }
         Ok(known)
     }
@@ -227,6 +243,7 @@ impl Devices {
             call.arg(claim.boot.to_string()).arg(claim.fault);
             call.arg(claim.record.as_deref().unwrap_or_default());
             call.arg(claim.renewed.as_deref().unwrap_or_default()).arg(claim.received_ms);
+            call.arg(&claim.key);
         }
         self.ask(async |redis| call.invoke_async(redis).await).await
     }
@@ -263,7 +280,11 @@ impl Devices {
         call.arg(device).arg(nonce).arg(milliseconds(within)).arg(milliseconds(interval));
         call.arg(if occasion == Occasion::Wanted { "asked" } else { "due" }).arg(KEPT);
         let (done, at, expires): (u8, i64, i64) = self.ask(async |redis| call.invoke_async(redis).await).await?;
-        Ok(if done == 1 { Issued::Now { at, expires } } else { Issued::Later(at) })
+        Ok(match done {
+            1 => Issued::Now { at, expires },
+            0 => Issued::Later(at),
+            _ => Issued::Unreadable,
+        })
     }
 
     /// Notes that a challenge has been sent: from now on it lacks an answer.
@@ -353,57 +374,24 @@ impl Devices {
         self.run(&pipeline).await
     }
 
+    /// Forgets all of a device but its record and its heartbeats: what is there cannot be read.
+    ///
+    /// # Errors
+    /// As for [`look`](Self::look).
+    pub async fn begin_anew(&self, device: &str) -> Result<(), DevicesError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("DEL").arg(self.names.of(device)).ignore();
+        self.run(&pipeline).await
+    }
+
     /// Forgets the boot count of a device: its board was replaced.
     ///
     /// # Errors
     /// As for [`look`](Self::look).
     pub async fn forget_boot(&self, device: &str) -> Result<(), DevicesError> {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("HDEL").arg(self.names.of(device)).arg("boot").ignore();
+        pipeline.cmd("HDEL").arg(self.names.of(device)).arg("boot").arg("boot-key").ignore();
         self.run(&pipeline).await
-    }
-
-    /// Notes heartbeats, each with when it came. An older one changes nothing.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn hear(&self, beats: &[(String, i64)], now: i64) -> Result<(), DevicesError> {
-        let mut pipeline = redis::pipe();
-        for part in beats.chunks(500) {
-            pipeline.cmd("ZADD").arg(&self.names.heard).arg("GT");
-            for (device, at) in part {
-                // A clock that is ahead must not make a device immortal.
-                pipeline.arg((*at).min(now)).arg(device);
-            }
-            pipeline.ignore();
-        }
-        let oldest = now - i64::try_from(FORGOTTEN.as_millis()).unwrap_or(i64::MAX);
-        pipeline.cmd("ZREMRANGEBYSCORE").arg(&self.names.heard).arg("-inf").arg(format!("({oldest}")).ignore();
-        self.run(&pipeline).await
-    }
-
-    /// How many devices were heard since each of `since`.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn heard_since(&self, since: &[i64]) -> Result<Vec<i64>, DevicesError> {
-        let mut pipeline = redis::pipe();
-        for since in since {
-            pipeline.cmd("ZCOUNT").arg(&self.names.heard).arg(since).arg("+inf");
-        }
-        self.run(&pipeline).await
-    }
-
-    /// When devices were last heard of; of more than ten thousand those that were silent longest.
-    ///
-    /// # Errors
-    /// As for [`look`](Self::look).
-    pub async fn heard(&self) -> Result<HashMap<String, i64>, DevicesError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("ZRANGEBYSCORE").arg(&self.names.heard).arg("-inf").arg("+inf").arg("WITHSCORES");
-        pipeline.arg("LIMIT").arg(0).arg(MOST);
-        let (heard,): (Vec<(String, f64)>,) = self.run(&pipeline).await?;
-        Ok(heard.into_iter().map(|(device, at)| (device, at as i64)).collect())
     }
 
     pub(super) async fn run<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, DevicesError> {
@@ -434,7 +422,7 @@ impl Names {
 }
 
 /// Neither part holds a space.
-fn member(device: &str, nonce: &str) -> String {
+pub(super) fn member(device: &str, nonce: &str) -> String {
     format!("{device} {nonce}")
 }
 

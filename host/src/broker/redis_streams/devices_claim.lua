@@ -7,16 +7,19 @@
 -- Where it did not hold they are a replay, as any other response is. Only responses whose signature holds come here, so
 -- nobody without the key can use up a nonce.
 --
+-- A boot count is of the key that it was given under: with another key the board is another one, and begins anew. One that
+-- was noted without its key goes for that of the key which answers first.
+--
 -- KEYS  1 hash of the enrolled devices  2 sorted set of what is unanswered  3.. hash of the device, for each claim
--- ARGV  ten for each claim: device, nonce, SHA-256 of the response, host, delivery, boot count, what else is wrong with
+-- ARGV  eleven for each claim: device, nonce, SHA-256 of the response, host, delivery, boot count, what else is wrong with
 --       it (or nothing), the record of the device that was judged by (or nothing), the record to put in its place (or
---       nothing), when it was received in ms
+--       nothing), when it was received in ms, fingerprint of the key that signed it
 -- Answer: for each claim { code, the boot count before, or when the nonce expired }; codes:
 --       valid, enrolled, boot, or what else was wrong: the nonce is used for it;
 --       elsewhere: another host of the site has it; repeated: it came before, and held; used, expired, unknown: the nonce
 --       is not to be had; changed: judge again
 
-local WIDTH = 10
+local WIDTH = 11
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
@@ -31,7 +34,7 @@ end
 local function claim(key, from)
   local device, nonce, response, host, delivery = ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4]
   local boot, fault, record, renewed = ARGV[from + 5], ARGV[from + 6], ARGV[from + 7], ARGV[from + 8]
-  local received = tonumber(ARGV[from + 9])
+  local received, signer = tonumber(ARGV[from + 9]), ARGV[from + 10]
   local list = cjson.decode(redis.call('HGET', key, 'challenges') or '[]')
   for _, challenge in ipairs(list) do
     if challenge.nonce == nonce then
@@ -59,7 +62,11 @@ local function claim(key, from)
       if math.min(received, now) > challenge.expires then
         return { 'expired', string.format('%.0f', challenge.expires) }
       end
-      local before = redis.call('HGET', key, 'boot') or ''
+      local noted = redis.call('HMGET', key, 'boot', 'boot-key')
+      local before = noted[1] or ''
+      if noted[2] and noted[2] ~= signer then
+        before = ''
+      end
       local code = fault
       if before ~= '' and is_below(boot, before) then
         code = 'boot'
@@ -67,7 +74,7 @@ local function claim(key, from)
         code = 'valid'
       end
       if code ~= 'boot' then
-        redis.call('HSET', key, 'boot', boot)
+        redis.call('HSET', key, 'boot', boot, 'boot-key', signer)
       end
       if code == 'valid' and renewed ~= '' then
         redis.call('HSET', KEYS[1], device, renewed)

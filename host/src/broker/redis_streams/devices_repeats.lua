@@ -47,7 +47,11 @@ local function enter(at, from)
   local field = 'failing:' .. ARGV[from + 2]
   local response, host, delivery = ARGV[from + 3], ARGV[from + 4], ARGV[from + 5]
   local text = redis.call('HGET', key, field)
-  local open = text and cjson.decode(text)
+  -- What cannot be read holds no other failure up: the window begins anew.
+  local is_read, open = pcall(cjson.decode, text or 'null')
+  if not is_read or type(open) ~= 'table' or type(open.by) ~= 'table' then
+    open = nil
+  end
   local is_told = 0
   if open and open.response == response and open.by[host] == delivery then
     return { 1, open.opened, open.more, open.since, shared }

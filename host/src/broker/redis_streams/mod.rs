@@ -12,6 +12,7 @@ mod waiting;
 mod raw;
 mod letters;
 mod devices;
+mod device_heard;
 mod device_repeats;
 mod device_silence;
 mod present;

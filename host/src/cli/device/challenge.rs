@@ -42,10 +42,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let opened = args.place.open()?;
     let id = &args.device;
     let before = opened.known(id).await?;
-    match opened.registry.standing(id, before.record.as_deref()) {
+    match opened.registry.standing_of(id, &before) {
         Standing::Enrolled { .. } => {}
         Standing::Awaiting(gate) if gate.until_ms > now() => {}
         Standing::Revoked => bail!("{id} is revoked"),
+        Standing::Unreadable(what) => bail!("what is known of {id} cannot be read: {}", plain(&what)),
         _ => bail!("{id} is not enrolled; `aurora device enroll {id}` does that"),
     }
     opened.devices.want(id, now()).await?;

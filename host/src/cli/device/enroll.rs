@@ -47,7 +47,7 @@ pub struct Args {
     /// Put it in the place of what is enrolled under this id.
     #[arg(long)]
     replace: bool,
-    /// Forget its boot count: the board is another one, and begins anew.
+    /// Forget its boot count: the board is another one with the same key. One with another key begins anew by itself.
     #[arg(long)]
     new_board: bool,
 }
@@ -55,7 +55,7 @@ pub struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut opened = args.place.open()?;
     let id = &args.device;
-    may_be_enrolled(&opened, args).await?;
+    let is_readable = may_be_enrolled(&opened, args).await?;
     let mut firmware = args.firmware.clone();
     firmware.extend(hashed(&args.image)?);
     let message = args.legacy.then_some(Form::Legacy);
@@ -79,30 +79,36 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     opened.write(id, &record.json(), "device-enroll", &format!("device={id} {details}")).await?;
-    if args.new_board {
+    if !is_readable {
+        opened.devices.begin_anew(id).await?;
+    } else if args.new_board {
         opened.devices.forget_boot(id).await?;
     }
     say(&told);
     Ok(ExitCode::SUCCESS)
 }
 
-async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<()> {
+/// Whether what is known of the device can be read.
+async fn may_be_enrolled(opened: &Opened, args: &Args) -> anyhow::Result<bool> {
     let id = &args.device;
     let known = opened.known(id).await?;
-    match opened.registry.standing(id, known.record.as_deref()) {
-        Standing::Enrolled { by_file: true, .. } => {
-            bail!("{id} is in the file of devices, which decides; change it there")
-        }
-        Standing::Revoked if opened.registry.listed().get(id).is_some_and(|listed| listed.revoked) => {
-            bail!("{id} is revoked in the file of devices; change it there")
-        }
+    let standing = opened.registry.standing(id, known.record.as_deref());
+    // Whatever its record is: a record in its place would leave the key of the file believed, and end a revocation of it.
+    if opened.registry.listed().contains_key(id) {
+        let is_revoked = matches!(standing, Standing::Revoked);
+        let besides = if is_revoked { "; it is revoked, and another key there has it believed again" } else { "" };
+        bail!("{id} is in the file of devices, which decides; change it there{besides}");
+    }
+    let is_readable = known.unreadable.is_none();
+    ensure!(is_readable || args.replace, "what is known of {id} cannot be read; --replace puts this in its place");
+    match standing {
         Standing::Enrolled { .. } => {
             ensure!(args.replace, "{id} is enrolled already; --replace puts this in its place")
         }
         Standing::Revoked => ensure!(args.replace, "{id} is revoked; --replace has it believed again, with this key"),
         Standing::Awaiting(_) | Standing::Unknown | Standing::Unreadable(_) => {}
     }
-    Ok(())
+    Ok(is_readable)
 }
 
 fn read_key(text: &str) -> anyhow::Result<Key> {

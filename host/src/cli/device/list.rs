@@ -41,6 +41,8 @@ enum Wanted {
     Offline,
     /// Never.
     Unknown,
+    /// Not believed any more, whether it is heard of or not.
+    Revoked,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -68,8 +70,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     out.flush()?;
     if args.format == Format::Text {
         let count = |health: &str| all.iter().filter(|device| device.health == health).count();
-        let [online, stale, offline, unknown] = ["online", "stale", "offline", "unknown"].map(count);
-        eprintln!("{online} online, {stale} stale, {offline} offline, {unknown} never heard of");
+        let [online, stale, offline, unknown, revoked] =
+            ["online", "stale", "offline", "unknown", "revoked"].map(count);
+        eprintln!("{online} online, {stale} stale, {offline} offline, {unknown} never heard of, {revoked} revoked");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,6 +114,7 @@ impl Wanted {
             Self::Stale => "stale",
             Self::Offline => "offline",
             Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
         }
     }
 }

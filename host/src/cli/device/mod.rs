@@ -20,7 +20,7 @@ pub(super) enum Command {
     /// Have a device believed: with its public key, or with the key of its next answer.
     #[command(after_help = enroll::EXAMPLES)]
     Enroll(enroll::Args),
-    /// Believe a device no more, whatever the file of devices says of it.
+    /// Believe a device no more, until the file of devices has another key for it.
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::Args),
     /// Have the daemon ask a device now, and wait for the verdict.
