@@ -1,9 +1,9 @@
 //! What is kept: counted once, for its time, within its bounds.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Result;
-use aurora::intel::{Edition, Life, Recorded, Seen, What};
+use aurora::intel::{Edition, Known, Life, Recorded, Seen, What};
 use aurora::sandbox::Tlp;
 use harness::connect_redis;
 
@@ -109,16 +109,45 @@ async fn thousands_are_recorded_paged_and_looked_up() -> Result<()> {
     let wanted: Vec<_> = (1000..2400).map(of).collect();
     let found = table.look_up(&wanted).await?;
     assert_eq!((found.len(), found.iter().flatten().count()), (1400, 700));
-    let (mut from, mut paged) = (0, 0);
-    loop {
-        let (size, page) = table.page(from).await?;
-        paged += page.len();
-        from += aurora::intel::Table::PAGE;
-        if from >= size {
-            break;
+    let (mut walk, mut walked) = (table.walk().await?, BTreeSet::new());
+    while let Some(page) = walk.page().await? {
+        for known in page {
+            assert!(walked.insert(known.indicator.value().to_owned()), "{} comes twice", known.indicator);
         }
     }
-    assert_eq!(paged, 1700);
+    assert_eq!((walked.len(), walk.size()), (1700, 1700));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_goes_through_the_table_misses_nothing_though_its_front_is_cleared_away() -> Result<()> {
+    let (table, _redis, _folder) = alone(|_| {}).await?;
+    let of = |number: u32| indicator("domain", &format!("evil{number}.net"));
+    let over = now() + 4000;
+    let ending = |number| Seen { expires_ms: Some(over), ..told(of(number), "a", "m") };
+    // They stand in front, and what stays comes after them.
+    table.record(&(0..1000).map(ending).collect::<Vec<_>>()).await?;
+    table.record(&(1000..2200).map(|number| told(of(number), "a", "m")).collect::<Vec<_>>()).await?;
+    let mut walk = table.walk().await?;
+    let mut walked: Vec<String> = Vec::new();
+    let mut take = |page: Vec<Known>| walked.extend(page.iter().map(|known| known.indicator.value().to_owned()));
+    for _ in 0..3 {
+        take(walk.page().await?.unwrap_or_default());
+    }
+    harness::wait_until("the end of the first thousand", harness::PATIENCE, async || match table.refresh(true).await {
+        Ok(1200) => Ok(()),
+        size => Err(format!("{size:?}")),
+    })
+    .await?;
+    // What is told again ends later than before, and does not come twice.
+    table.record(&(1000..1300).map(|number| told(of(number), "b", "m2")).collect::<Vec<_>>()).await?;
+    while let Some(page) = walk.page().await? {
+        take(page);
+    }
+    let all: BTreeSet<&str> = walked.iter().map(String::as_str).collect();
+    assert_eq!(all.len(), walked.len(), "nothing comes twice");
+    let missing = (1000..2200).map(|number| format!("evil{number}.net")).filter(|name| !all.contains(&**name));
+    assert_eq!(missing.count(), 0);
     Ok(())
 }
 

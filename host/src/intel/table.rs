@@ -35,6 +35,15 @@ struct Inner {
 #[error(transparent)]
 pub struct TableError(#[from] IndicatorsError);
 
+/// The way through a table, in the order in which its entries end. Whatever comes, goes or moves meanwhile, it comes by all
+/// that is there from its beginning to its end, and by nothing twice.
+#[derive(Debug)]
+pub struct Walk {
+    table: Table,
+    names: Vec<Vec<u8>>,
+    at: usize,
+}
+
 const UNKNOWN: u64 = u64::MAX;
 
 /// Hexadecimal digits by which a message is known again, among the last 64 of an indicator.
@@ -131,18 +140,13 @@ impl Table {
         Some(self.read(self.0.entries.look_now(ids, self.0.config.timeout)?).1)
     }
 
-    /// What is known from the one at `from` on, in the order in which it ends; and how many there are. What ended or is none
-    /// of ours is missing in a page; the last page is the one that ends behind them all.
+    /// All that is there now, to be gone through.
     ///
     /// # Errors
     /// As for [`record`](Self::record).
-    pub async fn page(&self, from: u64) -> Result<(u64, Vec<Known>), TableError> {
-        let (size, page) = self.read(self.0.entries.page(from).await?);
-        Ok((size, page.into_iter().flatten().collect()))
+    pub async fn walk(&self) -> Result<Walk, TableError> {
+        Ok(Walk { table: self.clone(), names: self.0.entries.names().await?, at: 0 })
     }
-
-    /// How many entries a page has.
-    pub const PAGE: u64 = redis_streams::AT_ONCE as u64;
 
     /// Forgets indicators. Returns how many of them were there.
     ///
@@ -201,6 +205,29 @@ impl Table {
         self.is_of_size(found.size);
         let known = found.entries.into_iter().map(|entry| Known::read(&entry?, found.now_ms));
         (found.size, known.collect())
+    }
+}
+
+impl Walk {
+    /// How many there were when it began, with what had ended and was not cleared away yet.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The next of them, up to some hundreds; none at the end. What ended or is none of ours is left out.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn page(&mut self) -> Result<Option<Vec<Known>>, TableError> {
+        let names = &self.names[self.at..self.names.len().min(self.at + redis_streams::AT_ONCE)];
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let (_, known) = self.table.read(self.table.0.entries.look(&ids).await?);
+        self.at += ids.len();
+        Ok(Some(known.into_iter().flatten().collect()))
     }
 }
 
