@@ -1,13 +1,18 @@
 //! The table of a site, shared by its hosts.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use sha2::{Digest, Sha256};
 
-use super::{Config, Indicator, Known, Recorded, Seen, What};
+use super::{Config, Edition, Indicator, Known, Recorded, Seen, What, entry::objects_of};
 use crate::{
     broker::redis_streams::{self, Found, Indicators, IndicatorsError, Pool, Telling},
     federation::Ceiling,
@@ -28,12 +33,18 @@ struct Inner {
     size: AtomicU64,
     /// Goes on whenever this host records something: what was remembered before may be wrong.
     changes: AtomicU64,
+    /// When it was told last that it is full.
+    told_full: Mutex<Option<Instant>>,
 }
 
 /// The table cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct TableError(#[from] IndicatorsError);
+
+/// Of the objects that a source has just told of the latest versions, a few bytes for each.
+#[derive(Debug, Default)]
+pub struct Latest(HashMap<u64, u64>);
 
 /// The way through a table, in the order in which its entries end. Whatever comes, goes or moves meanwhile, it comes by all
 /// that is there from its beginning to its end, and by nothing twice.
@@ -66,6 +77,7 @@ impl Table {
             metrics: metrics.clone(),
             size: AtomicU64::new(UNKNOWN),
             changes: AtomicU64::new(0),
+            told_full: Mutex::new(None),
         }))
     }
 
@@ -122,6 +134,10 @@ impl Table {
         for (one, recorded) in seen.iter().zip(&all) {
             metrics.recorded(one.what, recorded.as_str());
         }
+        let lost = all.iter().filter(|one| **one == Recorded::Full).count();
+        if lost > 0 {
+            self.tells_that_it_is_full(lost);
+        }
         Ok(all)
     }
 
@@ -146,6 +162,56 @@ impl Table {
     /// As for [`record`](Self::record).
     pub async fn walk(&self) -> Result<Walk, TableError> {
         Ok(Walk { table: self.clone(), names: self.0.entries.names().await?, at: 0 })
+    }
+
+    /// What `site` told by versions of objects that are older than those of `latest` and is told by these no more: it is
+    /// withdrawn. Returns how much of it no other object of the site tells.
+    ///
+    /// # Errors
+    /// As for [`record`](Self::record).
+    pub async fn supersede(&self, site: &str, latest: &Latest) -> Result<usize, TableError> {
+        let Inner { entries, config, metrics, .. } = &*self.0;
+        let mut gone = 0;
+        if latest.0.is_empty() {
+            return Ok(gone);
+        }
+        for names in entries.names().await?.chunks(redis_streams::AT_ONCE) {
+            let ids: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+            let found = entries.look(&ids).await?;
+            let mut old = Vec::new();
+            for (indicator, objects) in found.entries.iter().flatten().filter_map(|entry| objects_of(entry, site)) {
+                let told =
+                    objects.into_iter().filter_map(|(object, version)| Some((latest.after(&object, version)?, object)));
+                old.extend(told.map(|(version_ms, object)| (indicator.clone(), indicator.id(), object, version_ms)));
+            }
+            if old.is_empty() {
+                continue;
+            }
+            let withdrawn = old.iter().map(|(indicator, id, object, version_ms)| Telling {
+                id,
+                kind: indicator.kind().as_str(),
+                value: indicator.value(),
+                site,
+                first_ms: found.now_ms,
+                last_ms: found.now_ms,
+                expires_ms: None,
+                ttl: config.life(indicator.kind()),
+                tlp: 0,
+                mark: "",
+                what: What::Withdrawal,
+                object,
+                version_ms: *version_ms,
+            });
+            let withdrawn: Vec<Telling<'_>> = withdrawn.collect();
+            let (size, answers) =
+                entries.record(config.max, &withdrawn).await.inspect_err(|_| metrics.failed("record"))?;
+            self.is_of_size(size);
+            self.0.changes.fetch_add(1, Ordering::Relaxed);
+            let all = answers.iter().filter(|(code, _)| code == "withdrawn").count();
+            (0..all).for_each(|_| metrics.recorded(What::Withdrawal, Recorded::Withdrawn.as_str()));
+            gone += all;
+        }
+        Ok(gone)
     }
 
     /// Forgets indicators. Returns how many of them were there.
@@ -174,6 +240,18 @@ impl Table {
         Ok(size)
     }
 
+    /// Most entries that it takes.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        self.0.config.max
+    }
+
+    /// Why this site would never share `indicator`, and does not look out for it either; none: it may be recorded.
+    #[must_use]
+    pub fn refuses(&self, indicator: &Indicator) -> Option<String> {
+        self.0.ceiling.never(indicator.kind(), indicator.value()).map(Cow::into_owned)
+    }
+
     /// Whether this site would never share it. It may be there from before the configuration said so.
     pub(crate) fn keeps(&self, indicator: &Indicator) -> bool {
         self.0.ceiling.never(indicator.kind(), indicator.value()).is_some()
@@ -196,6 +274,20 @@ impl Table {
         &self.0.config
     }
 
+    /// Once a minute is enough: a full table stays so for long.
+    fn tells_that_it_is_full(&self, lost: usize) {
+        const PAUSE: Duration = Duration::from_secs(60);
+        let mut told = self.0.told_full.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= PAUSE) {
+            *told = Some(Instant::now());
+            tracing::warn!(
+                lost,
+                max = self.0.config.max,
+                "the table of shared indicators is full, so new ones are not looked out for; see intel.max"
+            );
+        }
+    }
+
     fn is_of_size(&self, size: u64) {
         self.0.size.store(size, Ordering::Relaxed);
         self.0.metrics.indicators.set(i64::try_from(size).unwrap_or(i64::MAX));
@@ -205,6 +297,19 @@ impl Table {
         self.is_of_size(found.size);
         let known = found.entries.into_iter().map(|entry| Known::read(&entry?, found.now_ms));
         (found.size, known.collect())
+    }
+}
+
+impl Latest {
+    /// Takes a version of an object in.
+    pub fn take(&mut self, edition: &Edition) {
+        let version = self.0.entry(number(&mark(&edition.object))).or_default();
+        *version = edition.modified_ms.max(*version);
+    }
+
+    /// The version of the object with this mark, if it is later than `version`.
+    fn after(&self, mark: &str, version: u64) -> Option<u64> {
+        self.0.get(&number(mark)).copied().filter(|latest| *latest > version)
     }
 }
 
@@ -229,6 +334,11 @@ impl Walk {
         self.at += ids.len();
         Ok(Some(known.into_iter().flatten().collect()))
     }
+}
+
+/// A mark as a number; what is none is nobody's.
+fn number(mark: &str) -> u64 {
+    u64::from_str_radix(mark, 16).unwrap_or(u64::MAX)
 }
 
 fn mark(message: &str) -> String {
