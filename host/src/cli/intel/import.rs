@@ -22,14 +22,15 @@ Examples:
   curl -s https://feed.internal/stix.json | aurora intel import - --config aurora.toml --site feed --tlp green
   aurora intel import bundle.json --config aurora.toml --dry-run
 
-Understood are indicators whose STIX pattern compares for equality, with or without OR, and vulnerabilities. Everything else
-is named and left out. What is revoked, or whose valid_until has passed, is withdrawn: unless a later version of it was
-imported, --site tells it no more, and what nobody else tells is looked out for no more. So it is with what only an older
-version of an object told. Exit code 1 if nothing could be taken or withdrawn, or if not all of it found room.";
+Understood are indicators whose STIX pattern compares for equality (=, IN), with or without OR, and vulnerabilities.
+Everything else is named and left out. What is revoked, or whose valid_until has passed, is withdrawn: unless a later
+version of it was imported, --site tells it no more, and what nobody else tells is looked out for no more. So it is with
+what only an older version of an object told. Exit code 1 if nothing could be taken or withdrawn, or if not all of it found
+room.";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A STIX 2.1 bundle; `-` is standard input.
+    /// A STIX 2.1 bundle, or an envelope of TAXII; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
