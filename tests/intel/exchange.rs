@@ -220,6 +220,9 @@ async fn an_object_that_is_changed_tells_its_old_value_no_more() -> Result<()> {
     let said = import(2, &["right.net", "kept.net"], "{}")?;
     assert!(said.contains("1 new, 1 known before") && said.contains("1 withdrawn"), "{said}");
     assert!(!is_there("wrong.net").await && is_there("right.net").await && is_there("kept.net").await);
+    // In whatever order they come.
+    let said = import(1, &["wrong.net"], "{}")?;
+    assert!(said.contains("1 withdrawn") && !is_there("wrong.net").await, "{said}");
     let said = import(3, &["right.net"], "{\"revoked\":true}")?;
     assert!(said.contains("2 withdrawn"), "{said}");
     assert!(!is_there("right.net").await && !is_there("kept.net").await);

@@ -44,7 +44,12 @@ pub struct TableError(#[from] IndicatorsError);
 
 /// Of the objects that a source has just told of the latest versions, a few bytes for each.
 #[derive(Debug, Default)]
-pub struct Latest(HashMap<u64, u64>);
+pub struct Latest {
+    /// By the mark of an object.
+    versions: HashMap<u64, u64>,
+    /// Whether the table has a later one.
+    is_raised: bool,
+}
 
 /// The way through a table, in the order in which its entries end. Whatever comes, goes or moves meanwhile, it comes by all
 /// that is there from its beginning to its end, and by nothing twice.
@@ -164,54 +169,65 @@ impl Table {
         Ok(Walk { table: self.clone(), names: self.0.entries.names().await?, at: 0 })
     }
 
-    /// What `site` told by versions of objects that are older than those of `latest` and is told by these no more: it is
-    /// withdrawn. Returns how much of it no other object of the site tells.
+    /// What `site` told by versions of objects that are older than those of `latest`, or than what the table has of these
+    /// objects, and is told by the latest no more: it is withdrawn. Returns how much of it no other object of the site tells.
     ///
     /// # Errors
     /// As for [`record`](Self::record).
-    pub async fn supersede(&self, site: &str, latest: &Latest) -> Result<usize, TableError> {
-        let Inner { entries, config, metrics, .. } = &*self.0;
+    pub async fn supersede(&self, site: &str, latest: &mut Latest) -> Result<usize, TableError> {
         let mut gone = 0;
-        if latest.0.is_empty() {
-            return Ok(gone);
-        }
-        for names in entries.names().await?.chunks(redis_streams::AT_ONCE) {
-            let ids: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-            let found = entries.look(&ids).await?;
-            let mut old = Vec::new();
-            for (indicator, objects) in found.entries.iter().flatten().filter_map(|entry| objects_of(entry, site)) {
-                let told =
-                    objects.into_iter().filter_map(|(object, version)| Some((latest.after(&object, version)?, object)));
-                old.extend(told.map(|(version_ms, object)| (indicator.clone(), indicator.id(), object, version_ms)));
+        loop {
+            latest.is_raised = false;
+            if latest.versions.is_empty() {
+                return Ok(gone);
             }
-            if old.is_empty() {
-                continue;
+            for names in self.0.entries.names().await?.chunks(redis_streams::AT_ONCE) {
+                gone += self.supersede_among(names, site, latest).await?;
             }
-            let withdrawn = old.iter().map(|(indicator, id, object, version_ms)| Telling {
-                id,
-                kind: indicator.kind().as_str(),
-                value: indicator.value(),
-                site,
-                first_ms: found.now_ms,
-                last_ms: found.now_ms,
-                expires_ms: None,
-                ttl: config.life(indicator.kind()),
-                tlp: 0,
-                mark: "",
-                what: What::Withdrawal,
-                object,
-                version_ms: *version_ms,
-            });
-            let withdrawn: Vec<Telling<'_>> = withdrawn.collect();
-            let (size, answers) =
-                entries.record(config.max, &withdrawn).await.inspect_err(|_| metrics.failed("record"))?;
-            self.is_of_size(size);
-            self.0.changes.fetch_add(1, Ordering::Relaxed);
-            let all = answers.iter().filter(|(code, _)| code == "withdrawn").count();
-            (0..all).for_each(|_| metrics.recorded(What::Withdrawal, Recorded::Withdrawn.as_str()));
-            gone += all;
+            // What is older than that may have been passed by before.
+            if !latest.is_raised {
+                return Ok(gone);
+            }
         }
-        Ok(gone)
+    }
+
+    async fn supersede_among(&self, names: &[Vec<u8>], site: &str, latest: &mut Latest) -> Result<usize, TableError> {
+        let Inner { entries, config, metrics, .. } = &*self.0;
+        let ids: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let found = entries.look(&ids).await?;
+        let mut old = Vec::new();
+        for (indicator, objects) in found.entries.iter().flatten().filter_map(|entry| objects_of(entry, site)) {
+            for (object, version) in objects {
+                if let Some(version_ms) = latest.after(&object, version) {
+                    old.push((indicator.clone(), indicator.id(), object, version_ms));
+                }
+            }
+        }
+        if old.is_empty() {
+            return Ok(0);
+        }
+        let withdrawn = old.iter().map(|(indicator, id, object, version_ms)| Telling {
+            id,
+            kind: indicator.kind().as_str(),
+            value: indicator.value(),
+            site,
+            first_ms: found.now_ms,
+            last_ms: found.now_ms,
+            expires_ms: None,
+            ttl: config.life(indicator.kind()),
+            tlp: 0,
+            mark: "",
+            what: What::Withdrawal,
+            object,
+            version_ms: *version_ms,
+        });
+        let withdrawn: Vec<Telling<'_>> = withdrawn.collect();
+        let (size, answers) = entries.record(config.max, &withdrawn).await.inspect_err(|_| metrics.failed("record"))?;
+        self.is_of_size(size);
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
+        let all = answers.iter().filter(|(code, _)| code == "withdrawn").count();
+        (0..all).for_each(|_| metrics.recorded(What::Withdrawal, Recorded::Withdrawn.as_str()));
+        Ok(all)
     }
 
     /// Forgets indicators. Returns how many of them were there.
@@ -303,13 +319,18 @@ impl Table {
 impl Latest {
     /// Takes a version of an object in.
     pub fn take(&mut self, edition: &Edition) {
-        let version = self.0.entry(number(&mark(&edition.object))).or_default();
+        let version = self.versions.entry(number(&mark(&edition.object))).or_default();
         *version = edition.modified_ms.max(*version);
     }
 
-    /// The version of the object with this mark, if it is later than `version`.
-    fn after(&self, mark: &str, version: u64) -> Option<u64> {
-        self.0.get(&number(mark)).copied().filter(|latest| *latest > version)
+    /// The latest version of the object with this mark, if `version`, which is told as well, is an older one.
+    fn after(&mut self, mark: &str, version: u64) -> Option<u64> {
+        let latest = self.versions.get_mut(&number(mark))?;
+        if *latest < version {
+            *latest = version;
+            self.is_raised = true;
+        }
+        Some(*latest).filter(|latest| *latest > version)
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     });
     done.record(&opened, withdrawn).await?;
     // What an object told before it was changed.
-    done.withdrawn += opened.table.supersede(&args.site, &latest).await?;
+    done.withdrawn += opened.table.supersede(&args.site, &mut latest).await?;
     let Done { new, counted, again, refused, withdrawn, absent, full } = done;
     say(&format!(
         "{new} new, {counted} known before, {again} from an earlier import, {refused} refused, {skipped} skipped, \
