@@ -86,8 +86,8 @@ impl Table {
         }))
     }
 
-    /// Records what was seen, in one step for each 500. A message that was recorded before changes nothing, so whoever hears
-    /// no answer may do it again.
+    /// Records what was seen, in one step for each 500. A message that was recorded before counts nothing again, so whoever
+    /// hears no answer may do it again.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.

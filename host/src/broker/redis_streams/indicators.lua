@@ -199,7 +199,8 @@ local function record(at)
   local is_told = entry and entry.w[site] and entry.w[site][object]
   -- What was withdrawn meanwhile is told anew.
   if is_again and (what ~= 'i' or is_told) then
-    if what == 'i' and ending > now then
+    -- The same message delivered again ends as before; an object that is told once more goes on from now.
+    if what == 'i' and ending > now and ending ~= is_told[2] then
       local told = entry.s[site]
       told[2], entry.l = math.max(told[2], last), math.max(entry.l, last)
       claim(entry, site, object, version, ending, tlp)
