@@ -197,3 +197,61 @@ async fn what_a_source_revokes_it_tells_no_more_and_others_still_do() -> Result<
     assert!(audit.iter().any(|entry| entry.text("details").contains("withdrawals=4")), "{audit:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_object_that_is_changed_tells_its_old_value_no_more() -> Result<()> {
+    let site = plan().without_nats().brokers().await?;
+    site.write_configuration(([127, 0, 0, 1], 0).into())?;
+    let table = table_at(&site.redis.url(), |_| {})?;
+    let path = site.folder().join("bundle.json").display().to_string();
+    let import = |day: u32, names: &[&str], more: &str| -> Result<String> {
+        let alternatives: Vec<String> = names.iter().map(|name| format!("domain-name:value = '{name}'")).collect();
+        let mut object: Value = serde_json::from_str(more)?;
+        object["type"] = "indicator".into();
+        object["id"] = "indicator--1".into();
+        object["modified"] = format!("2026-01-{day:02}T00:00:00Z").into();
+        object["pattern"] = format!("[{}]", alternatives.join(" OR ")).into();
+        fs::write(&path, json!({ "type": "bundle", "objects": [object] }).to_string())?;
+        done(&site, &["intel", "import", &path, "--site", "cert"])
+    };
+    let is_there = async |name: &str| known(&table, &indicator("domain", name)).await.is_ok();
+    import(1, &["wrong.net", "kept.net"], "{}")?;
+    assert!(is_there("wrong.net").await);
+    let said = import(2, &["right.net", "kept.net"], "{}")?;
+    assert!(said.contains("1 new, 1 known before") && said.contains("1 withdrawn"), "{said}");
+    assert!(!is_there("wrong.net").await && is_there("right.net").await && is_there("kept.net").await);
+    // In whatever order they come.
+    let said = import(1, &["wrong.net"], "{}")?;
+    assert!(said.contains("1 withdrawn") && !is_there("wrong.net").await, "{said}");
+    let said = import(3, &["right.net"], "{\"revoked\":true}")?;
+    assert!(said.contains("2 withdrawn"), "{said}");
+    assert!(!is_there("right.net").await && !is_there("kept.net").await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_table_does_not_keep_a_bundle_from_withdrawing() -> Result<()> {
+    let site = plan().without_nats().set("intel.max", 2).brokers().await?;
+    site.write_configuration(([127, 0, 0, 1], 0).into())?;
+    let file = site.folder().join("bundle.json");
+    let path = file.display().to_string();
+    let object = |id: u32, more: &str| {
+        json!({
+            "type": "indicator", "id": format!("indicator--{id}"), "modified": format!("2026-01-0{id}T00:00:00Z"),
+            "pattern": format!("[domain-name:value = 'evil{id}.net']"), "revoked": more == "revoked",
+        })
+    };
+    let write = |objects: Value| fs::write(&file, json!({ "type": "bundle", "objects": objects }).to_string());
+    write(json!([object(1, ""), object(2, "")]))?;
+    done(&site, &["intel", "import", &path])?;
+    write(json!([object(1, "revoked"), object(3, ""), object(4, "")]))?;
+    let (said, is_done) = aurora(&site, &["intel", "import", &path])?;
+    assert!(!is_done && said.contains("1 withdrawn") && said.contains("no room for 2 more: intel.max is 2"), "{said}");
+    let table = table_at(&site.redis.url(), |_| {})?;
+    assert!(known(&table, &indicator("domain", "evil1.net")).await.is_err());
+    let (said, is_done) = aurora(&site, &["intel", "add", "ip", "10.0.0.1"])?;
+    assert!(!is_done && said.contains("never shared"), "{said}");
+    let audit = site.stream("aurora:audit").await?;
+    assert!(audit.iter().all(|entry| entry.text("action") != "intel-add"), "it is refused: {audit:?}");
+    Ok(())
+}

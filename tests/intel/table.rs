@@ -1,9 +1,9 @@
 //! What is kept: counted once, for its time, within its bounds.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Result;
-use aurora::intel::{Edition, Life, Recorded, Seen, What};
+use aurora::intel::{Edition, Known, Life, Recorded, Seen, What};
 use aurora::sandbox::Tlp;
 use harness::connect_redis;
 
@@ -115,16 +115,96 @@ async fn thousands_are_recorded_paged_and_looked_up() -> Result<()> {
     let wanted: Vec<_> = (1000..2400).map(of).collect();
     let found = table.look_up(&wanted).await?;
     assert_eq!((found.len(), found.iter().flatten().count()), (1400, 700));
-    let (mut from, mut paged) = (0, 0);
-    loop {
-        let (size, page) = table.page(from).await?;
-        paged += page.len();
-        from += aurora::intel::Table::PAGE;
-        if from >= size {
-            break;
+    let (mut walk, mut walked) = (table.walk().await?, BTreeSet::new());
+    while let Some(page) = walk.page().await? {
+        for known in page {
+            assert!(walked.insert(known.indicator.value().to_owned()), "{} comes twice", known.indicator);
         }
     }
-    assert_eq!(paged, 1700);
+    assert_eq!((walked.len(), walk.size()), (1700, 1700));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_goes_through_the_table_misses_nothing_though_its_front_is_cleared_away() -> Result<()> {
+    let (table, _redis, _folder) = alone(|_| {}).await?;
+    let of = |number: u32| indicator("domain", &format!("evil{number}.net"));
+    let over = now() + 4000;
+    let ending = |number| Seen { expires_ms: Some(over), ..told(of(number), "a", "m") };
+    // They stand in front, and what stays comes after them.
+    table.record(&(0..1000).map(ending).collect::<Vec<_>>()).await?;
+    table.record(&(1000..2200).map(|number| told(of(number), "a", "m")).collect::<Vec<_>>()).await?;
+    let mut walk = table.walk().await?;
+    let mut walked: Vec<String> = Vec::new();
+    let mut take = |page: Vec<Known>| walked.extend(page.iter().map(|known| known.indicator.value().to_owned()));
+    for _ in 0..3 {
+        take(walk.page().await?.unwrap_or_default());
+    }
+    harness::wait_until("the end of the first thousand", harness::PATIENCE, async || match table.refresh(true).await {
+        Ok(1200) => Ok(()),
+        size => Err(format!("{size:?}")),
+    })
+    .await?;
+    // What is told again ends later than before, and does not come twice.
+    table.record(&(1000..1300).map(|number| told(of(number), "b", "m2")).collect::<Vec<_>>()).await?;
+    while let Some(page) = walk.page().await? {
+        take(page);
+    }
+    let all: BTreeSet<&str> = walked.iter().map(String::as_str).collect();
+    assert_eq!(all.len(), walked.len(), "nothing comes twice");
+    let missing = (1000..2200).map(|number| format!("evil{number}.net")).filter(|name| !all.contains(&**name));
+    assert_eq!(missing.count(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_source_leaves_behind_ends_with_its_word() -> Result<()> {
+    let (table, _redis, _folder) = alone(|_| {}).await?;
+    let evil = indicator("domain", "evil.net");
+    let edition = |modified_ms| Some(Edition { object: "indicator--1".to_owned(), modified_ms });
+    let (soon, late) = (now() + DAY, now() + 20 * DAY);
+    let strict = Seen { tlp: Tlp::Red, expires_ms: Some(late), edition: edition(1), ..told(evil.clone(), "a", "m1") };
+    let open = Seen { tlp: Tlp::Clear, expires_ms: Some(soon), ..told(evil.clone(), "b", "m2") };
+    table.record(&[strict.clone(), open]).await?;
+    let both = known(&table, &evil).await?;
+    assert_eq!((both.expires_ms, both.tlp), (late, Tlp::Red));
+    let withdrawal = Seen { what: What::Withdrawal, edition: edition(2), ..told(evil.clone(), "a", "") };
+    assert_eq!(table.record(&[withdrawal]).await?, [Recorded::Withdrawn]);
+    let one = known(&table, &evil).await?;
+    assert_eq!((one.expires_ms, one.tlp, one.sources.len()), (soon, Tlp::Clear, 1));
+    // Its message is known, and yet it is told anew, as if nobody else told it.
+    assert_eq!(table.record(&[strict]).await?, [Recorded::Counted(3)]);
+    assert_eq!(known(&table, &evil).await?.tlp, Tlp::Red);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_later_word_of_a_source_may_be_shorter_and_the_same_again_goes_on_from_then() -> Result<()> {
+    let (table, _redis, _folder) = alone(|_| {}).await?;
+    let (by_object, by_message) = (indicator("domain", "object.net"), indicator("domain", "message.net"));
+    let start = now();
+    let version = |modified_ms, expires_ms| Seen {
+        expires_ms,
+        edition: Some(Edition { object: "indicator--1".to_owned(), modified_ms }),
+        ..told(by_object.clone(), "a", &format!("v{modified_ms}"))
+    };
+    table.record(&[version(1, Some(start + 20 * DAY)), version(2, Some(start + DAY))]).await?;
+    assert_eq!(known(&table, &by_object).await?.expires_ms, start + DAY);
+    // An older version says nothing any more.
+    table.record(&[Seen { message: "v1 again".to_owned(), ..version(1, Some(start + 20 * DAY)) }]).await?;
+    assert_eq!(known(&table, &by_object).await?.expires_ms, start + DAY);
+    let early = Seen { last_ms: start - 10 * DAY, ..version(3, None) };
+    table.record(&[early]).await?;
+    assert_eq!(known(&table, &by_object).await?.expires_ms, start + 20 * DAY);
+    let later = Seen { last_ms: start - DAY, ..version(3, None) };
+    assert_eq!(table.record(&[later]).await?, [Recorded::Again]);
+    assert_eq!(known(&table, &by_object).await?.expires_ms, start + 29 * DAY);
+
+    let message = |name: &str, last_ms, expires_ms| Seen { last_ms, expires_ms, ..told(by_message.clone(), "a", name) };
+    table.record(&[message("m1", start - 5000, None), message("m2", start - 4000, Some(start + DAY))]).await?;
+    assert_eq!(known(&table, &by_message).await?.expires_ms, start + DAY);
+    table.record(&[message("m1", start - 5000, None), message("m3", start - 6000, None)]).await?;
+    assert_eq!(known(&table, &by_message).await?.expires_ms, start + DAY, "neither is later");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::sandbox::Tlp;
 pub struct Known {
     /// Which.
     pub indicator: Indicator,
-    /// The sites that tell it, by name. None if it was only ever seen.
+    /// The sites that tell it, by name. None if it was only ever seen. One whose word has ended is not among them.
     pub sources: BTreeMap<String, Source>,
     /// The sites that have seen it, this one included.
     pub sightings: BTreeMap<String, Times>,
@@ -25,7 +25,7 @@ pub struct Known {
     pub expires_ms: u64,
     /// How many messages of sites have told of it.
     pub count: u64,
-    /// The strictest marking that it came with.
+    /// The strictest marking of those who tell it or have seen it.
     pub tlp: Tlp,
 }
 
@@ -59,8 +59,28 @@ struct Stored {
     e: f64,
     c: f64,
     m: f64,
-    s: BTreeMap<String, [f64; 4]>,
+    s: BTreeMap<String, Vec<f64>>,
     g: BTreeMap<String, [f64; 3]>,
+    /// Until when it is looked out for though nobody named tells it, and the marking of the same. Older daemons wrote none.
+    #[serde(default)]
+    q: Option<[f64; 2]>,
+}
+
+/// Of an entry what is asked when a source tells something anew: by which objects it told it so far.
+#[derive(Deserialize)]
+struct Claims {
+    t: String,
+    v: String,
+    #[serde(default)]
+    w: BTreeMap<String, BTreeMap<String, [f64; 3]>>,
+}
+
+/// The objects by which `site` tells the entry `text`, by their marks, each with its version.
+pub(super) fn objects_of(text: &str, site: &str) -> Option<(Indicator, Vec<(String, u64)>)> {
+    let mut claims: Claims = serde_json::from_str(text).ok()?;
+    let objects = claims.w.remove(site)?.into_iter().filter(|(object, _)| !object.is_empty());
+    let objects = objects.map(|(object, [version, ..])| (object, version as u64)).collect();
+    Some((Indicator::new(&claims.t, &claims.v).ok()?, objects))
 }
 
 impl Known {
@@ -84,10 +104,21 @@ impl Known {
             last_ms: last as u64,
             count: count as u64,
         };
-        let source = |[first, last, count, tlp]: [f64; 4]| Source { times: times(first, last, count), tlp: rank(tlp) };
+        let mut sources = BTreeMap::new();
+        for (site, told) in stored.s {
+            let [first, last, count, tlp, ends @ ..] = told.as_slice() else { return None };
+            // What a source said ends with its word, whoever else goes on.
+            if ends.first().is_none_or(|ends| *ends > now_ms as f64) {
+                sources.insert(site, Source { times: times(*first, *last, *count), tlp: rank(*tlp) });
+            }
+        }
+        let tlp = match stored.q {
+            Some([_, tlp]) => sources.values().fold(rank(tlp), |tlp, source| tlp.stricter(source.tlp)),
+            None => rank(stored.m),
+        };
         Some(Self {
             indicator,
-            sources: stored.s.into_iter().map(|(site, told)| (site, source(told))).collect(),
+            sources,
             sightings: stored
                 .g
                 .into_iter()
@@ -97,7 +128,7 @@ impl Known {
             last_ms: stored.l as u64,
             expires_ms,
             count: stored.c as u64,
-            tlp: rank(stored.m),
+            tlp,
         })
     }
 }
@@ -120,6 +151,25 @@ mod tests {
         assert_eq!((known.last_ms, known.count, known.tlp), (1_763_800_000_001, 3, Tlp::Amber));
         assert_eq!(known.sources["a"].times.count, 3);
         assert_eq!(Known::read(ENTRY, 1_763_800_000_100), None);
+    }
+
+    #[test]
+    fn a_source_counts_as_long_as_its_word() {
+        let entry = ENTRY.replace(",2]},\"g\"", ",2,1763800000050],\"b\":[1,2,1,1,1763800000100]},\"q\":[0,0],\"g\"");
+        let known = |now| Known::read(&entry, now).unwrap();
+        let (before, after) = (known(1_763_800_000_049), known(1_763_800_000_050));
+        assert_eq!((before.sources.len(), before.tlp), (2, Tlp::Amber));
+        assert_eq!((after.sources.keys().next().map(String::as_str), after.tlp), (Some("b"), Tlp::Green));
+        assert_eq!(after.sources.len(), 1);
+    }
+
+    #[test]
+    fn the_objects_of_a_source_are_told_with_their_versions() {
+        let claims = r#""w":{"a":{"":[1,2,3],"00000000000a":[1.763800000001e+12,2,3]},"b":{"x":[1,2,3]}},"k""#;
+        let entry = ENTRY.replace("\"k\"", claims);
+        let (indicator, objects) = objects_of(&entry, "a").unwrap();
+        assert_eq!((indicator.value(), objects), ("203.0.113.7", vec![("00000000000a".to_owned(), 1_763_800_000_001)]));
+        assert_eq!(objects_of(&entry, "c"), None);
     }
 
     #[test]

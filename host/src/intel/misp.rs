@@ -17,14 +17,16 @@ pub struct MispEvent<W: Write> {
     out: W,
     site: String,
     attributes: usize,
+    /// The strictest marking of what it has.
+    tlp: Tlp,
 }
 
 impl<W: Write> MispEvent<W> {
-    /// Begins one of `site`, marked with the strictest marking of what it will have.
+    /// Begins one of `site`.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin(mut out: W, site: &str, tlp: Tlp, now_ms: u64) -> io::Result<Self> {
+    pub fn begin(mut out: W, site: &str, now_ms: u64) -> io::Result<Self> {
         let event = json!({
             "uuid": uuid(&["event", site]),
             "info": format!("Shared indicators of {site}"),
@@ -35,13 +37,12 @@ impl<W: Write> MispEvent<W> {
             "distribution": "0",
             "published": false,
             "Orgc": { "uuid": uuid(&["organisation", site]), "name": site },
-            "Tag": [{ "name": tag(tlp) }],
         });
         let text = event.to_string();
-        // The attributes come last, and the braces after them.
+        // The attributes come behind, and then what they make of its marking.
         let open = text.strip_suffix('}').unwrap_or(&text);
         write!(out, "{{\"Event\":{open},\"Attribute\":[")?;
-        Ok(Self { out, site: site.to_owned(), attributes: 0 })
+        Ok(Self { out, site: site.to_owned(), attributes: 0, tlp: Tlp::Clear })
     }
 
     /// Adds what is known of an indicator, with who has seen it.
@@ -51,6 +52,7 @@ impl<W: Write> MispEvent<W> {
     pub fn add(&mut self, known: &Known) -> io::Result<()> {
         let (kind, value) = (known.indicator.kind(), known.indicator.value());
         let (r#type, category) = kind_of(kind);
+        self.tlp = self.tlp.stricter(known.tlp);
         let told = known.sites();
         let sightings: Vec<Value> = known
             .sightings
@@ -87,12 +89,12 @@ impl<W: Write> MispEvent<W> {
         Ok(())
     }
 
-    /// Ends it.
+    /// Ends it, marked as strictly as the strictest of what it has.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn end(mut self) -> io::Result<()> {
-        self.out.write_all(b"\n]}}\n")?;
+        writeln!(self.out, "\n],\"Tag\":{}}}}}", json!([{ "name": tag(self.tlp) }]))?;
         self.out.flush()
     }
 }
@@ -157,8 +159,9 @@ mod tests {
         let times = Times { first_ms: 1000, last_ms: 5000, count: 2 };
         let values = ["45.155.205.233", "evil.net", "http://evil.net/", "a@evil.net"];
         let mut out = Vec::new();
-        let mut event = MispEvent::begin(&mut out, "here", Tlp::AmberStrict, 86_400_000).unwrap();
-        for (kind, value) in ["ip", "domain", "url", "email"].into_iter().zip(values) {
+        let mut event = MispEvent::begin(&mut out, "here", 86_400_000).unwrap();
+        let markings = [Tlp::Green, Tlp::Amber, Tlp::Clear, Tlp::Green];
+        for ((kind, value), tlp) in ["ip", "domain", "url", "email"].into_iter().zip(values).zip(markings) {
             event
                 .add(&Known {
                     indicator: Indicator::new(kind, value).unwrap(),
@@ -168,13 +171,13 @@ mod tests {
                     last_ms: 5000,
                     expires_ms: 90_000,
                     count: 2,
-                    tlp: Tlp::Green,
+                    tlp,
                 })
                 .unwrap();
         }
         event.end().unwrap();
         let event = &serde_json::from_slice::<Value>(&out).unwrap()["Event"];
-        assert_eq!((&event["date"], &event["Tag"][0]["name"]), (&"1970-01-02".into(), &"tlp:amber+strict".into()));
+        assert_eq!((&event["date"], &event["Tag"][0]["name"]), (&"1970-01-02".into(), &"tlp:amber".into()));
         let attributes = event["Attribute"].as_array().unwrap();
         let pairs: Vec<_> = attributes.iter().map(|one| (one["type"].as_str().unwrap(), &one["value"])).collect();
         assert_eq!(pairs[0], ("ip-dst", &"45.155.205.233".into()));
@@ -182,7 +185,7 @@ mod tests {
         assert_eq!(attributes[0]["Tag"][0]["name"], "tlp:green");
         assert_eq!(attributes[0]["Sighting"][0]["source"], "here");
         let mut out = Vec::new();
-        MispEvent::begin(&mut out, "here", Tlp::Clear, 0).unwrap().end().unwrap();
+        MispEvent::begin(&mut out, "here", 0).unwrap().end().unwrap();
         assert!(serde_json::from_slice::<Value>(&out).unwrap()["Event"]["Attribute"].as_array().unwrap().is_empty());
     }
 }

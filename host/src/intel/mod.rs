@@ -39,5 +39,5 @@ pub use seen::{Edition, Recorded, Seen, What};
 pub use stix::{
     Bundle, Item, LARGEST as LARGEST_BUNDLE, Part as BundlePart, Received as ReceivedBundle, Skipped, Withdrawal,
 };
-pub use table::{Table, TableError};
+pub use table::{Latest, Table, TableError, Walk};
 pub use telling::{MATCH, NOT_LOOKED_UP, RAISED, SOURCES, STATUS, TLP};

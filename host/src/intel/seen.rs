@@ -43,7 +43,7 @@ pub enum Recorded {
     New,
     /// So many messages have told of it now.
     Counted(u64),
-    /// The message was there before, and counts no second time.
+    /// The message was there before, and counts no second time. If it is told later than before, it goes on from then.
     Again,
     /// It is over already, or nobody tells of it any more. Of a withdrawal: the site does not tell it, tells it by another
     /// object, or by a later version of the same.

@@ -11,6 +11,11 @@
 -- Answer: { entries, a code for each, how many messages have told each }; codes: new, counted, again (the message was there
 --       before), ended (it is over), full, gone (seen, and nobody tells it any more; or the site tells nothing that could be
 --       withdrawn), withdrawn
+--
+-- An entry: t type  v value  f, l first and last time  e when it ends  c messages  m TLP  k their marks
+--       s by site that tells it: { first, last, count, TLP, when its word ends }  g by site that saw it: { first, last, count }
+--       w by site and object ('': by messages): { version, when that ends, TLP }
+--       q { when it ends though nobody named tells it, TLP of the same }
 
 local entries, ends = KEYS[1], KEYS[2]
 local call = redis.call
@@ -28,6 +33,45 @@ if #ended > 0 then
   call('ZREM', ends, unpack(ended))
 end
 
+-- What has ended goes, and the entry is as long and as strict as what is left: what a source said ends with its word.
+local function settle(entry)
+  entry.e, entry.m = entry.q[1], entry.q[2]
+  for site, claims in pairs(entry.w) do
+    local ending, tlp = 0, 0
+    for object, claim in pairs(claims) do
+      if claim[2] > now then
+        ending, tlp = math.max(ending, claim[2]), math.max(tlp, claim[3])
+      else
+        claims[object] = nil
+      end
+    end
+    local told = entry.s[site]
+    if told and ending > 0 then
+      told[4], told[5] = tlp, ending
+      entry.e, entry.m = math.max(entry.e, ending), math.max(entry.m, tlp)
+    else
+      entry.s[site], entry.w[site] = nil, nil
+    end
+  end
+end
+
+-- Daemons of before kept one end and one marking for all sources.
+local function renew(entry)
+  if not entry.w then
+    entry.w, entry.q = {}, { next(entry.s) and 0 or entry.e, entry.m }
+  end
+  for site, told in pairs(entry.s) do
+    if not entry.w[site] then
+      local claims = {}
+      for object, version in pairs(entry.r and entry.r[site] or { [''] = told[2] }) do
+        claims[object] = { version, entry.e, told[4] }
+      end
+      entry.w[site] = claims
+    end
+  end
+  entry.r = nil
+end
+
 -- What somebody else has written there is not there.
 local function read(id)
   local stored = call('HGET', entries, id)
@@ -37,7 +81,18 @@ local function read(id)
   local ok, entry = pcall(cjson.decode, stored)
   ok = ok and type(entry) == 'table' and type(entry.s) == 'table' and type(entry.k) == 'string'
     and (entry.r == nil or type(entry.r) == 'table')
-  return ok and entry.e > now and entry or nil, true
+    and (entry.w == nil or type(entry.w) == 'table' and type(entry.q) == 'table')
+  if not ok or entry.e <= now then
+    return nil, true
+  end
+  renew(entry)
+  settle(entry)
+  return entry.e > now and entry or nil, true
+end
+
+local function write(id, entry)
+  call('HSET', entries, id, cjson.encode(entry))
+  call('ZADD', ends, entry.e, id)
 end
 
 local function is_known(marks, mark)
@@ -49,14 +104,11 @@ local function is_known(marks, mark)
   return false
 end
 
--- One more of `site`. Of too many the one that was silent longest goes.
-local function note(sites, site, first, last, tlp)
+-- One more of `site`. Of too many the one that was silent longest goes; until when it was told and how strictly stays.
+local function note(entry, sites, site, first, last)
   local known = sites[site]
   if known then
     known[1], known[2], known[3] = math.min(known[1], first), math.max(known[2], last), known[3] + 1
-    if tlp then
-      known[4] = math.max(known[4], tlp)
-    end
     return
   end
   local count, silent = 0, nil
@@ -67,70 +119,64 @@ local function note(sites, site, first, last, tlp)
     end
   end
   if count >= SITES then
+    local gone = sites[silent]
+    entry.q = { math.max(entry.q[1], gone[5] or 0), math.max(entry.q[2], gone[4] or 0) }
     sites[silent] = nil
   end
-  sites[site] = { first, last, 1, tlp }
+  sites[site] = { first, last, 1 }
 end
 
--- By which objects `site` tells an indicator, and in which versions: what one object withdraws another may still tell. Of
--- too many the oldest goes. A site that went goes here, too.
-local function note_object(entry, site, object, version)
-  local all = entry.r or {}
-  local objects = all[site] or {}
-  local count, oldest = 0, nil
-  for name, known in pairs(objects) do
-    count = count + 1
-    if not oldest or known < objects[oldest] then
-      oldest = name
+-- What `site` tells by an object: one claim, and of its versions the latest holds. What messages tell is one claim, too, of
+-- which the latest says until when and the strictest how far. Of too many objects the one that ends soonest goes.
+local function claim(entry, site, object, version, ending, tlp)
+  local claims = entry.w[site] or {}
+  local known = claims[object]
+  if known then
+    if known[1] > version then
+      return
+    end
+    if known[1] == version or object == '' then
+      tlp = math.max(tlp, known[3])
+    end
+  else
+    local count, soonest = 0, nil
+    for name, one in pairs(claims) do
+      count = count + 1
+      if not soonest or one[2] < claims[soonest][2] then
+        soonest = name
+      end
+    end
+    if count >= OBJECTS then
+      tlp = math.max(tlp, claims[soonest][3])
+      claims[soonest] = nil
     end
   end
-  if not objects[object] and count >= OBJECTS then
-    objects[oldest] = nil
-  end
-  objects[object] = math.max(objects[object] or 0, version)
-  all[site] = objects
-  for name in pairs(all) do
-    if not entry.s[name] then
-      all[name] = nil
-    end
-  end
-  entry.r = all
+  claims[object] = { version, ending, tlp }
+  entry.w[site] = claims
 end
 
--- `site` tells it no more by this version of an object. With the last object its claim goes, and with the last claim the
--- entry, by whomever it was seen. Of what came by no object it is known when it was told last.
+-- `site` tells it no more by this version of an object. With the last object its word goes, and with the last word the
+-- entry, by whomever it was seen. What came by messages is withdrawn by what is not older than the last of them.
 local function withdraw(at)
   local id, site, object, version = ARGV[at], ARGV[at + 3], ARGV[at + 11], tonumber(ARGV[at + 12])
   local entry = read(id)
-  local told = entry and entry.s[site]
-  if not told then
+  local claims = entry and entry.w[site]
+  if not claims then
     return 'gone', 0
   end
-  local objects = entry.r and entry.r[site]
-  local known = told[2]
-  if objects then
-    known = objects[object]
-  end
-  if not known or known > version then
+  local name = claims[object] and object or ''
+  if not claims[name] or claims[name][1] > version then
     return 'gone', entry.c
   end
-  if objects then
-    objects[object] = nil
-  end
-  local is_told = objects and next(objects)
-  if not is_told then
-    entry.s[site] = nil
-    if entry.r then
-      entry.r[site] = nil
-    end
-  end
+  claims[name] = nil
+  settle(entry)
   if next(entry.s) then
-    call('HSET', entries, id, cjson.encode(entry))
+    write(id, entry)
   else
     size = size - call('HDEL', entries, id)
     call('ZREM', ends, id)
   end
-  return is_told and 'gone' or 'withdrawn', entry.c
+  return entry.s[site] and 'gone' or 'withdrawn', entry.c
 end
 
 local function record(at)
@@ -145,8 +191,26 @@ local function record(at)
   last = math.min(last, now)
   first = math.min(first, last)
   ending = math.min(ending > 0 and ending or last + ttl, now + ttl)
-  if entry and is_known(entry.k, mark) then
+  local object, version = ARGV[at + 11], tonumber(ARGV[at + 12])
+  if object == '' then
+    version = last
+  end
+  local is_again = entry and is_known(entry.k, mark)
+  local is_told = entry and entry.w[site] and entry.w[site][object]
+  -- What was withdrawn meanwhile is told anew.
+  if is_again and (what ~= 'i' or is_told) then
+    -- The same message delivered again ends as before; an object that is told once more goes on from now.
+    if what == 'i' and ending > now and ending ~= is_told[2] then
+      local told = entry.s[site]
+      told[2], entry.l = math.max(told[2], last), math.max(entry.l, last)
+      claim(entry, site, object, version, ending, tlp)
+      settle(entry)
+      write(id, entry)
+    end
     return 'again', entry.c
+  end
+  if what == 'i' and ending <= now then
+    return 'ended', entry and entry.c or 0
   end
   local is_new = not entry
   if is_new then
@@ -157,28 +221,28 @@ local function record(at)
     elseif not is_there and size >= most then
       return 'full', 0
     end
-    entry = { t = kind, v = value, f = first, l = last, e = ending, c = 0, m = tlp, s = {}, g = {}, k = '' }
+    entry = { t = kind, v = value, f = first, l = last, e = 0, c = 0, m = 0, s = {}, g = {}, k = '', w = {}, q = { 0, 0 } }
     size = size + (is_there and 0 or 1)
   end
   entry.f, entry.l = math.min(entry.f, first), math.max(entry.l, last)
-  entry.k = string.sub(entry.k .. mark, -MARKS * MARK)
+  if not is_again then
+    entry.k = string.sub(entry.k .. mark, -MARKS * MARK)
+  end
   if what == 'o' then
-    note(entry.g, site, first, last)
+    note(entry, entry.g, site, first, last)
   else
-    entry.m, entry.c = math.max(entry.m, tlp), entry.c + 1
+    entry.c = entry.c + 1
     if what == 's' then
-      note(entry.g, site, first, last)
-    else
+      note(entry, entry.g, site, first, last)
       -- What is only seen again and again, as a name that everybody asks for, must not live by that.
-      note(entry.s, site, first, last, tlp)
-      if ARGV[at + 11] ~= '' then
-        note_object(entry, site, ARGV[at + 11], tonumber(ARGV[at + 12]))
-      end
-      entry.e = math.max(entry.e, ending)
+      entry.q = { is_new and ending or entry.q[1], math.max(entry.q[2], tlp) }
+    else
+      note(entry, entry.s, site, first, last)
+      claim(entry, site, object, version, ending, tlp)
     end
   end
-  call('HSET', entries, id, cjson.encode(entry))
-  call('ZADD', ends, entry.e, id)
+  settle(entry)
+  write(id, entry)
   return is_new and 'new' or 'counted', entry.c
 end
 

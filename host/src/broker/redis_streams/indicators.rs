@@ -3,6 +3,7 @@
 //! costs Redis a third less. What an entry says is the business of `crate::intel`.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -26,16 +27,6 @@ return { time[1], time[2], redis.call('HLEN', KEYS[1]), redis.call('HMGET', KEYS
     )
 });
 
-/// By the time at which they end, the soonest first. What stands between two pages may move while somebody reads.
-static PAGE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "#!lua flags=no-writes
-local time = redis.call('TIME')
-local ids = redis.call('ZRANGE', KEYS[2], ARGV[1], ARGV[2])
-return { time[1], time[2], redis.call('HLEN', KEYS[1]), redis.call('HMGET', KEYS[1], '', unpack(ids)) }",
-    )
-});
-
 const WORDS: Words = Words {
     thread: "indicators",
     refused: "Redis refuses to look up shared indicators",
@@ -45,6 +36,9 @@ const WORDS: Words = Words {
 
 /// Most things that one call of a script takes: Lua unpacks no more than some thousands at once.
 pub(crate) const AT_ONCE: usize = 500;
+
+/// How many names Redis looks at for one answer while it is asked for all.
+const SCANNED: usize = 1000;
 
 /// The table. Cheap to clone.
 #[derive(Clone)]
@@ -187,16 +181,28 @@ impl Indicators {
         Some(found)
     }
 
-    /// Entries from the one at `from` on, at most [`AT_ONCE`] of them, in the order in which they end.
+    /// The names of all entries, in the order in which they end. What is there all the while is among them, once, whatever
+    /// comes, goes or moves meanwhile: Redis is asked for names and not for places.
     ///
     /// # Errors
     /// As for [`record`](Self::record).
-    pub async fn page(&self, from: u64) -> Result<Found, IndicatorsError> {
-        let mut call = self.call(&PAGE);
-        call.arg(from).arg(from + AT_ONCE as u64 - 1);
-        let mut found = Found::default();
-        found.add(self.ask(&call).await?);
-        Ok(found)
+    pub async fn names(&self) -> Result<Vec<Vec<u8>>, IndicatorsError> {
+        let (mut ends, mut cursor) = (HashMap::new(), 0u64);
+        loop {
+            let mut scan = redis::cmd("ZSCAN");
+            scan.arg(&self.keys[1]).arg(cursor).arg("COUNT").arg(SCANNED);
+            let (next, names): (u64, Vec<(Vec<u8>, f64)>) =
+                self.on(async |redis| scan.query_async(redis).await).await?;
+            // Redis may tell one twice.
+            ends.extend(names);
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        let mut names: Vec<(Vec<u8>, f64)> = ends.into_iter().collect();
+        names.sort_unstable_by(|(one, ends), (other, others)| ends.total_cmp(others).then_with(|| one.cmp(other)));
+        Ok(names.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Forgets the entries with these `ids`. Returns how many of them were there.

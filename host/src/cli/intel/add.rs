@@ -34,6 +34,10 @@ pub struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let indicator = indicator(args.kind, &args.value)?;
     let mut opened = args.place.open()?;
+    // Before the audit trail has it as done.
+    if let Some(why) = opened.table.refuses(&indicator) {
+        bail!("{indicator} is never shared ({why}), so it is not looked out for either; see federation.ceiling.never");
+    }
     let (now, site) = (now(), opened.config.site.id.clone());
     let site = if site.is_empty() { "local".to_owned() } else { site };
     let seen = Seen {
@@ -48,17 +52,16 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         edition: None,
     };
     opened.note("intel-add", &format!("{indicator} tlp={}", args.tlp.as_str())).await?;
-    match opened.table.record(&[seen]).await?.pop() {
+    let recorded = opened.table.record(&[seen]).await?.pop();
+    match recorded {
         Some(Recorded::New) => say(&format!("{indicator} is looked out for from now on")),
         Some(Recorded::Counted(count)) => {
             say(&format!("{indicator} was looked out for already; told {count} times now"))
         }
-        Some(Recorded::Refused(why)) => {
-            bail!(
-                "{indicator} is never shared ({why}), so it is not looked out for either; see federation.ceiling.never"
-            )
+        Some(Recorded::Full) => {
+            opened.note("intel-add", &format!("{indicator} not done: no room")).await?;
+            bail!("there is no room for one more: intel.max is {}", opened.table.most())
         }
-        Some(Recorded::Full) => bail!("there is no room for one more: intel.max"),
         other => bail!("{indicator} was not recorded: {other:?}"),
     }
     Ok(ExitCode::SUCCESS)

@@ -68,7 +68,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
             bundle.end()?;
         }
         Format::Misp => {
-            let mut event = MispEvent::begin(out, site, args.max_tlp, now)?;
+            let mut event = MispEvent::begin(out, site, now)?;
             opened
                 .each(|known| {
                     if wanted(&known) {

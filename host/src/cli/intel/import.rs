@@ -12,7 +12,7 @@ use super::open::{Opened, Place, now, tlp};
 use crate::{
     cli::terminal::{plain, say},
     event::is_source,
-    intel::{BundlePart, Item, LARGEST_BUNDLE, ReceivedBundle, Recorded, Seen, What, Withdrawal},
+    intel::{BundlePart, Item, LARGEST_BUNDLE, Latest, ReceivedBundle, Recorded, Seen, What, Withdrawal},
     sandbox::Tlp,
 };
 
@@ -22,14 +22,15 @@ Examples:
   curl -s https://feed.internal/stix.json | aurora intel import - --config aurora.toml --site feed --tlp green
   aurora intel import bundle.json --config aurora.toml --dry-run
 
-Understood are indicators whose STIX pattern compares for equality, with or without OR, and vulnerabilities. Everything else
-is named and left out. What is revoked, or whose valid_until has passed, is withdrawn: unless a later version of it was
-imported, --site tells it no more, and what nobody else tells is looked out for no more. Exit code 1 if nothing could be taken
-or withdrawn.";
+Understood are indicators whose STIX pattern compares for equality (=, IN), with or without OR, and vulnerabilities.
+Everything else is named and left out. What is revoked, or whose valid_until has passed, is withdrawn: unless a later
+version of it was imported, --site tells it no more, and what nobody else tells is looked out for no more. So it is with
+what only an older version of an object told. Exit code 1 if nothing could be taken or withdrawn, or if not all of it found
+room.";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A STIX 2.1 bundle; `-` is standard input.
+    /// A STIX 2.1 bundle, or an envelope of TAXII; `-` is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -74,23 +75,32 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut opened = args.place.open()?;
     let details = format!("site={} indicators={items} withdrawals={withdrawals} skipped={skipped}", args.site);
     opened.note("intel-import", &details).await?;
-    let mut done = Done::default();
+    let (mut done, mut latest) = (Done::default(), Latest::default());
     let told = bundle.parts(now).filter_map(|part| match part {
-        BundlePart::Item(item) => Some(seen(item, args, now)),
+        BundlePart::Item(item) => {
+            item.edition.iter().for_each(|edition| latest.take(edition));
+            Some(seen(item, args, now))
+        }
         _ => None,
     });
     done.record(&opened, told).await?;
     // A bundle may have an object in several versions, in any order.
     let withdrawn = bundle.parts(now).filter_map(|part| match part {
-        BundlePart::Withdrawal(one) => Some(withdrawal(one, args, now)),
+        BundlePart::Withdrawal(one) => {
+            latest.take(&one.edition);
+            Some(withdrawal(one, args, now))
+        }
         _ => None,
     });
     done.record(&opened, withdrawn).await?;
-    let Done { new, counted, again, refused, withdrawn, absent } = done;
+    // What an object told before it was changed.
+    done.withdrawn += opened.table.supersede(&args.site, &mut latest).await?;
+    let Done { new, counted, again, refused, withdrawn, absent, full } = done;
     say(&format!(
         "{new} new, {counted} known before, {again} from an earlier import, {refused} refused, {skipped} skipped, \
          {withdrawn} withdrawn, {absent} revoked or over to no effect"
     ));
+    ensure!(full == 0, "there is no room for {full} more: intel.max is {}", opened.table.most());
     let is_nothing = new + counted + again + withdrawn + absent == 0;
     Ok(if is_nothing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -150,6 +160,8 @@ struct Done {
     withdrawn: usize,
     /// Withdrawals of what is not told, or still is.
     absent: usize,
+    /// What found no room.
+    full: usize,
 }
 
 impl Done {
@@ -160,12 +172,12 @@ impl Done {
                 return Ok(());
             }
             for (one, recorded) in part.iter().zip(opened.table.record(&part).await?) {
-                self.add(one, recorded)?;
+                self.add(one, recorded);
             }
         }
     }
 
-    fn add(&mut self, one: &Seen, recorded: Recorded) -> anyhow::Result<()> {
+    fn add(&mut self, one: &Seen, recorded: Recorded) {
         match recorded {
             Recorded::New => self.new += 1,
             Recorded::Counted(_) => self.counted += 1,
@@ -173,7 +185,8 @@ impl Done {
             Recorded::Withdrawn => self.withdrawn += 1,
             Recorded::Ended if one.what == What::Withdrawal => self.absent += 1,
             Recorded::Ended => self.refused += 1,
-            Recorded::Full => bail!("there is no room for more than {}: intel.max", self.new),
+            // What the bundle withdraws is withdrawn nevertheless, and may make room.
+            Recorded::Full => self.full += 1,
             Recorded::Refused(why) => {
                 self.refused += 1;
                 if self.refused <= NAMED {
@@ -181,7 +194,6 @@ impl Done {
                 }
             }
         }
-        Ok(())
     }
 }
 

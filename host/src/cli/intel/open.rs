@@ -66,22 +66,17 @@ impl Opened {
         Ok(self.aside.note(action, details).await?)
     }
 
-    /// Goes through the table, as long as `of` wants more of it. Returns how many there are. What moves while it is read, for
-    /// it is told again, may be missed or seen twice.
-    pub async fn each(&self, mut of: impl FnMut(Known) -> anyhow::Result<bool>) -> anyhow::Result<u64> {
-        let mut from = 0;
-        loop {
-            let (size, page) = self.table.page(from).await?;
+    /// Goes through the table, as long as `of` wants more of it. Returns how many there are.
+    pub async fn each(&self, mut of: impl FnMut(Known) -> anyhow::Result<bool>) -> anyhow::Result<usize> {
+        let mut walk = self.table.walk().await?;
+        while let Some(page) = walk.page().await? {
             for known in page {
                 if !of(known)? {
-                    return Ok(size);
+                    return Ok(walk.size());
                 }
             }
-            from += Table::PAGE;
-            if from >= size {
-                return Ok(size);
-            }
         }
+        Ok(walk.size())
     }
 
     /// What is known of one.

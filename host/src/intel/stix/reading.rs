@@ -30,7 +30,8 @@ pub struct Received<'b> {
 
 #[derive(Deserialize)]
 struct Outer<'b> {
-    r#type: String,
+    #[serde(default)]
+    r#type: Option<String>,
     #[serde(default, borrow)]
     objects: Option<&'b RawValue>,
 }
@@ -41,9 +42,15 @@ impl<'b> Received<'b> {
     /// # Errors
     /// It is none.
     pub fn open(bytes: &'b [u8]) -> Result<Self, String> {
+        // Some tools of Windows begin a file with it.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let outer: Outer<'b> = serde_json::from_slice(bytes).map_err(|error| format!("is no STIX bundle: {error}"))?;
-        if outer.r#type != "bundle" {
-            return Err(format!("is no STIX bundle but of type {:?}", cut(&outer.r#type)));
+        match outer.r#type.as_deref() {
+            Some("bundle") => {}
+            Some(other) => return Err(format!("is no STIX bundle but of type {:?}", cut(other))),
+            // As servers of TAXII send them.
+            None if outer.objects.is_some() => {}
+            None => return Err("is no STIX bundle: it has neither a type nor objects".to_owned()),
         }
         let list = |written| Objects::of(written).ok_or("is no STIX bundle: its objects are no list");
         let objects = outer.objects.map_or(Ok(Objects::default()), list)?;
@@ -305,8 +312,21 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_may_begin_with_a_mark_or_come_in_an_envelope() {
+        let object = indicator(json!({}));
+        let envelope = json!({ "more": false, "objects": [object] }).to_string();
+        let marked = format!("\u{feff}{}", json!({ "type": "bundle", "objects": [object] }));
+        for text in [envelope, marked] {
+            let parts: Vec<Part> = Received::open(text.as_bytes()).unwrap().parts(0).collect();
+            assert!(matches!(parts[..], [Part::Item(_)]), "{parts:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_bundle_is_refused_whole() {
-        for text in ["", "7", "{}", "{\"type\":\"indicator\"}", "{\"type\":\"bundle\",\"objects\":7}"] {
+        let objects = "{\"objects\":7}";
+        let bundle = "{\"type\":\"bundle\",\"objects\":7}";
+        for text in ["", "7", "{}", "{\"type\":\"indicator\"}", "{\"type\":7,\"objects\":[]}", objects, bundle] {
             assert!(Received::open(text.as_bytes()).unwrap_err().contains("is no STIX bundle"), "{text}");
         }
         assert!(Received::open("[".repeat(100_000).as_bytes()).is_err(), "however deep");

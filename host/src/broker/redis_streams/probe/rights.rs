@@ -14,7 +14,7 @@ use crate::broker::{
 
 /// What the daemon does, and with which keys: `STREAM` is tried with every stream, the outbox among them, `STATE` with a
 /// key of what the host remembers. The ACL rule in deploy/README.md says the same.
-const COMMANDS: [&str; 45] = [
+const COMMANDS: [&str; 46] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 STATE",
     "EVAL return 1 STATE",
     "SCRIPT LOAD return",
@@ -48,6 +48,7 @@ const COMMANDS: [&str; 45] = [
     "ZRANGEBYSCORE STATE -inf +inf",
     "ZREM STATE member",
     "ZREMRANGEBYSCORE STATE -inf (0",
+    "ZSCAN STATE 0",
     "ZSCORE STATE member",
     "RPUSH STATE mark",
     "LPOP STATE",
