@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::{Config, Indicator, Known, Recorded, Seen, What};
+use super::{Config, Indicator, Known, Recorded, Seen, What, entry::teller};
 use crate::{
     broker::redis_streams::{self, Found, Indicators, IndicatorsError, Pool, Telling},
     federation::Ceiling,
@@ -139,6 +140,22 @@ impl Table {
     pub async fn page(&self, from: u64) -> Result<(u64, Vec<Known>), TableError> {
         let (size, page) = self.read(self.0.entries.page(from).await?);
         Ok((size, page.into_iter().flatten().collect()))
+    }
+
+    /// Of the page at `from` those that the message with the event id `id` has told, each with the site that sent it; and how
+    /// many there are in all. An entry knows its last 64 messages.
+    ///
+    /// # Errors
+    /// As for [`record`](Self::record).
+    pub async fn told_by(&self, id: Uuid, from: u64) -> Result<(u64, Vec<(Known, String)>), TableError> {
+        let Found { now_ms, size, entries } = self.0.entries.page(from).await?;
+        self.is_of_size(size);
+        let told = entries.iter().flatten().filter_map(|entry| {
+            // As a message of another site is called when it is recorded.
+            let site = teller(entry, |site| mark(&format!("{site}:{id}")))?;
+            Some((Known::read(entry, now_ms)?, site))
+        });
+        Ok((size, told.collect()))
     }
 
     /// How many entries a page has.
