@@ -284,7 +284,7 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
     for &id in &ids[usize::from(id.is_some() && ids.len() > 1)..] {
         waiting(&pool, &redis, id, bounds, &mut events, &mut traced.looked_at, &mut names).await?;
     }
-    let mut asker = Asker::new(opened.config.nats.as_ref());
+    let mut asker = Asker::new(opened.config.nats.as_ref(), &opened.config.site.id);
     for traces in events.values_mut() {
         let key = redis.state_key(&format!("suppressed:{}", traces.id));
         traces.suppressed = text_at(&pool, &key).await?.and_then(|count| count.parse().ok()).unwrap_or(0);
