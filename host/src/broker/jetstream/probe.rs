@@ -62,8 +62,10 @@ pub async fn probe_reading(config: &Config, wanted: &Wanted<'_>) -> Result<Probe
         }
         Err(error) if stream::is_missing(&error) => {
             return Err(format!(
-                "there is no stream {stream}, and whoever reads it does not make it; as a mirror of another site's: \
-                 nats stream add {stream} --mirror AURORA …"
+                "there is no stream {stream}, and whoever reads it does not make it; as a mirror of the stream AURORA of \
+                 another site's domain, north: nats req '$JS.API.STREAM.CREATE.{stream}' '{{\"name\":\"{stream}\",\
+                 \"retention\":\"limits\",\"storage\":\"file\",\"mirror\":{{\"name\":\"AURORA\",\
+                 \"external\":{{\"api\":\"$JS.north.API\"}}}}}}'"
             ));
         }
         Err(error) => return Err(format!("{}; the stream {stream} cannot be looked at", Chain(&error))),
