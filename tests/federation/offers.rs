@@ -45,6 +45,8 @@ async fn each_stream_goes_to_its_subject_once_and_stays_where_it_is() -> Result<
     let mut redis = connect_redis(&site.redis.url()).await?;
     let result = [("number", "1"), ("task_id", "t-7"), ("result", "10.9.8.7 is the victim"), ("severity", "low")];
     add(&mut redis, RESULTS, &result).await?;
+    // How a site is configured it tells nobody.
+    add(&mut redis, AUDIT, &[("number", "6"), ("action", "config"), ("details", "admin.listen=10.9.8.7:9")]).await?;
     add(&mut redis, AUDIT, &[("number", "2"), ("agent", "triage"), ("action", "close"), ("details", "x")]).await?;
     add(&mut redis, SOAR, &[("number", "3"), ("action", "block_ip"), ("target", "45.155.205.233")]).await?;
     // One that no subject can carry, and one that came from another site.

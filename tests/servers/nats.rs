@@ -25,7 +25,11 @@ fn rights() -> Result<[BTreeSet<String>; 2]> {
     let column = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.split('|').nth(at));
         let subjects = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-        subjects.map(|subject| subject.replace("<stream>", "NORTH").replace("<site.id>", "test-site")).collect()
+        subjects
+            .map(|subject| {
+                subject.replace("<stream>", "NORTH").replace("<site.id>", "test-site").replace("<nats.host>", "here_1")
+            })
+            .collect()
     };
     let rights: [BTreeSet<String>; 2] = [column(2), column(3)];
     ensure!(rights[0].len() > 10 && !rights[1].is_empty(), "the table cannot be read: {rights:?}");
@@ -73,6 +77,8 @@ async fn the_documented_rights_are_enough_and_none_of_them_is_too_much() -> Resu
     let more = format!("no_auth_user: admin\nauthorization {{ users: [\n{}\n] }}", users.join(",\n"));
     let plan = Site::plan().nats(Nats { more, ..Nats::default() });
     let plan = plan.set("federation.in.streams", vec!["NORTH"]).set("federation.in.subjects", vec!["aurora.alerts.>"]);
+    // Names of consumers have no dots.
+    let plan = plan.set("nats.host", "here.1");
     let mut site = plan.brokers().await?;
     let url = site.nats.as_ref().context("no NATS")?.url();
     let of = |name: &str| url.replace("nats://", &format!("nats://{name}:secret@"));

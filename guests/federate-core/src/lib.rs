@@ -14,7 +14,7 @@ mod component;
 pub struct Options {
     /// `share_agent_results`: what agents found.
     pub share_agent_results: bool,
-    /// `share_audit`: the audit trail.
+    /// `share_audit`: the audit trail, but for what it says of the configuration.
     pub share_audit: bool,
     /// `share_soar`: what was done about events.
     pub share_soar: bool,
@@ -93,6 +93,10 @@ fn offered(event: &EventView<'_>, options: &Options, deciding: &mut Deciding, su
             (options.share_agent_results, "agent results")
         }
         "aurora:audit" => {
+            // Where guests lie, and what listens where. What does not say what it is may be that.
+            if options.share_audit && matches!(event.field("action"), None | Some("config")) {
+                return deciding.keep("what a site is configured to do stays there");
+            }
             subject.push_str("AURORA.audit");
             (options.share_audit, "the audit trail")
         }

@@ -9,7 +9,7 @@ mod component;
 /// From `[guests.inbound.options]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// `believed`: the sites whose messages are taken; all others' are refused. None: all are believed.
+    /// `believed`: the sites, by their word, whose messages are taken; all others' are refused. None: all are believed.
     pub believed: Vec<String>,
     /// `least`: events that are less severe, as their site has it, are dropped. Results of attestation never are.
     pub least: Option<Severity>,

@@ -41,7 +41,7 @@ pub async fn attempt(config: &Config, connect: bool) -> Vec<Trial> {
             trials.push(Trial::broker("tasks", tasks::probe(tasks, redis).await));
         }
         if let Some(nats) = &config.nats {
-            trials.push(Trial::broker("nats", jetstream::probe(nats).await));
+            trials.push(Trial::broker("nats", jetstream::probe(nats, &config.site.id).await));
         }
         if let (Some(inbound), Some(nats)) = (&config.federation.inbound, &config.nats) {
             let probed = inbound::probe(inbound, nats, &config.site.id).await;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::Indicator;
 use crate::sandbox::Tlp;
@@ -133,6 +133,22 @@ impl Known {
     }
 }
 
+/// Of an entry what says who told it: the marks of the last messages, one behind the other, and the sites.
+#[derive(Deserialize)]
+struct Tellers {
+    k: String,
+    s: BTreeMap<String, IgnoredAny>,
+    g: BTreeMap<String, IgnoredAny>,
+}
+
+/// The site of the entry `text` whose message is among those that told it, where `mark` says by what that of each site is
+/// known.
+pub(super) fn teller(text: &str, mark: impl Fn(&str) -> String) -> Option<String> {
+    let Tellers { k, s, g } = serde_json::from_str(text).ok()?;
+    let is_among = |mark: String| k.as_bytes().chunks(mark.len().max(1)).any(|known| known == mark.as_bytes());
+    s.into_keys().chain(g.into_keys()).find(|site| is_among(mark(site)))
+}
+
 /// What is none of ours is for nobody else.
 fn rank(number: f64) -> Tlp {
     Tlp::ALL.into_iter().find(|tlp| f64::from(*tlp as u8) == number).unwrap_or(Tlp::Red)
@@ -170,6 +186,14 @@ mod tests {
         let (indicator, objects) = objects_of(&entry, "a").unwrap();
         assert_eq!((indicator.value(), objects), ("203.0.113.7", vec![("00000000000a".to_owned(), 1_763_800_000_001)]));
         assert_eq!(objects_of(&entry, "c"), None);
+    }
+
+    #[test]
+    fn who_told_it_is_known_by_the_whole_mark() {
+        let entry = ENTRY.replace("0123456789ab", "0123456789ab456789abcdef");
+        let site_of = |mark: &str| teller(&entry, |site| if site == "a" { mark.to_owned() } else { String::new() });
+        assert_eq!(site_of("456789abcdef").as_deref(), Some("a"));
+        assert_eq!((site_of("6789ab456789"), teller("7", str::to_owned)), (None, None));
     }
 
     #[test]

@@ -40,4 +40,5 @@ pub use stix::{
     Bundle, Item, LARGEST as LARGEST_BUNDLE, Part as BundlePart, Received as ReceivedBundle, Skipped, Withdrawal,
 };
 pub use table::{Latest, Table, TableError, Walk};
+pub(crate) use telling::is_ours;
 pub use telling::{MATCH, NOT_LOOKED_UP, RAISED, SOURCES, STATUS, TLP};

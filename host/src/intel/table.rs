@@ -11,8 +11,12 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use super::{Config, Edition, Indicator, Known, Recorded, Seen, What, entry::objects_of};
+use super::{
+    Config, Edition, Indicator, Known, Recorded, Seen, What,
+    entry::{objects_of, teller},
+};
 use crate::{
     broker::redis_streams::{self, Found, Indicators, IndicatorsError, Pool, Telling},
     federation::Ceiling,
@@ -346,14 +350,41 @@ impl Walk {
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn page(&mut self) -> Result<Option<Vec<Known>>, TableError> {
+        let Some(found) = self.next().await? else { return Ok(None) };
+        let (_, known) = self.table.read(found);
+        Ok(Some(known.into_iter().flatten().collect()))
+    }
+
+    /// Of the next of them those that the message with the event id `id` has told, each with the site that sent it; none at
+    /// the end. An entry knows its last 64 messages.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub async fn told_by(&mut self, id: Uuid) -> Result<Option<Vec<(Known, String)>>, TableError> {
+        let Some(Found { now_ms, entries, .. }) = self.next().await? else { return Ok(None) };
+        let told = entries.iter().flatten().filter_map(|entry| {
+            // As a message of another site is called when it is recorded.
+            let site = teller(entry, |site| mark(&format!("{site}:{id}")))?;
+            Some((Known::read(entry, now_ms)?, site))
+        });
+        Ok(Some(told.collect()))
+    }
+
+    /// How many of them were come by.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        self.at
+    }
+
+    async fn next(&mut self) -> Result<Option<Found>, TableError> {
         let names = &self.names[self.at..self.names.len().min(self.at + redis_streams::AT_ONCE)];
         if names.is_empty() {
             return Ok(None);
         }
         let ids: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-        let (_, known) = self.table.read(self.table.0.entries.look(&ids).await?);
+        let found = self.table.0.entries.look(&ids).await?;
         self.at += ids.len();
-        Ok(Some(known.into_iter().flatten().collect()))
+        Ok(Some(found))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What an event says of its matches, in fields that are the host's: no guest's fields are kept that are called so.
+//! What an event says of its matches, in fields that are the host's: no guest's fields are kept that are called so, and none
+//! of another site's message.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -22,7 +23,7 @@ pub const NOT_LOOKED_UP: &str = "not looked up";
 const NAMED: usize = 16;
 
 /// Whether a field is one that only the host writes.
-pub(super) fn is_ours(key: &str) -> bool {
+pub(crate) fn is_ours(key: &str) -> bool {
     key == STATUS || key.starts_with("intel.")
 }
 

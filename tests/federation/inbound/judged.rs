@@ -86,6 +86,19 @@ async fn what_is_turned_away_is_neither_stored_nor_recorded_and_stays_so_when_it
         Ok(counts)
     };
     assert_eq!(known(&site).await?, [1, 0, 0, 0]);
+    // By its id: what was stored with what it told, and what was refused as a dead letter.
+    let said = explain(&site, &id(1))?;
+    assert_eq!((&said["events"][0]["origin"], &said["dead_letters"]), (&"north".into(), &json!([])), "{said:#}");
+    let told = &said["indicators"][0];
+    assert_eq!((&told["indicator"], &told["site"]), (&"ip:45.155.205.1".into(), &"north".into()), "{said:#}");
+    for number in [2, 4] {
+        let said = explain(&site, &id(number))?;
+        let reason = "refused: east is not among the sites that are believed";
+        assert_eq!(said["dead_letters"].as_array().map(Vec::len), Some(1), "{said:#}");
+        assert_eq!((&said["dead_letters"][0]["reason"], &said["indicators"]), (&reason.into(), &json!([])), "{said:#}");
+    }
+    let said = explain(&site, &id(3))?;
+    assert_eq!([&said["events"], &said["dead_letters"], &said["indicators"]], [&json!([]); 3], "{said:#}");
 
     // The same guest lets all of it in from now on, and all of it comes again.
     site.terminate(PATIENCE).await?;
@@ -115,6 +128,9 @@ async fn what_is_turned_away_is_neither_stored_nor_recorded_and_stays_so_when_it
     assert_eq!(known(&site).await?, [1, 1, 0, 0], "nothing comes of a look");
     assert!(replay(&site, &[&of_indicator.id])?.status.success());
     assert_eq!(known(&site).await?, [1, 1, 0, 1]);
+    let said = explain(&site, &id(4))?;
+    let told = &said["indicators"][0];
+    assert_eq!((&told["indicator"], &told["site"]), (&"ip:45.155.205.4".into(), &"east".into()), "{said:#}");
     let stored = site.stream_of("aurora:alerts", 2).await?;
     assert_eq!((&stored[1].data()["id"], stored[1].text("origin")), (&id(2).into(), "east".to_owned()));
     assert!(site.stream("aurora:dead_letter").await?.is_empty());
@@ -154,6 +170,13 @@ async fn a_replay_is_judged_again_and_what_is_refused_again_stays_and_tells_noth
     assert_eq!(again.status.code(), Some(1), "its options are the site's: {again:?}");
     assert!(site.stream("aurora:alerts").await?.is_empty());
     Ok(())
+}
+
+/// What is known of the event `id`, and of messages with its id.
+fn explain(site: &Site, id: &str) -> Result<Value> {
+    let config = site.folder().join("aurora.toml");
+    let output = Command::new(binary()?).args(["explain", id, "--json", "--config"]).arg(config).output()?;
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))
 }
 
 fn replay(site: &Site, arguments: &[&str]) -> Result<Output> {

@@ -76,7 +76,50 @@ impl Default for Config {
     }
 }
 
+/// What looks into the stream, each with a consumer of its own, so that none ends what another reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looker {
+    /// The relay, after an outage.
+    Relay,
+    /// `aurora explain`.
+    Explain,
+}
+
+impl Looker {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Relay, Self::Explain];
+
+    /// The consumer of this host of `site`. Rights go by whole tokens of a subject, so it is named before it is made.
+    pub(super) fn consumer(self, site: &str, host: &str) -> String {
+        let what = match self {
+            Self::Relay => "relay",
+            Self::Explain => "explain",
+        };
+        format!("{what}-{site}-{host}")
+    }
+}
+
 impl Config {
+    /// The name of this host, the same after a restart. A site that shares its outbox among hosts of the same name, as
+    /// containers may have them, has to say which is which.
+    #[must_use]
+    pub fn host(&self, site: &str) -> String {
+        if let Some(host) = &self.host {
+            return host.clone();
+        }
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = kernel.trim();
+        if name.is_empty() { site.to_owned() } else { name.to_owned() }
+    }
+
+    /// The name of the consumer with which this host of `site` looks into the stream.
+    #[must_use]
+    pub fn consumer(&self, looker: Looker, site: &str) -> String {
+        // Names of consumers have no dots, those of hosts may have some.
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        looker.consumer(site, &self.host(site).chars().map(plain).collect::<String>())
+    }
+
     pub(crate) fn validate(&self, findings: &mut Findings) {
         for address in urls::split(&self.url) {
             let Some(url) = urls::check(findings, "nats.url", address, ["nats", "tls"]) else { continue };

@@ -59,40 +59,41 @@ const INACTIVE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Connection {
-    /// Which of `ids` are ids of messages that `stream` has on `subject` and stored at `since_ms` or later,
-    /// milliseconds since 1970-01-01 UTC. Reads up to what is there when it begins.
+    /// Which of `ids` are ids of messages that a stream has on `subject` and stored at `since_ms` or later,
+    /// milliseconds since 1970-01-01 UTC. Reads up to what is there when it begins. `place` is the stream, and the name of
+    /// the consumer that is made for it, which nobody else uses at the same time.
     ///
     /// # Errors
     /// If it cannot be read to that end.
     pub async fn held(
         &self,
-        stream: &str,
+        place: (&str, &str),
         subject: &str,
         since_ms: i64,
         ids: &HashSet<&str>,
     ) -> Result<HashSet<String>, HeldError> {
-        let found = self.look(stream, subject, since_ms, (whole, ids)).await?;
+        let found = self.look(place, subject, since_ms, (whole, ids)).await?;
         Ok(found.into_keys().collect())
     }
 
-    /// Where `stream` has the messages on `subject` that the outbox had under these ids, stored at `since_ms` or later; by
-    /// id, without those that it has not.
+    /// Where the stream of `place` has the messages on `subject` that the outbox had under these ids, stored at `since_ms` or
+    /// later; by id, without those that it has not.
     ///
     /// # Errors
     /// If it cannot be read to its end.
     pub async fn places(
         &self,
-        stream: &str,
+        place: (&str, &str),
         subject: &str,
         since_ms: i64,
         ids: &HashSet<&str>,
     ) -> Result<HashMap<String, Place>, HeldError> {
-        self.look(stream, subject, since_ms, (without_entry, ids)).await
+        self.look(place, subject, since_ms, (without_entry, ids)).await
     }
 
     async fn look(
         &self,
-        stream: &str,
+        (stream, name): (&str, &str),
         subject: &str,
         since_ms: i64,
         wanted: (fn(&str) -> &str, &HashSet<&str>),
@@ -101,6 +102,7 @@ impl Connection {
         let last = stream.cached_info().state.last_sequence;
         let start_time = datetime::from_nanos(i128::from(since_ms) * 1_000_000).map_err(HeldError::Read)?;
         let config = pull::Config {
+            name: Some(name.to_owned()),
             description: Some("Aurora looks what is here already".to_owned()),
             deliver_policy: DeliverPolicy::ByStartTime { start_time },
             // One: nats-server before 2.10 has no list of them.
@@ -111,11 +113,12 @@ impl Connection {
             inactive_threshold: INACTIVE,
             ..pull::Config::default()
         };
+        // What a host that was killed has left there would begin elsewhere.
+        let _ = stream.delete_consumer(name).await;
         let mut consumer = stream.create_consumer(config).await.map_err(|error| self.why(error))?;
-        let name = consumer.cached_info().name.clone();
         let found = read(&mut consumer, last, wanted).await;
         // It goes by itself if this fails.
-        let _ = stream.delete_consumer(&name).await;
+        let _ = stream.delete_consumer(name).await;
         match found {
             Err(HeldError::Gap) if self.forbids_consumers() => Err(HeldError::Refused("it is forbidden".to_owned())),
             found => found,

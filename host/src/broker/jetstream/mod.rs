@@ -13,8 +13,8 @@ mod rights;
 mod probe;
 mod subject;
 
-pub use config::Config;
 pub(crate) use config::is_subject;
+pub use config::{Config, Looker};
 pub use connection::{Connection, ConnectionError, Dial};
 pub use consume::{Answer, ConsumeError, Incoming, Pull, Reader, Wanted};
 pub use held::{HeldError, Place};

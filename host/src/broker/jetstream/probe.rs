@@ -6,20 +6,21 @@ use std::time::Duration;
 use async_nats::jetstream::{consumer::DeliverPolicy, context::ConsumerInfoErrorKind};
 
 use super::{
-    Config, Connection, ConnectionError, Dial, Wanted, meaning, reading,
+    Config, Connection, ConnectionError, Dial, Looker, Wanted, meaning, reading,
     rights::{self, rehearse},
     stream,
 };
 use crate::{broker::Probed, telemetry::Chain};
 
-/// Looks at the stream that messages leave by.
+/// Looks at the stream that messages of `site` leave by.
 ///
 /// # Errors
 /// What failed and what to do.
-pub async fn probe(config: &Config) -> Result<Probed, String> {
+pub async fn probe(config: &Config, site: &str) -> Result<Probed, String> {
     let connection = reach(config).await?;
     let version = connection.client().server_info().version;
-    let refused = rehearse(&connection, &config.stream, &rights::of_sending(config)).await?;
+    let lookers = Looker::ALL.map(|looker| config.consumer(looker, site));
+    let refused = rehearse(&connection, &config.stream, &rights::of_sending(config, &lookers)).await?;
     if !refused.is_empty() {
         // Without a right the rest may not be seen either.
         return Ok(Probed { said: format!("nats-server {version}"), findings: refused });
@@ -61,8 +62,10 @@ pub async fn probe_reading(config: &Config, wanted: &Wanted<'_>) -> Result<Probe
         }
         Err(error) if stream::is_missing(&error) => {
             return Err(format!(
-                "there is no stream {stream}, and whoever reads it does not make it; as a mirror of another site's: \
-                 nats stream add {stream} --mirror AURORA …"
+                "there is no stream {stream}, and whoever reads it does not make it; as a mirror of the stream AURORA of \
+                 another site's domain, north: nats req '$JS.API.STREAM.CREATE.{stream}' '{{\"name\":\"{stream}\",\
+                 \"retention\":\"limits\",\"storage\":\"file\",\"mirror\":{{\"name\":\"AURORA\",\
+                 \"external\":{{\"api\":\"$JS.north.API\"}}}}}}'"
             ));
         }
         Err(error) => return Err(format!("{}; the stream {stream} cannot be looked at", Chain(&error))),

@@ -23,7 +23,7 @@ pub(super) struct Right {
     is_message: bool,
 }
 
-/// Stands for any token. Nobody has a consumer of this name.
+/// Stands for any token.
 const ANY: &str = "aurora-check";
 
 /// Longest wait for an answer.
@@ -46,18 +46,19 @@ fn one_of(subjects: &str) -> String {
     subjects.split('.').map(one).collect::<Vec<_>>().join(".")
 }
 
-/// To send what leaves the site, and to see what the stream has of it already.
-pub(super) fn of_sending(config: &Config) -> Vec<Right> {
+/// To send what leaves the site, and to see what the stream has of it already, with consumers of the names `lookers`: with
+/// those of everybody one could end, or read away, what another site reads.
+pub(super) fn of_sending(config: &Config, lookers: &[String]) -> Vec<Right> {
     let message = |subjects: &String| Right { is_message: true, ..Right::request(subjects.clone()) };
     let stream = &config.stream;
-    let requests = [
-        format!("$JS.API.STREAM.INFO.{stream}"),
-        format!("$JS.API.CONSUMER.CREATE.{stream}"),
-        format!("$JS.API.CONSUMER.INFO.{stream}.*"),
-        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.*"),
-        format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
-    ];
-    config.subjects.iter().map(message).chain(requests.map(Right::request)).collect()
+    let mut requests = vec![format!("$JS.API.STREAM.INFO.{stream}")];
+    for name in lookers {
+        let of = |what: &str| format!("$JS.API.CONSUMER.{what}.{stream}.{name}");
+        // The subject that is looked for stands in that of the request.
+        requests.push(format!("{}.>", of("CREATE")));
+        requests.extend([of("INFO"), of("MSG.NEXT"), of("DELETE")]);
+    }
+    config.subjects.iter().map(message).chain(requests.into_iter().map(Right::request)).collect()
 }
 
 /// To make the stream.
@@ -133,6 +134,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::jetstream::Looker;
 
     #[test]
     fn the_documented_table_has_these_subjects_and_no_other() {
@@ -153,17 +155,19 @@ mod tests {
             ack_wait: PATIENCE,
             max_pending: 1,
         };
-        let all = [of_sending(&config), of_making(&config), of_reading(&wanted)].concat();
+        let lookers = Looker::ALL.map(|looker| looker.consumer("<site.id>", "<nats.host>"));
+        let all = [of_sending(&config, &lookers), of_making(&config), of_reading(&wanted)].concat();
         let needed: BTreeSet<_> = all.iter().map(|right| right.subjects.as_str()).collect();
         assert_eq!(documented, needed);
     }
 
     #[test]
     fn a_right_is_tried_where_nothing_comes_of_it() {
-        let rights = of_sending(&Config::default());
+        let rights = of_sending(&Config::default(), &["n".to_owned()]);
         let tried = |subjects: &str| rights.iter().find(|right| right.subjects == subjects).map(|right| &*right.tried);
         assert_eq!(tried("aurora.alerts.>"), Some("aurora.alerts.aurora-check"));
-        assert_eq!(tried("$JS.API.CONSUMER.DELETE.AURORA.*"), Some("$JS.API.CONSUMER.DELETE.AURORA.aurora-check"));
+        let create = "$JS.API.CONSUMER.CREATE.AURORA.n";
+        assert_eq!(tried(&format!("{create}.>")), Some(&*format!("{create}.aurora-check")));
         let subjects = ["aurora.alerts.>".to_owned()];
         let wanted =
             Wanted { stream: "S", name: "n", subjects: &subjects, since_ms: None, ack_wait: PATIENCE, max_pending: 1 };

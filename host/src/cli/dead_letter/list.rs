@@ -6,7 +6,7 @@ use std::{
 use serde::Serialize;
 
 use super::{choice, count::Counting, filter::Filter, open::Place};
-use crate::{broker::redis_streams::Order, cli::terminal::cut, pipeline::Letter};
+use crate::{broker::redis_streams::Order, cli::terminal::cut, federation::inbound::site_of, pipeline::Letter};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -83,15 +83,24 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn line(letter: &Letter) -> String {
-    let from = letter.context.device_id.as_deref().unwrap_or(&letter.context.source);
     format!(
         "{:<17} {:<14} {:<9} {:<18} {}",
         letter.id.to_string(),
         kept(letter).format("%m-%d %H:%M:%S"),
         cut(&letter.stage, 9),
-        cut(from, 18),
+        cut(&from(letter), 18),
         cut(&letter.reason, 38)
     )
+}
+
+/// Where it came from, in few letters: how the source of another site begins is the same for all of them.
+fn from(letter: &Letter) -> String {
+    let context = &letter.context;
+    match (&context.device_id, site_of(context)) {
+        (Some(device), _) => device.clone(),
+        (None, Some(site)) => format!("site {site}"),
+        (None, None) => context.source.clone(),
+    }
 }
 
 /// When it became a dead letter.
@@ -142,6 +151,27 @@ impl<'a> Listed<'a> {
             events: &letter.positions,
             streams: &letter.streams,
             bytes: letter.size,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EntryId;
+
+    #[test]
+    fn names_what_tells_letters_apart() {
+        let cases: [(&[(&str, &str)], &str); 4] = [
+            (&[("source", "aurora:federation:north")], " site north "),
+            (&[("source", "aurora:federation:south")], " site south "),
+            (&[("source", "mqtt"), ("device_id", "door_1")], " door_1 "),
+            (&[("source", "syslog")], " syslog "),
+        ];
+        for (fields, shown) in cases {
+            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+            let line = line(&Letter::new(EntryId { ms: 1, sequence: 0 }, fields.collect()));
+            assert!(line.contains(shown), "{line}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod subject;
 mod trace;
+mod arrived;
 mod guests;
 mod offered;
 mod sent;

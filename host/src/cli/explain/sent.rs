@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::{
-    broker::jetstream::{self, Connection, Dial, Place},
+    broker::jetstream::{self, Connection, Dial, Looker, Place},
     moment::rfc3339,
     telemetry::Chain,
 };
@@ -46,12 +46,14 @@ const CLOCKS: i64 = 60_000;
 /// Asks JetStream; connected when it is asked for the first time.
 pub(super) struct Asker<'a> {
     config: Option<&'a jetstream::Config>,
+    /// This site.
+    site: &'a str,
     connection: Option<Result<Connection, String>>,
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn new(config: Option<&'a jetstream::Config>) -> Self {
-        Self { config, connection: None }
+    pub(super) fn new(config: Option<&'a jetstream::Config>, site: &'a str) -> Self {
+        Self { config, site, connection: None }
     }
 
     /// Where the messages on `subject` are that the outbox had under `ids`, and that were written down at `since_ms` by the
@@ -67,9 +69,10 @@ impl<'a> Asker<'a> {
             Some(Err(reason)) => return unknown(reason.clone()),
             None => return unknown("not connected".to_owned()),
         };
-        let stream = config.stream.clone();
+        let (stream, consumer) = (config.stream.clone(), config.consumer(Looker::Explain, self.site));
         let wanted = ids.iter().copied().collect();
-        let found = match timeout(READ, connection.places(&stream, subject, since_ms - CLOCKS, &wanted)).await {
+        let place = (stream.as_str(), consumer.as_str());
+        let found = match timeout(READ, connection.places(place, subject, since_ms - CLOCKS, &wanted)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => return unknown(Chain(&error).to_string()),
             Err(_) => return unknown(format!("the stream {stream} could not be read within {READ:?}")),

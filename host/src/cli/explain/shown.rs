@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    arrived::Told,
     sent::Sent,
     trace::{Intel, Place, Stored, Traced, Traces},
 };
@@ -15,6 +16,13 @@ pub(super) fn text(traced: &Traced, config: &str) -> String {
         text += &of_event(event);
         text.push('\n');
     }
+    for told in &traced.indicators {
+        let Told { indicator, site, tlp, count, until } = told;
+        let times = if *count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let what =
+            format!("{indicator}, which this message of site {site} told; told {times}, TLP:{tlp}, until {until}");
+        row(&mut text, "indicator", &what);
+    }
     for letter in &traced.dead_letters {
         row(&mut text, "dead letter", &format!("{} of {}: {}", letter.id, letter.kept, letter.reason));
         row(&mut text, "", &format!("stage {}, {}", letter.stage, letter.effect));
@@ -24,10 +32,10 @@ pub(super) fn text(traced: &Traced, config: &str) -> String {
         text += &format!("There is no trace of {}.\n", traced.subject);
         text += "\
 It may have been trimmed from its streams, or its dead letter was replayed or discarded; its content may have been that
-of an earlier event, and then it was counted towards that one; a guest may have dropped it, or routed it nowhere and
-kept it; or it lies beyond what was looked at:
+of an earlier event, and then it was counted towards that one; a guest may have dropped it, also where another site sent
+it, or routed it nowhere and kept it; or it lies beyond what was looked at:
 ";
-    } else if !traced.dead_letters.is_empty() {
+    } else if !(traced.dead_letters.is_empty() && traced.indicators.is_empty()) {
         text.push('\n');
     }
     text += "looked at:\n";

@@ -1,13 +1,14 @@
 //! Follows an event through what the daemon has written: the streams of normalized events, the outbox, JetStream, the
 //! dead letters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
+    arrived::{Told, naming, told},
     guests::{Named, Names},
     offered::{Which, decided},
     sent::{Asker, Sent},
@@ -17,8 +18,11 @@ use crate::{
     broker::redis_streams::{Config, Fields, Looked, Order, Pool, Span, Wanted, search, text_at},
     cli::dead_letter::Opened,
     event::EntryId,
+    federation::{Ceiling, inbound::site_of},
+    intel::Table,
     moment::rfc3339,
     pipeline::{Fingerprint, Letter},
+    telemetry::Metrics,
 };
 
 /// How far to look.
@@ -37,7 +41,9 @@ pub(super) struct Traced {
     pub subject: String,
     /// Its events.
     pub events: Vec<Traces>,
-    /// Dead letters of the same raw bytes.
+    /// Indicators that its message told, where another site sent it.
+    pub indicators: Vec<Told>,
+    /// Dead letters of the same raw bytes, and of the same id.
     pub dead_letters: Vec<Buried>,
     /// Where was looked, and how far.
     pub looked_at: Vec<Place>,
@@ -210,10 +216,17 @@ struct Provenance {
     ceiling: Vec<String>,
 }
 
+impl Buried {
+    fn of(letter: Letter) -> Self {
+        let Letter { id, stage, reason, effect, .. } = letter;
+        Self { id: id.to_string(), kept: rfc3339(id.ms), stage, reason, effect }
+    }
+}
+
 impl Traced {
     /// Whether anything is known.
     pub(super) fn is_found(&self) -> bool {
-        !self.events.is_empty() || !self.dead_letters.is_empty()
+        !self.events.is_empty() || !self.indicators.is_empty() || !self.dead_letters.is_empty()
     }
 }
 
@@ -271,11 +284,16 @@ pub(super) async fn trace(opened: &Opened, subject: &Subject, bounds: Bounds) ->
     for &id in &ids[usize::from(id.is_some() && ids.len() > 1)..] {
         waiting(&pool, &redis, id, bounds, &mut events, &mut traced.looked_at, &mut names).await?;
     }
-    let mut asker = Asker::new(opened.config.nats.as_ref());
+    let mut asker = Asker::new(opened.config.nats.as_ref(), &opened.config.site.id);
     for traces in events.values_mut() {
         let key = redis.state_key(&format!("suppressed:{}", traces.id));
         traces.suppressed = text_at(&pool, &key).await?.and_then(|count| count.parse().ok()).unwrap_or(0);
         sent(traces, &mut asker).await;
+    }
+    if let (Some(id), Some(intel)) = (id, &opened.config.intel) {
+        let ceiling = Arc::new(Ceiling::new(&opened.config));
+        let table = Table::new(&pool, &redis, intel, ceiling, &Metrics::new().intel);
+        traced.indicators = told(&table, &redis, id, bounds, &mut traced.looked_at).await?;
     }
     letters(opened, &ids, raw.as_deref(), bounds, &mut traced).await?;
     traced.events = events.into_values().collect();
@@ -436,16 +454,19 @@ async fn letters(
     let mut walk = opened.letters.walk(Span { since: bounds.since, until: None }, Order::NewestFirst);
     let mut place = Place { stream: opened.letters.name().to_owned(), entries: 0, oldest: None, complete: true };
     while let Some(part) = walk.next().await? {
+        // What another site sent has an id that only its payload says.
+        let mut suspects = Vec::new();
         for listed in part {
             let letter = Letter::of(listed);
-            let kept = rfc3339(letter.id.ms);
             place.entries += 1;
-            place.oldest = Some(kept.clone());
+            place.oldest = Some(rfc3339(letter.id.ms));
             if raw.is_some_and(|raw| raw == letter.raw) || ids.iter().any(|&id| concerns(&letter, id)) {
-                let Letter { id, stage, reason, effect, .. } = letter;
-                traced.dead_letters.push(Buried { id: id.to_string(), kept, stage, reason, effect });
+                traced.dead_letters.push(Buried::of(letter));
+            } else if !ids.is_empty() && site_of(&letter.context).is_some() {
+                suspects.push(letter.id);
             }
         }
+        traced.dead_letters.extend(naming(&opened.letters, &suspects, ids).await?.into_iter().map(Buried::of));
         if place.entries >= bounds.most {
             place.complete = false;
             break;

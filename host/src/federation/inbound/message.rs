@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     event::is_device_id,
-    intel::{Indicator, Seen, What},
+    intel::{self, Indicator, Seen, What},
     sandbox::{Category, Kind, ObservableType, Scope, Severity, Tlp, events::Draft},
 };
 
@@ -112,7 +112,11 @@ pub(super) fn read(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, Stri
 
 fn event(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, String> {
     let event: Event = object(payload)?;
-    let origin = arrived.origin(event.site.as_deref(), event.tlp.as_deref(), uuid("id", &event.id)?)?;
+    let mut origin = arrived.origin(event.site.as_deref(), event.tlp.as_deref(), uuid("id", &event.id)?)?;
+    // What the indicators in it came to that site with: that may tighten, and nothing else.
+    if let Some(came) = event.fields.get(intel::TLP).and_then(|text| Tlp::read(text)) {
+        origin.tlp = origin.tlp.stricter(came);
+    }
     let timestamp_ms = arrived.time("timestamp_ms", event.timestamp_ms)?;
     let one_of = |name: &str, text: &str| format!("`{name}` is {}, which it cannot be", shown(text));
     let severity = Severity::ALL.into_iter().find(|one| one.as_str() == event.severity);
@@ -143,7 +147,8 @@ fn event(payload: &[u8], arrived: Arrived<'_>) -> Result<Message, String> {
         severity,
         category,
         timestamp_ms,
-        fields: event.fields.into_iter().collect(),
+        // What a match made of it here only this host says; what one made of it there is that site's to know.
+        fields: event.fields.into_iter().filter(|(key, _)| !intel::is_ours(key)).collect(),
         observables: listed.iter().map(|(kind, value)| (*kind, Scope::Public, value.clone())).collect(),
         techniques: event.mitre_techniques,
         source: if event.source.is_empty() { arrived.site.to_owned() } else { event.source },
@@ -331,6 +336,22 @@ mod tests {
         let event = event.unwrap();
         assert_eq!((event.title.as_str(), event.severity, event.category), ("t", Severity::High, Category::Network));
         assert_eq!(indicators.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ip:45.155.205.233"]);
+    }
+
+    #[test]
+    fn nobody_else_writes_the_fields_of_the_host_and_a_marking_in_them_only_tightens() {
+        for (tlp, came, after) in [("AMBER", "RED", Tlp::Red), ("AMBER", "CLEAR", Tlp::Amber), ("RED", "x", Tlp::Red)] {
+            let mut alert = alert();
+            alert["tlp"] = json!(tlp);
+            alert["fields"] = json!({
+                "intel": "not looked up", "intel.match": "ip:1.2.3.4", "intel.raised": "low to critical",
+                "intel.sources": "x", "intel.tlp": came, "intelligence": "y", "user": "z",
+            });
+            let Message { origin, event, .. } = of(Sort::Alert, &alert).unwrap();
+            let fields = event.unwrap().fields;
+            let keys: Vec<_> = fields.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!((keys.as_slice(), origin.tlp), (&["intelligence", "user"][..], after), "{tlp} {came}");
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Error, round::Round};
-use crate::broker::{jetstream::HeldError, redis_streams::Waiting};
+use crate::broker::{
+    jetstream::{HeldError, Looker},
+    redis_streams::Waiting,
+};
 
 /// How far the clocks of Redis and NATS may be apart.
 const CLOCKS: Duration = Duration::from_secs(120);
@@ -80,13 +83,14 @@ impl Round<'_> {
             count += 1;
         }
         let (stream, mut looked) = (&self.relay.config.stream, Looked::default());
+        let consumer = self.relay.config.consumer(Looker::Relay, &self.relay.target.site);
         for (subject, (since, ids)) in subjects {
             // It takes no such subject now, so nothing is sent there either, whatever it took before.
             if !self.stream.subjects.allow(subject) {
                 continue;
             }
             let wanted = ids.keys().map(String::as_str).collect();
-            match self.connection.held(stream, subject, since - milliseconds(CLOCKS), &wanted).await {
+            match self.connection.held((stream, &consumer), subject, since - milliseconds(CLOCKS), &wanted).await {
                 Ok(held) => {
                     for (id, entry) in ids {
                         if held.contains(&id) {

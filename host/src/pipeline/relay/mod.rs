@@ -165,7 +165,7 @@ impl Relay {
     /// Sends until something fails, or until `stop`.
     async fn round(&self, connection: Connection, outbox: &str, known: &mut Known) -> Result<(), Error> {
         let stream = self.adopt(&connection, known).await?;
-        let consumer = format!("relay-{}", self.host());
+        let consumer = format!("relay-{}", self.config.host(&self.target.site));
         let stale = STALE.max(3 * self.config.ack_timeout);
         let mut outbox = Outbox::open(&self.redis, outbox, &consumer, self.timeout, BLOCK, stale).await?;
         known.begin(&mut outbox).await?;
@@ -188,17 +188,6 @@ impl Relay {
             known.told.clone_from(&adopted.differences);
         }
         Ok(adopted)
-    }
-
-    /// The name of this host, the same after a restart. A site that shares its outbox among hosts of the same name, as
-    /// containers may have them, has to say which is which.
-    fn host(&self) -> String {
-        if let Some(host) = &self.config.host {
-            return host.clone();
-        }
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let name = kernel.trim();
-        if name.is_empty() { self.target.site.clone() } else { name.to_owned() }
     }
 
     /// Keeps the gauges of the outbox current, most of all while nothing can be sent.
