@@ -135,6 +135,89 @@ async fn needs_a_look(browser: &mut Browser, why: &str) -> Result<()> {
     .await
 }
 
+/// Has the page be answered with this, as of each moment that it asks at.
+async fn tell(browser: &mut Browser, overview: &Value) -> Result<()> {
+    let text = Value::from(overview.to_string());
+    let stub = format!(
+        "window.fetch = async () => new Response(JSON.stringify({{ ...JSON.parse({text}), now_ms: Date.now() }})); true"
+    );
+    browser.value(&stub).await.map(drop)
+}
+
+/// Opens the page of a site and waits until it says that all is well; what its daemon says, as of an hour after its start.
+async fn well(browser: &mut Browser, site: &Site) -> Result<Value> {
+    browser.open(&format!("http://{}/", site_admin(site)?)).await?;
+    wait_until("the page says that all is well", PATIENCE, async || {
+        let state = browser.value("document.body.dataset.state").await?;
+        ensure!(state == "well", "{state}");
+        Ok(())
+    })
+    .await?;
+    let mut overview: Value = serde_json::from_str(&ask(site, "/v1/overview", None).await?.1)?;
+    overview["started_ms"] = (unix_ms() - 3_600_000).into();
+    Ok(overview)
+}
+
+#[tokio::test]
+async fn what_came_lately_is_an_alarm_and_what_lies_there_is_none() -> Result<()> {
+    let Some(mut browser) = Browser::start().await? else { return Ok(()) };
+    let site = Site::plan().without_nats().start().await?;
+    let mut overview = well(&mut browser, &site).await?;
+    let stages = overview["stages"].as_array().context("no stages")?;
+    let at = |name: &str| stages.iter().position(|one| one["name"] == name).with_context(|| format!("no {name}"));
+    let (source, normalize) = (at("source")?, at("normalize")?);
+    overview["dead_letters"]["entries"] = 449_000.into();
+    overview["stages"][source]["in"] = 900_000.into();
+    overview["stages"][normalize]["dead_lettered"] = 10_700.into();
+    overview["guests"][0]["faults"] = 10_700.into();
+    tell(&mut browser, &overview).await?;
+    let dot = "document.querySelector('#p-guests .dot').dataset.tone";
+    wait_until("what lies there is counted", PATIENCE, async || {
+        let figures = browser.value("document.getElementById('figures').textContent").await?;
+        ensure!(figures.as_str().is_some_and(|text| text.contains("449k")), "{figures}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(browser.value("document.body.dataset.state").await?, "well");
+    assert_eq!(browser.value(dot).await?, "well");
+
+    // A hundred, each later than the last bound.
+    let count = overview["events"]["seconds"]["count"].as_u64().context("no count")?;
+    overview["events"]["seconds"]["count"] = (count + 100).into();
+    tell(&mut browser, &overview).await?;
+    needs_a_look(&mut browser, "one event in a hundred takes").await?;
+
+    overview["stages"][source]["in"] = 901_000.into();
+    overview["stages"][normalize]["dead_lettered"] = 10_712.into();
+    overview["guests"][0]["faults"] = 10_703.into();
+    tell(&mut browser, &overview).await?;
+    needs_a_look(&mut browser, "12 dead letters of normalize").await?;
+    needs_a_look(&mut browser, "guest normalize failed 3×").await?;
+    assert_eq!(browser.value(dot).await?, "warn");
+    overview["state"]["degraded"]["normalize"] = "sha256:ab is hurried: its failed calls took long".into();
+    tell(&mut browser, &overview).await?;
+    wait_until("the guest has its badges", PATIENCE, async || {
+        let guests = browser.value("document.getElementById('p-guests').textContent").await?;
+        let is_said = |badge: &str| guests.as_str().is_some_and(|text| text.contains(badge));
+        ensure!(is_said("hurried") && is_said("3 faults lately"), "{guests}");
+        Ok(())
+    })
+    .await?;
+
+    // More than one of twenty.
+    overview["stages"][normalize]["dead_lettered"] = 10_800.into();
+    tell(&mut browser, &overview).await?;
+    wait_until("the page says that it fails", PATIENCE, async || {
+        let said = browser.value("document.querySelector('.state').textContent").await?;
+        ensure!(said.as_str().is_some_and(|said| said.contains("Failing100 dead letters of")), "{said}");
+        ensure!(browser.value("document.body.dataset.state").await? == "bad", "{said}");
+        Ok(())
+    })
+    .await?;
+    ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
+    Ok(())
+}
+
 /// The stages that the page draws, in order.
 const DRAWN: &str =
     "[...document.querySelectorAll('#stages .name')].map((one) => one.firstChild.textContent).join(' ')";
@@ -235,6 +318,7 @@ async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> R
 
     browser.window(1920, 1080, false).await?;
     // What somebody has to look at, although all parts are ready.
+    needs_a_look(&mut browser, "2 dead letters of normalize").await?;
     needs_a_look(&mut browser, "1 device is offline").await?;
     let mut redis = connect_redis(&site.redis.url()).await?;
     let letter = "aurora:agent:dead_letter";
