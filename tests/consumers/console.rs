@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use aurora::attestation::{Form, Signer, answer};
 use harness::{PATIENCE, Plan, Site, built_guest, connect_redis, stock_guest, target, unix_ms, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -214,6 +214,76 @@ async fn what_came_lately_is_an_alarm_and_what_lies_there_is_none() -> Result<()
         Ok(())
     })
     .await?;
+    ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
+    Ok(())
+}
+
+/// What a site has to show that has about everything: four guests, two agents, other sites, devices, viewers, events.
+fn crowded(mut overview: Value) -> Result<Value> {
+    let now = unix_ms();
+    let guests = overview["guests"].as_array_mut().context("no guests")?;
+    let model = guests.first().context("no guest")?.clone();
+    guests.extend(["inbound", "task/errand", "task/helper"].map(|slot| {
+        let mut guest = model.clone();
+        guest["slot"] = slot.into();
+        guest
+    }));
+    overview["agents"] = ["errand", "helper"]
+        .map(|agent| {
+            json!({
+                "agent": agent, "slot": format!("task/{agent}"), "name": agent, "digest": "sha256:877814f22e27",
+                "state": "idle", "completed": 285, "failed": 87, "under_way": 0,
+            })
+        })
+        .into_iter()
+        .collect();
+    let tasks = json!([{ "name": "aurora-agents", "consumers": 1, "pending": 5, "lag": 0, "oldest_seconds": 2.0 }]);
+    let streams = overview["streams"].as_array_mut().context("no streams")?;
+    streams.extend(
+        ["aurora:agent:tasks", "aurora:agent:results"]
+            .map(|name| json!({ "name": name, "entries": 780, "length": 0, "routed": false, "groups": tasks })),
+    );
+    overview["viewers"] = ["alerts", "audit"]
+        .map(|feed| json!({ "feed": feed, "clients": 1, "sent": 9, "reading": true }))
+        .into_iter()
+        .collect();
+    overview["sites"] =
+        ["north", "south"].map(|site| json!({ "site": site, "stored": 100, "last_ms": now })).into_iter().collect();
+    let events = (0..14).map(|number| {
+        json!({ "time_ms": now, "severity": "high", "title": "Door forced", "device_id": format!("door_{number}") })
+    });
+    overview["contents"] = json!({ "alerts": events.collect::<Vec<_>>() });
+    Ok(overview)
+}
+
+/// Panels that are cut, and those of which a part lies outside of the window: all but the latest events are to be whole.
+const CUT: &str = "[...document.querySelectorAll('.panels section:not([hidden]):not(#p-alerts)')].filter((one) => \
+    one.scrollHeight > one.clientHeight + 2 || one.getBoundingClientRect().bottom > innerHeight || \
+    one.getBoundingClientRect().bottom > one.parentElement.getBoundingClientRect().bottom + 1).map((one) => one.id).join(' ')";
+
+#[tokio::test]
+async fn no_panel_but_the_latest_events_is_cut() -> Result<()> {
+    let Some(mut browser) = Browser::start().await? else { return Ok(()) };
+    let site = plan().start().await?;
+    let overview = crowded(well(&mut browser, &site).await?)?;
+    tell(&mut browser, &overview).await?;
+    for (name, width, height) in [("wall", 1920, 1080), ("laptop", 1280, 720)] {
+        browser.window(width, height, false).await?;
+        wait_until("the panels are in their places", PATIENCE, async || {
+            let size = browser.value("`${innerWidth} ${innerHeight}`").await?;
+            ensure!(size == format!("{width} {height}"), "{size}");
+            let rows = "[...document.querySelectorAll('#p-guests li.row, #p-agents li.row')].length";
+            ensure!(browser.value(rows).await? == 6, "not all guests");
+            let cut = browser.value(CUT).await?;
+            ensure!(cut == "", "cut on the {name}: {cut}");
+            // Two of them at least.
+            let events = browser.value("document.getElementById('p-alerts').clientHeight").await?;
+            ensure!(events.as_u64().is_some_and(|events| events >= 60), "{events} of the latest events");
+            Ok(())
+        })
+        .await?;
+        keep(&format!("console-crowded-{name}"), &browser.picture().await?)?;
+    }
     ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
     Ok(())
 }

@@ -453,6 +453,44 @@
     unlock.textContent = now.contents ? "Hide events" : "Show events";
   };
 
+  // ---- which panel stands in which column
+  const ORDER = ["p-streams", "p-guests", "p-agents", "p-brokers", "p-sites", "p-devices", "p-letters", "p-viewers"];
+  const panels = document.querySelector(".panels"), columns = [...panels.children], GAP = 16;
+  const fits = () => columns.every((one) => one.scrollHeight <= one.clientHeight + 1);
+  const lay = (shown, count, isDense) => {
+    document.body.classList.toggle("dense", isDense);
+    panels.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
+    columns.forEach((one, i) => { one.hidden = i >= count; });
+    // All columns are equally broad: what a panel needs is the same in each.
+    columns[0].append(...shown);
+    const parts = columns.slice(0, count).map(() => ({ height: 0, panels: [] }));
+    const lowest = () => parts.reduce((a, b) => b.height < a.height ? b : a);
+    const needs = new Map(shown.map((one) => [one, one.offsetHeight + GAP]));
+    for (const one of [...shown].sort((a, b) => needs.get(b) - needs.get(a))) {
+      const part = lowest();
+      part.height += needs.get(one);
+      part.panels.push(one);
+    }
+    const events = lowest();
+    parts.forEach((part, i) => columns[i].append(...shown.filter((one) => part.panels.includes(one)), ...(part === events ? [$("p-alerts")] : [])));
+  };
+  let placed = { key: "", needs: "" };
+  const place = () => {
+    const shown = ORDER.map($).filter((one) => !one.hidden);
+    const key = [innerWidth, innerHeight, $("p-alerts").hidden, ...shown.map((one) => one.id)].join();
+    const needed = () => shown.map((one) => one.offsetHeight).join();
+    // They stay where they are, so that nobody has to look for them, until they do not fit there any more.
+    if (key === placed.key && (fits() || needed() === placed.needs)) return;
+    const ways = narrow.matches ? [[1, false]] : innerWidth <= 1000 ? [[2, false]] : [[3, false], [4, false], [4, true]];
+    for (const [count, isDense] of ways) {
+      lay(shown, count, isDense);
+      if (fits()) break;
+    }
+    // What fits in no way is scrolled, by keys as well.
+    columns.forEach((one) => { one.tabIndex = one.scrollHeight > one.clientHeight + 1 ? 0 : -1; });
+    placed = { key, needs: needed() };
+  };
+
   const show = (now) => {
     if (answers.length && (answers[answers.length - 1].started_ms !== now.started_ms)) { answers = []; past = []; }
     answers.push(now);
@@ -466,8 +504,7 @@
     showState(...judge(now, then, recent));
     showFigures(now, then, recent); showRiver(now, then, recent); showStreams(now); showGuests(now, recent); showAgents(now, recent);
     showBrokers(now, then); showSites(now); showDevices(now); showLetters(now, recent); showViewers(now); showAlerts(now);
-    // What does not fit on a wall fades out; what fits keeps its edge.
-    document.querySelectorAll(".rest").forEach((one) => one.classList.toggle("cut", one.scrollHeight > one.clientHeight + 20));
+    place();
   };
 
   // ---- asking
@@ -507,6 +544,7 @@
   });
   $("full").addEventListener("click", () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
   document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
+  addEventListener("resize", () => last && place());
   const redraw = () => { if (last) showRiver(last, before(), lately(last)); };
   new ResizeObserver(redraw).observe($("water"));
   narrow.addEventListener("change", () => last && show(last));
