@@ -172,10 +172,11 @@
   // ---- figures
   const spark = (values) => {
     const known = values.map((value) => value ?? 0), most = Math.max(...known, 1e-9);
-    if (known.length < 2) return null;
     const points = known.map((value, i) => `${((i + KEPT - known.length) / (KEPT - 1) * 100).toFixed(2)},${(29 - value / most * 27).toFixed(2)}`);
+    const line = (d, colour) => node("path", { d, fill: "none", stroke: colour, "stroke-width": "1.5", "vector-effect": "non-scaling-stroke", "stroke-linejoin": "round" });
+    // The base is there from the first answer on: it says where zero is, and how far back the line can reach.
     return node("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
-      node("path", { d: `M${points.join("L")}`, fill: "none", stroke: "var(--soft)", "stroke-width": "1.5", "vector-effect": "non-scaling-stroke", "stroke-linejoin": "round" }));
+      line("M0,29H100", "var(--faint)"), points.length > 1 ? line(`M${points.join("L")}`, "var(--soft)") : "");
   };
   const figure = (name, [value, unit], note, tone, values) => node("div", { "data-tone": tone },
     node("dt", {}, name), node("dd", {}, value, unit ? node("small", {}, unit) : ""),
