@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use aurora::attestation::{Form, Signer, answer};
 use harness::{PATIENCE, Plan, Site, built_guest, connect_redis, stock_guest, target, unix_ms, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -135,6 +135,159 @@ async fn needs_a_look(browser: &mut Browser, why: &str) -> Result<()> {
     .await
 }
 
+/// Has the page be answered with this, as of each moment that it asks at.
+async fn tell(browser: &mut Browser, overview: &Value) -> Result<()> {
+    let text = Value::from(overview.to_string());
+    let stub = format!(
+        "window.fetch = async () => new Response(JSON.stringify({{ ...JSON.parse({text}), now_ms: Date.now() }})); true"
+    );
+    browser.value(&stub).await.map(drop)
+}
+
+/// Opens the page of a site and waits until it says that all is well; what its daemon says, as of an hour after its start.
+async fn well(browser: &mut Browser, site: &Site) -> Result<Value> {
+    browser.open(&format!("http://{}/", site_admin(site)?)).await?;
+    wait_until("the page says that all is well", PATIENCE, async || {
+        let state = browser.value("document.body.dataset.state").await?;
+        ensure!(state == "well", "{state}");
+        Ok(())
+    })
+    .await?;
+    let mut overview: Value = serde_json::from_str(&ask(site, "/v1/overview", None).await?.1)?;
+    overview["started_ms"] = (unix_ms() - 3_600_000).into();
+    Ok(overview)
+}
+
+#[tokio::test]
+async fn what_came_lately_is_an_alarm_and_what_lies_there_is_none() -> Result<()> {
+    let Some(mut browser) = Browser::start().await? else { return Ok(()) };
+    let site = Site::plan().without_nats().start().await?;
+    let mut overview = well(&mut browser, &site).await?;
+    let stages = overview["stages"].as_array().context("no stages")?;
+    let at = |name: &str| stages.iter().position(|one| one["name"] == name).with_context(|| format!("no {name}"));
+    let (source, normalize) = (at("source")?, at("normalize")?);
+    overview["dead_letters"]["entries"] = 449_000.into();
+    overview["stages"][source]["in"] = 900_000.into();
+    overview["stages"][normalize]["dead_lettered"] = 10_700.into();
+    overview["guests"][0]["faults"] = 10_700.into();
+    tell(&mut browser, &overview).await?;
+    let dot = "document.querySelector('#p-guests .dot').dataset.tone";
+    wait_until("what lies there is counted", PATIENCE, async || {
+        let figures = browser.value("document.getElementById('figures').textContent").await?;
+        ensure!(figures.as_str().is_some_and(|text| text.contains("449k")), "{figures}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(browser.value("document.body.dataset.state").await?, "well");
+    assert_eq!(browser.value(dot).await?, "well");
+
+    // A hundred, each later than the last bound.
+    let count = overview["events"]["seconds"]["count"].as_u64().context("no count")?;
+    overview["events"]["seconds"]["count"] = (count + 100).into();
+    tell(&mut browser, &overview).await?;
+    needs_a_look(&mut browser, "one event in a hundred takes").await?;
+
+    overview["stages"][source]["in"] = 901_000.into();
+    overview["stages"][normalize]["dead_lettered"] = 10_712.into();
+    overview["guests"][0]["faults"] = 10_703.into();
+    tell(&mut browser, &overview).await?;
+    needs_a_look(&mut browser, "12 dead letters of normalize").await?;
+    needs_a_look(&mut browser, "guest normalize failed 3×").await?;
+    assert_eq!(browser.value(dot).await?, "warn");
+    overview["state"]["degraded"]["normalize"] = "sha256:ab is hurried: its failed calls took long".into();
+    tell(&mut browser, &overview).await?;
+    wait_until("the guest has its badges", PATIENCE, async || {
+        let guests = browser.value("document.getElementById('p-guests').textContent").await?;
+        let is_said = |badge: &str| guests.as_str().is_some_and(|text| text.contains(badge));
+        ensure!(is_said("hurried") && is_said("3 faults lately"), "{guests}");
+        Ok(())
+    })
+    .await?;
+
+    // More than one of twenty.
+    overview["stages"][normalize]["dead_lettered"] = 10_800.into();
+    tell(&mut browser, &overview).await?;
+    wait_until("the page says that it fails", PATIENCE, async || {
+        let said = browser.value("document.querySelector('.state').textContent").await?;
+        ensure!(said.as_str().is_some_and(|said| said.contains("Failing100 dead letters of")), "{said}");
+        ensure!(browser.value("document.body.dataset.state").await? == "bad", "{said}");
+        Ok(())
+    })
+    .await?;
+    ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
+    Ok(())
+}
+
+/// What a site has to show that has about everything: four guests, two agents, other sites, devices, viewers, events.
+fn crowded(mut overview: Value) -> Result<Value> {
+    let now = unix_ms();
+    let guests = overview["guests"].as_array_mut().context("no guests")?;
+    let model = guests.first().context("no guest")?.clone();
+    guests.extend(["inbound", "task/errand", "task/helper"].map(|slot| {
+        let mut guest = model.clone();
+        guest["slot"] = slot.into();
+        guest
+    }));
+    overview["agents"] = ["errand", "helper"]
+        .map(|agent| {
+            json!({
+                "agent": agent, "slot": format!("task/{agent}"), "name": agent, "digest": "sha256:877814f22e27",
+                "state": "idle", "completed": 285, "failed": 87, "under_way": 0,
+            })
+        })
+        .into_iter()
+        .collect();
+    let tasks = json!([{ "name": "aurora-agents", "consumers": 1, "pending": 5, "lag": 0, "oldest_seconds": 2.0 }]);
+    let streams = overview["streams"].as_array_mut().context("no streams")?;
+    streams.extend(
+        ["aurora:agent:tasks", "aurora:agent:results"]
+            .map(|name| json!({ "name": name, "entries": 780, "length": 0, "routed": false, "groups": tasks })),
+    );
+    overview["viewers"] = ["alerts", "audit"]
+        .map(|feed| json!({ "feed": feed, "clients": 1, "sent": 9, "reading": true }))
+        .into_iter()
+        .collect();
+    overview["sites"] =
+        ["north", "south"].map(|site| json!({ "site": site, "stored": 100, "last_ms": now })).into_iter().collect();
+    let events = (0..14).map(|number| {
+        json!({ "time_ms": now, "severity": "high", "title": "Door forced", "device_id": format!("door_{number}") })
+    });
+    overview["contents"] = json!({ "alerts": events.collect::<Vec<_>>() });
+    Ok(overview)
+}
+
+/// Panels that are cut, and those of which a part lies outside of the window: all but the latest events are to be whole.
+const CUT: &str = "[...document.querySelectorAll('.panels section:not([hidden]):not(#p-alerts)')].filter((one) => \
+    one.scrollHeight > one.clientHeight + 2 || one.getBoundingClientRect().bottom > innerHeight || \
+    one.getBoundingClientRect().bottom > one.parentElement.getBoundingClientRect().bottom + 1).map((one) => one.id).join(' ')";
+
+#[tokio::test]
+async fn no_panel_but_the_latest_events_is_cut() -> Result<()> {
+    let Some(mut browser) = Browser::start().await? else { return Ok(()) };
+    let site = plan().start().await?;
+    let overview = crowded(well(&mut browser, &site).await?)?;
+    tell(&mut browser, &overview).await?;
+    for (name, width, height) in [("wall", 1920, 1080), ("laptop", 1280, 720)] {
+        browser.window(width, height, false).await?;
+        wait_until("the panels are in their places", PATIENCE, async || {
+            let size = browser.value("`${innerWidth} ${innerHeight}`").await?;
+            ensure!(size == format!("{width} {height}"), "{size}");
+            let rows = "[...document.querySelectorAll('#p-guests li.row, #p-agents li.row')].length";
+            ensure!(browser.value(rows).await? == 6, "not all guests");
+            let cut = browser.value(CUT).await?;
+            ensure!(cut == "", "cut on the {name}: {cut}");
+            // Two of them at least.
+            let events = browser.value("document.getElementById('p-alerts').clientHeight").await?;
+            ensure!(events.as_u64().is_some_and(|events| events >= 60), "{events} of the latest events");
+            Ok(())
+        })
+        .await?;
+        keep(&format!("console-crowded-{name}"), &browser.picture().await?)?;
+    }
+    ensure!(browser.complaints.is_empty(), "the page complains: {:?}", browser.complaints);
+    Ok(())
+}
+
 /// The stages that the page draws, in order.
 const DRAWN: &str =
     "[...document.querySelectorAll('#stages .name')].map((one) => one.firstChild.textContent).join(' ')";
@@ -235,6 +388,7 @@ async fn the_page_shows_a_site_at_a_glance_on_a_wall_a_laptop_and_a_phone() -> R
 
     browser.window(1920, 1080, false).await?;
     // What somebody has to look at, although all parts are ready.
+    needs_a_look(&mut browser, "2 dead letters of normalize").await?;
     needs_a_look(&mut browser, "1 device is offline").await?;
     let mut redis = connect_redis(&site.redis.url()).await?;
     let letter = "aurora:agent:dead_letter";

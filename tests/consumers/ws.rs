@@ -1,10 +1,15 @@
 //! `/ws/alerts` and `/ws/audit`, with a client of its own over a real Redis.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
 use harness::{PATIENCE, Plan, Site, connect_redis, free_port};
+use redis::AsyncTypedCommands as _;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -266,6 +271,27 @@ async fn two_daemons_need_a_name_each_and_say_so() -> Result<()> {
     shared(&second, true).await?;
     // Also the one that had the group to itself until then, and soon.
     timeout(Duration::from_secs(10), shared(&first, true)).await.context("the first one does not notice")??;
+    // And they go on saying so while nothing comes, for both are seen at each look, of which there are some in the time
+    // that makes one gone.
+    let (began, mut connection) = (Instant::now(), connect_redis(&first.redis.url()).await?);
+    let mut seen = BTreeMap::<String, (usize, u32)>::new();
+    first
+        .wait_until("both are seen again and again on a quiet stream", async || {
+            let consumers = connection.xinfo_consumers("aurora:alerts", "api-ws-alerts").await?.consumers;
+            for one in consumers {
+                let (idle, times) = seen.entry(one.name).or_default();
+                *times += u32::from(one.idle < *idle);
+                *idle = one.idle;
+            }
+            ensure!(seen.len() == 2 && seen.values().all(|(_, times)| *times >= 3), "{seen:?}");
+            ensure!(began.elapsed() > Duration::from_secs(12), "too soon to say");
+            Ok(())
+        })
+        .await?;
+    for site in [&first, &second] {
+        let report = site.readiness().await?;
+        ensure!(report.contains("broadcast alerts"), "it is not noticed any more: {report}");
+    }
     drop(second);
     shared(&first, false).await?;
     let (named, other) = site(|plan| beside(plan).set("broadcast.host", "b")).await?;

@@ -7,8 +7,8 @@
   const $ = (id) => document.getElementById(id);
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const narrow = matchMedia("(max-width: 720px)");
-  let answers = [], failed = 0, timer = 0, last = null, seenState = "";
-  const history = { in: [], published: [], shared: [], p50: [], failed: [] };
+  let answers = [], past = [], failed = 0, timer = 0, last = null, seenState = "";
+  const history = { in: [], published: [], shared: [], p50: [] };
 
   // ---- small tools
   const SVG = "http://www.w3.org/2000/svg";
@@ -69,37 +69,90 @@
   };
   const stage = (answer, name) => answer.stages.find((one) => one.name === name);
 
+  // ---- what came lately: over the windows of deploy/alerts.rules.yml, as far back as the page remembers
+  const MINUTE = 60000, LATELY = 10 * MINUTE, MEMORY = 15 * MINUTE, STEP = 10000;
+  const byName = (all, name, of) => Object.fromEntries(all.map((one) => [name(one), of(one)]));
+  const guestKey = (guest) => `${guest.slot} ${guest.present.digest}`;
+  const remember = (now) => {
+    const newest = past[past.length - 1];
+    if (newest && now.now_ms - newest.at < STEP) return;
+    past.push({
+      at: now.now_ms, into: stage(now, "source").in, seconds: now.events.seconds,
+      dead: byName(now.stages, (one) => one.name, (one) => one.dead_lettered),
+      // Guests are not listed while they are being loaded.
+      faults: now.guests.length || !newest ? byName(now.guests, guestKey, (one) => one.faults) : newest.faults,
+      reconnects: byName(now.brokers, (one) => one.name, (one) => one.reconnects),
+      failed: now.devices ? now.devices.verdicts.failed : 0,
+    });
+    while (now.now_ms - past[0].at > MEMORY) past.shift();
+  };
+  // A daemon that is younger than the window counted from nothing.
+  const since = (now, window) => now.now_ms - now.started_ms <= window
+    ? { at: now.started_ms, into: 0, seconds: { count: 0, buckets: now.bounds.map(() => 0) }, dead: {}, faults: {}, reconnects: {}, failed: 0 }
+    : past.find((one) => now.now_ms - one.at <= window) || past[past.length - 1];
+  const more = (count, then) => Math.max(0, count - (then || 0));
+  const lately = (now) => {
+    const then = since(now, LATELY);
+    const dead = byName(now.stages, (one) => one.name, (one) => more(one.dead_lettered, then.dead[one.name]));
+    return {
+      dead, letters: Object.values(dead).reduce((sum, one) => sum + one, 0), into: more(stage(now, "source").in, then.into),
+      faults: byName(now.guests, (one) => one.slot, (one) => more(one.faults, then.faults[guestKey(one)])),
+      reconnects: byName(now.brokers, (one) => one.name, (one) => more(one.reconnects, then.reconnects[one.name])),
+      failed: now.devices ? more(now.devices.verdicts.failed, since(now, MEMORY).failed) : 0,
+      span: `in the last ${spans(Math.max(1, (now.now_ms - then.at) / 1000))}`,
+    };
+  };
+
   // ---- state
   const SIGNS = {
     well: "M5 21l9 9L35 9", warn: "M20 6v17M20 31v2", bad: "M8 8l24 24M32 8L8 32", lost: "M8 20h24", waiting: "M8 20h24",
   };
   // What workers of agents gave up, whoever wrote it there.
   const GIVEN_UP = "aurora:agent:dead_letter";
+  // What befalls a guest that was to take the place of another.
+  const TURNED = ["taken-back", "refused"];
   const many = (n, one, more) => `${short(n)} ${n === 1 ? one : more}`;
-  const LIMITS = { lag: 10000, oldest: 900, p99: 1 };
-  const judge = (now) => {
-    const bad = [], warn = [];
-    for (const [task, why] of Object.entries(now.state.lost)) bad.push(`${task} ended: ${why}`);
-    for (const [part, how] of Object.entries(now.state.parts)) if (!how.ready) bad.push(`${part}: ${how.reason}`);
+  // As in deploy/alerts.rules.yml, but at once: what warns or pages there is never well here.
+  const LIMITS = { lag: 10000, trimmed: 5000, tasks: 200, oldest: 900, p99: 1, dead: .05, reconnects: 5 };
+  const TASKS = "aurora:agent:tasks";
+  const judge = (now, then, recent) => {
+    // What somebody is woken for stands before what waits for the morning.
+    const away = [], failing = [], page = [], warn = [];
+    for (const [task, why] of Object.entries(now.state.lost)) away.push(`${task} ended: ${why}`);
+    for (const [part, how] of Object.entries(now.state.parts)) if (!how.ready) away.push(`${part}: ${how.reason}`);
     if (now.state.draining) warn.push("shutting down");
-    for (const [what, why] of Object.entries(now.state.degraded)) warn.push(`${what}: ${why}`);
-    if (now.devices) {
-      // As far back as the page remembers, some minutes: a verdict that failed is not well again with the next answer.
-      const failed = now.devices.verdicts.failed - (history.failed[0] ?? now.devices.verdicts.failed);
-      if (failed > 0) warn.push(`${many(failed, "attestation", "attestations")} failed lately`);
-      const offline = now.devices.health.offline;
-      if (offline > 0) warn.push(many(offline, "device is offline", "devices are offline"));
-    }
+    if (recent.failed > 0) page.push(`${many(recent.failed, "attestation", "attestations")} failed lately`);
     const given = now.streams.find((one) => one.name === GIVEN_UP);
-    if (given && given.entries > 0) warn.push(`${many(given.entries, "task", "tasks")} given up in ${GIVEN_UP}`);
+    if (given && given.entries > 0) page.push(`${many(given.entries, "task", "tasks")} given up in ${GIVEN_UP}`);
+    if (recent.letters > LIMITS.dead * recent.into) {
+      failing.push(`${short(recent.letters)} dead letters of ${many(recent.into, "event", "events")} ${recent.span}`);
+    } else if (recent.letters > 0) {
+      const where = Object.keys(recent.dead).filter((name) => recent.dead[name]).join(", ");
+      warn.push(`${many(recent.letters, "dead letter", "dead letters")} of ${where} ${recent.span}`);
+    }
+    for (const [what, why] of Object.entries(now.state.degraded)) warn.push(`${what}: ${why}`);
+    for (const [slot, faults] of Object.entries(recent.faults)) if (faults) warn.push(`guest ${slot} failed ${short(faults)}× ${recent.span}`);
+    if (now.devices && now.devices.health.offline > 0) warn.push(many(now.devices.health.offline, "device is offline", "devices are offline"));
+    const slowest = Math.max(...[then && then.events.seconds, since(now, 5 * MINUTE).seconds].map((from) => quantile(now.events.seconds, from, .99) || 0));
+    if (slowest > LIMITS.p99) warn.push(`one event in a hundred takes ${spans(slowest)} to its stream`);
     for (const stream of now.streams) for (const group of stream.groups) {
-      if (group.lag > LIMITS.lag) warn.push(`${group.name} is ${short(group.lag)} entries behind in ${stream.name}`);
+      const behind = stream.name === TASKS ? LIMITS.tasks : LIMITS.lag;
+      if (group.lag > LIMITS.trimmed && group.lag > .9 * stream.entries) page.push(`${stream.name} is nearly trimmed away under ${group.name}`);
+      else if (group.lag > behind) warn.push(`${group.name} is ${short(group.lag)} entries behind in ${stream.name}`);
+      else if (stream.name === TASKS && group.pending > LIMITS.tasks) warn.push(`${short(group.pending)} tasks for agents are delivered and not done`);
       else if (group.oldest_seconds > LIMITS.oldest) warn.push(`${group.name} took an entry of ${stream.name} ${spans(group.oldest_seconds)} ago and keeps it`);
     }
+    for (const guest of now.guests) {
+      const turned = guest.history.find((event) => TURNED.includes(event.what) && now.now_ms - Date.parse(event.at) < MEMORY);
+      if (turned) warn.push(`a new guest for ${guest.slot} was ${turned.what} ${ago(Date.parse(turned.at))}`);
+    }
+    for (const [name, count] of Object.entries(recent.reconnects)) if (count > LIMITS.reconnects) warn.push(`the connection to ${name} keeps breaking`);
     if (now.spool && now.spool.events > 0) warn.push(`${short(now.spool.events)} events wait on disk for Redis`);
     if (now.outbox && now.outbox.oldest_seconds > 300) warn.push(`other sites wait for ${spans(now.outbox.oldest_seconds)}`);
-    if (bad.length) return ["bad", "Not ready", bad];
-    if (warn.length) return ["warn", "Needs a look", warn];
+    const all = [...away, ...failing, ...page, ...warn];
+    if (away.length) return ["bad", "Not ready", all];
+    if (failing.length) return ["bad", "Failing", all];
+    if (all.length) return ["warn", "Needs a look", all];
     return ["well", "All is well", []];
   };
   const showState = (state, word, reasons) => {
@@ -119,10 +172,11 @@
   // ---- figures
   const spark = (values) => {
     const known = values.map((value) => value ?? 0), most = Math.max(...known, 1e-9);
-    if (known.length < 2) return null;
     const points = known.map((value, i) => `${((i + KEPT - known.length) / (KEPT - 1) * 100).toFixed(2)},${(29 - value / most * 27).toFixed(2)}`);
+    const line = (d, colour) => node("path", { d, fill: "none", stroke: colour, "stroke-width": "1.5", "vector-effect": "non-scaling-stroke", "stroke-linejoin": "round" });
+    // The base is there from the first answer on: it says where zero is, and how far back the line can reach.
     return node("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
-      node("path", { d: `M${points.join("L")}`, fill: "none", stroke: "var(--soft)", "stroke-width": "1.5", "vector-effect": "non-scaling-stroke", "stroke-linejoin": "round" }));
+      line("M0,29H100", "var(--faint)"), points.length > 1 ? line(`M${points.join("L")}`, "var(--soft)") : "");
   };
   const figure = (name, [value, unit], note, tone, values) => node("div", { "data-tone": tone },
     node("dt", {}, name), node("dd", {}, value, unit ? node("small", {}, unit) : ""),
@@ -130,7 +184,7 @@
   const keep = (list, value) => { if (value === null || value === undefined) return; list.push(value); if (list.length > KEPT) list.shift(); };
   const perSecond = (value) => [short(value), value === null ? "" : "/s"];
 
-  const showFigures = (now, then) => {
+  const showFigures = (now, then, recent) => {
     const seconds = (answer) => answer.events.seconds;
     const p50 = then && quantile(seconds(now), seconds(then), .5), p99 = then && quantile(seconds(now), seconds(then), .99);
     const into = rate(now, then, (a) => stage(a, "source").in), out = rate(now, then, (a) => a.events.published);
@@ -141,7 +195,7 @@
       figure("Published", perSecond(out), `${exact(now.events.published)} entries, ${exact(now.events.repeated)} repeats caught`, "", history.published),
       now.outbox && figure("To other sites", perSecond(shared), `${exact(now.events.federated)} alerts acknowledged`, "", history.shared),
       figure("Receipt to stream", span(p50), p99 === null || p99 === undefined ? "no event just now" : `99 of 100 within ${spans(p99)}`, p99 > LIMITS.p99 ? "warn" : "", history.p50),
-      figure("Dead letters", [short(now.dead_letters.entries), ""], now.dead_letters.entries ? "kept, to be run again" : "none is kept", now.dead_letters.entries ? "warn" : ""),
+      figure("Dead letters", [short(now.dead_letters.entries), ""], `${recent.letters ? short(recent.letters) : "none"} ${recent.span}`, recent.letters ? "warn" : ""),
     ].filter(Boolean);
     $("figures").style.gridTemplateColumns = narrow.matches ? "" : `repeat(${all.length}, 1fr)`;
     fill($("figures"), ...all);
@@ -161,7 +215,7 @@
     return { name, one, rate: passing, river: name === "inbound" ? through : passing, out: per("out"), dropped: per("dropped"), dead: per("dead_lettered"), retried: per("retried"),
       p50: was ? quantile(one.seconds, was.seconds, .5) : null, queue: one.queue };
   });
-  const showRiver = (now, then) => {
+  const showRiver = (now, then, recent) => {
     const flow = flowOf(now, then).filter(({ name }) => isIn(now, name));
     $("stages").style.gridTemplateColumns = narrow.matches ? "" : `repeat(${flow.length}, 1fr)`;
     fill($("stages"), ...flow.map((stage) => {
@@ -175,7 +229,7 @@
         node("div", { class: "below" },
           stage.p50 === null ? "" : node("div", {}, node("b", {}, spans(stage.p50)), " a batch"),
           stage.queue ? node("div", { class: "tint", "data-tone": stage.queue > 2000 ? "warn" : "" }, `${short(stage.queue)} waiting`) : "",
-          lost.length ? node("div", { class: stage.one.dead_lettered ? "lost" : "" }, lost.join(", ")) : ""));
+          lost.length ? node("div", { class: recent.dead[stage.name] ? "lost" : "" }, lost.join(", ")) : ""));
     }));
     const published = rate(now, then, (a) => a.events.published), relayed = rate(now, then, (a) => stage(a, "relay").out);
     const entries = now.streams.filter((one) => one.routed).reduce((sum, one) => sum + one.entries, 0);
@@ -287,9 +341,14 @@
 
   const BREAKER = ["well", "bad", "warn"];
   const isAgent = (guest) => guest.slot.startsWith("task/");
-  const badgesOf = (guest) => {
-    const badges = [];
+  const toneOf = (now, guest, recent) => BREAKER[guest.breaker] !== "well" ? BREAKER[guest.breaker] || "warn"
+    : guest.refused || now.state.degraded[guest.slot] || recent.faults[guest.slot] ? "warn" : "well";
+  const badgesOf = (now, guest, recent) => {
+    const badges = [], degraded = now.state.degraded[guest.slot];
     if (guest.breaker) badges.push(["breaker open", "bad"]);
+    if (degraded && degraded.includes("is hurried")) badges.push(["hurried", "warn"]);
+    else if (degraded && !guest.breaker) badges.push(["degraded", "warn"]);
+    if (recent.faults[guest.slot]) badges.push([`${many(recent.faults[guest.slot], "fault", "faults")} lately`, "warn"]);
     if (guest.on_probation) badges.push(["on probation", "warn"]);
     if (guest.installing) badges.push(["installing", ""]);
     if (guest.rehearsing) badges.push(["rehearsal", ""]);
@@ -300,27 +359,26 @@
     const past = guests.flatMap((guest) => guest.history.map((event) => ({ slot: guest.slot, ...event }))).sort((a, b) => a.at < b.at ? 1 : -1).slice(0, 5);
     return past.length ? node("ul", { class: "past", "aria-label": label }, ...past.map((event) => node("li", {}, `${ago(Date.parse(event.at))} · ${event.slot} ${event.what}: ${event.name} `, node("span", { class: "mono" }, digest(event.digest))))) : "";
   };
-  const showGuests = (now) => {
+  const showGuests = (now, recent) => {
     const guests = now.guests.filter((guest) => !isAgent(guest));
     $("p-guests").hidden = !guests.length;
     rows("p-guests", guests.map((guest) => {
-      const tone = BREAKER[guest.breaker] || "well";
       const cost = guest.events ? `${short(guest.ns_an_event / 1000)}\u202fµs an event` : "idle";
-      return row([dot(guest.refused && tone === "well" ? "warn" : tone), node("b", {}, guest.slot), " ", node("span", { class: "soft" }, guest.present.name), " ",
-        ...badgesOf(guest)], cost,
-        under(node("span", { class: "mono" }, digest(guest.present.digest)), ` · ${short(guest.events)} events`, guest.faults ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(guest.faults)} faults`) : "", ` · since ${spans(Math.max(0, (now.now_ms - Date.parse(guest.present.at)) / 1000))}`));
+      return row([dot(toneOf(now, guest, recent)), node("b", {}, guest.slot), " ", node("span", { class: "soft" }, guest.present.name), " ",
+        ...badgesOf(now, guest, recent)], cost,
+        under(node("span", { class: "mono" }, digest(guest.present.digest)), ` · ${short(guest.events)} events`, guest.faults ? node("span", { class: "tint", "data-tone": recent.faults[guest.slot] ? "warn" : "" }, `, ${many(guest.faults, "fault", "faults")}`) : "", ` · since ${spans(Math.max(0, (now.now_ms - Date.parse(guest.present.at)) / 1000))}`));
     }), pastOf(guests, "What befell guests"));
   };
 
-  const showAgents = (now) => {
+  const showAgents = (now, recent) => {
     $("p-agents").hidden = !now.agents || !now.agents.length;
     if ($("p-agents").hidden) return;
     const told = (now.contents && now.contents.agents) || [];
     const guests = now.guests.filter(isAgent);
     const letters = told.flatMap((one) => (one.dead_letters || []).map((letter) => ({ agent: one.agent, ...letter }))).sort((a, b) => b.time_ms - a.time_ms);
     rows("p-agents", now.agents.map((one) => {
-      const guest = guests.find((guest) => guest.slot === one.slot), badges = guest ? badgesOf(guest) : [];
-      return row([dot(one.state === "degraded" || guest && guest.refused ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name), " ", ...badges],
+      const guest = guests.find((guest) => guest.slot === one.slot), badges = guest ? badgesOf(now, guest, recent) : [];
+      return row([dot(guest && toneOf(now, guest, recent) !== "well" ? toneOf(now, guest, recent) : one.state === "degraded" ? "warn" : "well"), node("b", {}, one.agent), " ", node("span", { class: "soft" }, one.name), " ", ...badges],
         one.state === "working" ? `${short(one.under_way)} under way` : one.state,
         under(node("span", { class: "mono" }, digest(one.digest)), ` · ${short(one.completed)} done`, one.failed ? node("span", { class: "tint", "data-tone": "warn" }, `, ${short(one.failed)} failed`) : ""));
     }), pastOf(guests, "What befell agents"),
@@ -354,10 +412,13 @@
     rows("p-sites", items, shared.length ? node("ul", { class: "past", "aria-label": "Shared last" }, ...shared.slice(0, 3).map((one) => node("li", {}, `${clock(one.time_ms)} ${one.title} → ${one.subject}`))) : "");
   };
 
-  const showLetters = (now) => {
+  const showLetters = (now, recent) => {
     const stages = now.stages.filter((one) => one.dead_lettered);
     const reasons = (now.contents && now.contents.dead_letters) || [];
-    const items = [row("kept", node("b", { class: "tint", "data-tone": now.dead_letters.entries ? "warn" : "" }, exact(now.dead_letters.entries)))];
+    const items = [
+      row(recent.span, node("b", { class: "tint", "data-tone": recent.letters ? "warn" : "" }, exact(recent.letters))),
+      row("kept, to be run again", node("b", {}, exact(now.dead_letters.entries))),
+    ];
     for (const one of stages) items.push(row(`since the start, ${one.name}`, exact(one.dead_lettered)));
     rows("p-letters", items, reasons.length ? node("ul", { class: "past", "aria-label": "Reasons" },
       ...reasons.slice(0, 3).map((one) => node("li", {}, `${one.count}× ${one.stage}: ${one.reason}`))) : "");
@@ -393,20 +454,58 @@
     unlock.textContent = now.contents ? "Hide events" : "Show events";
   };
 
+  // ---- which panel stands in which column
+  const ORDER = ["p-streams", "p-guests", "p-agents", "p-brokers", "p-sites", "p-devices", "p-letters", "p-viewers"];
+  const panels = document.querySelector(".panels"), columns = [...panels.children], GAP = 16;
+  const fits = () => columns.every((one) => one.scrollHeight <= one.clientHeight + 1);
+  const lay = (shown, count, isDense) => {
+    document.body.classList.toggle("dense", isDense);
+    panels.style.gridTemplateColumns = `repeat(${count}, minmax(0, 1fr))`;
+    columns.forEach((one, i) => { one.hidden = i >= count; });
+    // All columns are equally broad: what a panel needs is the same in each.
+    columns[0].append(...shown);
+    const parts = columns.slice(0, count).map(() => ({ height: 0, panels: [] }));
+    const lowest = () => parts.reduce((a, b) => b.height < a.height ? b : a);
+    const needs = new Map(shown.map((one) => [one, one.offsetHeight + GAP]));
+    for (const one of [...shown].sort((a, b) => needs.get(b) - needs.get(a))) {
+      const part = lowest();
+      part.height += needs.get(one);
+      part.panels.push(one);
+    }
+    const events = lowest();
+    parts.forEach((part, i) => columns[i].append(...shown.filter((one) => part.panels.includes(one)), ...(part === events ? [$("p-alerts")] : [])));
+  };
+  let placed = { key: "", needs: "" };
+  const place = () => {
+    const shown = ORDER.map($).filter((one) => !one.hidden);
+    const key = [innerWidth, innerHeight, $("p-alerts").hidden, ...shown.map((one) => one.id)].join();
+    const needed = () => shown.map((one) => one.offsetHeight).join();
+    // They stay where they are, so that nobody has to look for them, until they do not fit there any more.
+    if (key === placed.key && (fits() || needed() === placed.needs)) return;
+    const ways = narrow.matches ? [[1, false]] : innerWidth <= 1000 ? [[2, false]] : [[3, false], [4, false], [4, true]];
+    for (const [count, isDense] of ways) {
+      lay(shown, count, isDense);
+      if (fits()) break;
+    }
+    // What fits in no way is scrolled, by keys as well.
+    columns.forEach((one) => { one.tabIndex = one.scrollHeight > one.clientHeight + 1 ? 0 : -1; });
+    placed = { key, needs: needed() };
+  };
+
   const show = (now) => {
-    if (answers.length && (answers[answers.length - 1].started_ms !== now.started_ms)) { answers = []; history.failed = []; }
+    if (answers.length && (answers[answers.length - 1].started_ms !== now.started_ms)) { answers = []; past = []; }
     answers.push(now);
     while (answers.length > 2 && now.now_ms - answers[1].now_ms > WINDOW) answers.shift();
     last = now;
     const then = before();
-    if (now.devices) keep(history.failed, now.devices.verdicts.failed);
+    remember(now);
+    const recent = lately(now);
     $("site").textContent = now.site;
     $("about").textContent = `Aurora ${now.version} · up ${spans((now.now_ms - now.started_ms) / 1000)}`;
-    showState(...judge(now));
-    showFigures(now, then); showRiver(now, then); showStreams(now); showGuests(now); showAgents(now); showBrokers(now, then);
-    showSites(now); showDevices(now); showLetters(now); showViewers(now); showAlerts(now);
-    // What does not fit on a wall fades out; what fits keeps its edge.
-    document.querySelectorAll(".rest").forEach((one) => one.classList.toggle("cut", one.scrollHeight > one.clientHeight + 20));
+    showState(...judge(now, then, recent));
+    showFigures(now, then, recent); showRiver(now, then, recent); showStreams(now); showGuests(now, recent); showAgents(now, recent);
+    showBrokers(now, then); showSites(now); showDevices(now); showLetters(now, recent); showViewers(now); showAlerts(now);
+    place();
   };
 
   // ---- asking
@@ -446,7 +545,8 @@
   });
   $("full").addEventListener("click", () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
   document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
-  const redraw = () => { if (last) showRiver(last, before()); };
+  addEventListener("resize", () => last && place());
+  const redraw = () => { if (last) showRiver(last, before(), lately(last)); };
   new ResizeObserver(redraw).observe($("water"));
   narrow.addEventListener("change", () => last && show(last));
   still.addEventListener("change", redraw);

@@ -20,6 +20,9 @@ pub struct GroupReader {
 /// Longest wait for new entries. Redis answers empty after it.
 const BLOCK: Duration = Duration::from_secs(1);
 
+/// A consumer that has asked for something within this time is there.
+const PRESENT: Duration = Duration::from_secs(10);
+
 /// A consumer that has asked for nothing for this long has gone; what it left was meant for viewers who have gone as well.
 const GONE: Duration = Duration::from_secs(60);
 
@@ -110,18 +113,25 @@ impl GroupReader {
         Ok(())
     }
 
-    /// Consumers of the group beside us that are there now.
+    /// Consumers of the group beside us that are there now. Others see us by it as well, so ask it every few
+    /// seconds.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
     pub async fn others(&mut self) -> RedisResult<Vec<String>> {
         let Some(mut connection) = self.link.take() else { return Ok(Vec::new()) };
+        // Redis before 7.2 takes who waits and is given nothing for idle; who asks for what it has already is seen by all
+        // versions. Everything is acknowledged by now, so that this is nothing.
+        let mut seen = redis::cmd("XREADGROUP");
+        seen.arg("GROUP").arg(&self.group).arg(&self.consumer).arg("COUNT").arg(1).arg("STREAMS").arg(&self.streams);
+        self.streams.iter().for_each(|_| _ = seen.arg("0"));
+        seen.exec_async(&mut connection).await?;
         let mut others = Vec::new();
         for key in &self.streams {
             let consumers = connection.xinfo_consumers(key, &self.group).await?.consumers;
             let present = consumers
                 .into_iter()
-                .filter(|one| one.name != self.consumer && one.idle < 10 * BLOCK.as_millis() as usize);
+                .filter(|one| one.name != self.consumer && one.idle < PRESENT.as_millis() as usize);
             others.extend(present.map(|one| one.name));
         }
         self.link = Some(connection);
