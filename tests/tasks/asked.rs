@@ -121,6 +121,29 @@ async fn the_same_key_is_the_same_task_and_no_other() -> Result<()> {
 }
 
 #[tokio::test]
+async fn under_a_key_whose_result_is_gone_the_same_is_done_again_and_another_is_refused() -> Result<()> {
+    let (plan, desk) = plan_with_desk()?;
+    let site = plan.set("tasks.keep", "1s").start().await?;
+    let key = "idempotency-key: k1\r\n";
+    let first = desk.ask_with(key, ECHO).await?;
+    assert_eq!(first.status, 200, "{}", first.body);
+    let id = first.body["task_id"].as_str().unwrap_or_default();
+    site.wait_until("the result is kept no more", async || {
+        let status = desk.look(id).await?.status;
+        ensure!(status == 404, "{status}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let other = desk.ask_with(key, &ECHO.replace("hello", "bye")).await?;
+    ensure!(other.status == 409, "{} {}", other.status, other.body);
+    let again = desk.ask_with(key, ECHO).await?;
+    assert_eq!((again.status, &again.body["output"]), (200, &first.body["output"]), "{}", again.body);
+    assert_eq!(site.stream_of(RESULTS, 2).await?.len(), 2);
+    assert_eq!(site.scrape().await?.get("aurora_agent_tasks_repeated_total")?, 0.0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_result_is_brought_after_a_restart_and_those_for_nobody_are_counted() -> Result<()> {
     let (plan, desk) = plan_with_desk()?;
     let mut site = plan.start().await?;

@@ -67,10 +67,10 @@ impl Desk {
         let tickets = Tickets::new(
             &means.redis,
             &means.redis_config,
-            &config.stream,
-            &config.group,
+            (&config.stream, &config.group),
             &config.results,
             config.keep,
+            config.remember,
         );
         let (tickets, waiting) = (Arc::new(tickets), Waiting::default());
         let correlator = Correlator::new(means.clone(), Arc::clone(&tickets), waiting.clone(), readiness.clone());

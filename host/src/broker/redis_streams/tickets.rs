@@ -22,7 +22,12 @@ pub struct Tickets {
     results: String,
     /// What the keys of tickets begin with.
     prefix: String,
+    /// What the keys begin with of what is known of names, as in [`TaskNames`](super::TaskNames).
+    known: String,
+    /// How long a ticket is kept after its result.
     keep: Duration,
+    /// How long without one.
+    wait: Duration,
 }
 
 /// What became of a task that somebody wants done.
@@ -63,16 +68,27 @@ pub enum TicketError {
 }
 
 impl Tickets {
-    /// Of tasks in the stream `tasks` with results in the stream `results`, kept for `keep`.
+    /// Of tasks in the stream `tasks`, whose names are known for `remember`, with results in the stream `results`, kept for
+    /// `keep`.
     #[must_use]
-    pub fn new(redis: &Pool, config: &Config, tasks: &str, group: &str, results: &str, keep: Duration) -> Self {
+    pub fn new(
+        redis: &Pool,
+        config: &Config,
+        (tasks, group): (&str, &str),
+        results: &str,
+        keep: Duration,
+        remember: Duration,
+    ) -> Self {
         Self {
             redis: redis.clone(),
             tasks: config.key(tasks),
             group: group.to_owned(),
             results: config.key(results),
             prefix: config.state_key("task"),
+            known: config.state_key("task-known"),
             keep,
+            // Else the same again would be another entry of a task that is under way.
+            wait: keep.max(remember),
         }
     }
 
@@ -92,7 +108,8 @@ impl Tickets {
         most: u64,
     ) -> Result<Submitted, TicketError> {
         let mut call = SUBMIT.prepare_invoke();
-        call.key(&self.tasks).key(self.key(id)).arg(&self.group).arg(most).arg(self.keep_ms()).arg(digest);
+        call.key(&self.tasks).key(self.key(id)).key(format!("{}:{id}", self.known));
+        call.arg(&self.group).arg(most).arg(ms(self.wait)).arg(digest);
         fields.iter().for_each(|(name, value)| _ = call.arg(*name).arg(*value));
         let (what, result, waiting): (String, String, u64) =
             self.ask(async |redis| call.invoke_async(redis).await).await?;
@@ -128,7 +145,7 @@ impl Tickets {
         results: &[(EntryId, String, String)],
     ) -> Result<Vec<(Matched, Duration)>, TicketError> {
         let mut call = MATCH.prepare_invoke();
-        call.key(&self.results).arg(group).arg(self.keep_ms());
+        call.key(&self.results).arg(group).arg(ms(self.keep));
         for (entry, task, result) in results {
             call.key(self.key(task)).arg(entry.to_string()).arg(result);
         }
@@ -145,14 +162,14 @@ impl Tickets {
         Ok(answers.into_iter().map(answer).collect())
     }
 
-    fn keep_ms(&self) -> u64 {
-        u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX)
-    }
-
     async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, TicketError> {
         self.redis.ask(question, TicketError::Redis).await
     }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

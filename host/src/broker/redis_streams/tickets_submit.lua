@@ -1,14 +1,22 @@
 #!lua
 -- Adds a task for somebody who asks for its result, unless the same was added before.
 --
--- KEYS  1 stream of tasks  2 ticket of the task
--- ARGV  1 group of workers  2 most tasks that may wait  3 how long the ticket is kept, ms  4 digest of what is asked
+-- A ticket goes some time after its result, and what is known of the task's name may stay for longer (see tasks_begin.lua).
+-- Then the name still says whether the same is asked. If it is, the name is forgotten, so that the task is done again:
+-- nobody has its result any more, and a worker would only acknowledge the new entry.
+--
+-- KEYS  1 stream of tasks  2 ticket of the task  3 what is known of the task's name
+-- ARGV  1 group of workers  2 most tasks that may wait  3 how long the ticket is kept without a result, ms  4 digest of what is asked
 --       5.. names and values of the entry
 -- Answer { added, known, other or full; the result, if it is there; entries that wait }
 
 local known = redis.call('HMGET', KEYS[2], 'digest', 'result')
 if known[1] then
   return { known[1] == ARGV[4] and 'known' or 'other', known[2] or '', 0 }
+end
+local name = redis.call('HMGET', KEYS[3], 'digest', 'ended')
+if name[1] and name[1] ~= ARGV[4] then
+  return { 'other', '', 0 }
 end
 local waiting = 0
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -33,6 +41,9 @@ for at = 5, #ARGV do
   words[#words + 1] = ARGV[at]
 end
 redis.call(unpack(words))
+if name[2] then
+  redis.call('DEL', KEYS[3])
+end
 redis.call('HSET', KEYS[2], 'digest', ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return { 'added', '', waiting }
