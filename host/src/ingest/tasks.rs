@@ -11,7 +11,8 @@
 //! `Idempotency-Key` the same request again is the same task.
 //!
 //! For an agent that this host does not know the 202 has `known_agents`, its own ones: another worker may have it. Where
-//! there are no other workers (`tasks.unknown = "refuse"`) it is 400 with the same.
+//! there are no other workers (`tasks.unknown = "refuse"`) it is 400 with the same, and where too many wait for such agents
+//! (`tasks.max_unknown`), 429.
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +81,7 @@ impl From<Unasked> for Refusal {
     fn from(unasked: Unasked) -> Self {
         match unasked {
             Unasked::Full(_) => Self::Busy("too many tasks wait for workers"),
+            Unasked::Strange(_) => Self::Busy("too many tasks wait for agents that this host does not know"),
             Unasked::Other => Self::Conflict,
             Unasked::Redis(error) => {
                 tracing::warn!(error = %crate::telemetry::Chain(&error), "a task cannot be asked for");
@@ -135,7 +137,12 @@ async fn ask<I: Intake>(ingest: &Ingest<I>, desk: &Desk, parts: &Parts, body: &m
     let key = key.map(|key| [wish.agent.as_bytes(), b"\0", &key].concat());
     let id = Desk::id(key.as_deref());
     let wait = wish.wait.unwrap_or_default();
-    let asked = desk.ask(&id, &wish.agent, input, wait, &ingest.draining).await?;
+    let asked = match (desk.ask(&id, &wish.agent, input, wait, &ingest.draining).await, known_agents.clone()) {
+        (Err(Unasked::Strange(waiting)), Some(known)) => {
+            return Err(Refusal::TooManyStrange { agent: wish.agent, waiting, known });
+        }
+        (asked, _) => asked?,
+    };
     Ok(Answer { id, asked, known_agents })
 }
 

@@ -9,7 +9,7 @@ use super::{
     worker::{Error, LOOKS, Worker},
 };
 use crate::{
-    broker::redis_streams::{Delivered, Ending, Named, RawEntry, Start, TaskStream},
+    broker::redis_streams::{Delivered, Ending, Named, Start, TaskStream},
     event::EntryId,
 };
 
@@ -35,13 +35,13 @@ impl Worker {
     /// Begins those that are to be.
     pub(super) async fn begin_all(&mut self, stream: &mut TaskStream, tasks: Vec<Delivered>) -> Result<(), Error> {
         let mut met = Vec::new();
-        for Delivered { entry, deliveries } in tasks {
-            let id = entry.id;
+        for one in tasks {
+            let id = one.entry.id;
             // Ours already: it was taken over from us and from there back while we could not be heard.
             if self.running.contains_key(&id) {
                 continue;
             }
-            match self.read(entry, deliveries) {
+            match self.read(one) {
                 Some(one) => met.push(one),
                 None => {
                     stream.pass_over(id).await?;
@@ -58,7 +58,7 @@ impl Worker {
     }
 
     /// What is to become of an entry; none if it is a task of others.
-    fn read(&self, entry: RawEntry, deliveries: u64) -> Option<Met> {
+    fn read(&self, Delivered { entry, deliveries, is_left }: Delivered) -> Option<Met> {
         let config = &self.means.config;
         let id = entry.id;
         let task = match Task::read(entry, config.most_bytes()) {
@@ -72,6 +72,12 @@ impl Worker {
             None if self.served.all => {
                 let known = self.served.agents.join(", ");
                 let reason = format!("no agent {:?} here; [tasks.agents] has {known}", task.agent);
+                Fate::GiveUp(task, reason)
+            }
+            None if is_left => {
+                let after = humantime_serde::re::humantime::format_duration(config.left_for);
+                let reason =
+                    format!("nobody has done it in {after} (tasks.left_for): no worker has the agent {:?}", task.agent);
                 Fate::GiveUp(task, reason)
             }
             None => return None,

@@ -81,7 +81,7 @@ impl Worker {
         let counts: HashMap<_, _> = due.into_iter().collect();
         let again = taken.entries.into_iter().map(|entry| {
             let deliveries = counts.get(&entry.id).copied().unwrap_or_default() + 1;
-            Delivered { entry, deliveries }
+            Delivered { entry, deliveries, is_left: false }
         });
         self.begin_all(stream, again.collect()).await
     }

@@ -87,6 +87,7 @@ impl Worker {
                 agents: agents.names(),
                 all: config.unknown == Unknown::Refuse,
                 patience: config.patience,
+                left_for: config.left_for,
             },
             crew: Crew::start(config.workers)?,
             agents,
