@@ -59,6 +59,8 @@ async fn a_refused_request_adds_no_task_and_says_why() -> Result<()> {
     assert_eq!(wrong.status, 401);
     assert_eq!(desk.send("GET /v1/tasks/x", "", "").await?.status, 401);
     assert_eq!(desk.look("0f0e").await?.status, 404);
+    let unitless = desk.look("0f0e?wait=1").await?;
+    ensure!(unitless.status == 400 && unitless.body["error"].to_string().contains("?wait=10s"), "{}", unitless.body);
     assert_eq!(desk.look("%20").await?.status, 404);
     assert!(site.stream(TASKS).await?.is_empty() && site.stream(RESULTS).await?.is_empty());
     Ok(())

@@ -118,8 +118,9 @@ async fn ask<I: Intake>(ingest: &Ingest<I>, desk: &Desk, parts: &Parts, body: &m
     let key = idempotency_key(&parts.headers)?;
     let whole = ingest.bounds.read(body, &ingest.draining).await?;
     let malformed = |what: String| Refusal::Malformed(what);
-    let wish: Wish = serde_json::from_slice(&whole.bytes)
-        .map_err(|error| malformed(format!("the body is no task: {error}; send {{\"agent\":\"…\",\"input\":…}}")))?;
+    let wish: Wish = serde_json::from_slice(&whole.bytes).map_err(|error| {
+        malformed(format!("the body is no task: {error}; send {{\"agent\":\"…\",\"input\":…,\"wait\":\"10s\"}}"))
+    })?;
     if !is_agent(&wish.agent) {
         return Err(malformed("`agent` is no name: 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()));
     }
@@ -154,7 +155,10 @@ pub(super) async fn get_task<I: Intake>(
 ) -> Response {
     let looked = async {
         ingest.token.check(&headers)?;
-        let Query(patience) = patience.map_err(|rejection| Refusal::Malformed(rejection.body_text()))?;
+        let Query(patience) = patience.map_err(|rejection| {
+            let said = rejection.body_text();
+            Refusal::Malformed(format!("{said}; there is `wait` alone, a time with its unit, as in ?wait=10s"))
+        })?;
         if !is_task_id(&id) {
             return Err(Refusal::NoSuchTask);
         }
