@@ -77,7 +77,7 @@ impl Worker {
             None if is_left => {
                 let after = humantime_serde::re::humantime::format_duration(config.left_for);
                 let reason =
-                    format!("nobody has done it in {after} (tasks.left_for): no worker has the agent {:?}", task.agent);
+                    format!("nobody has done it in {after} (tasks.left_for), and no agent {:?} is here", task.agent);
                 Fate::GiveUp(task, reason)
             }
             None => return None,
