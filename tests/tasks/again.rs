@@ -98,6 +98,29 @@ async fn another_task_under_the_same_id_is_refused_and_leaves_the_result_that_is
 }
 
 #[tokio::test]
+async fn what_is_never_done_leaves_no_result_under_the_id_of_a_task_that_is_under_way() -> Result<()> {
+    let plan = plan()?.set("tasks.agents.errand.deadline", "60s").set("tasks.unknown", "refuse");
+    let mut site = plan.start().await?;
+    let mut client = Client::of(&site).await?;
+    client.add("same", r#"{"do":"spin","until":2}"#).await?;
+    site.series_of("aurora_agent_tasks_in_flight", 1.0).await?;
+    let unfit = client.add("same", "{\"do\":").await?;
+    let strange = client.add_fields(&[("task_id", "same"), ("agent", "enrich")]).await?;
+    let results = site.stream_of(RESULTS, 2).await?;
+    let tasks: Vec<_> = results.iter().map(|result| (result.text("task_id"), result.text("status"))).collect();
+    assert_eq!(tasks, [(unfit, "failed".to_owned()), (strange, "failed".to_owned())]);
+    for (result, said) in results.iter().zip(["`input` is not JSON", "is that of another task"]) {
+        let error = result.text("error");
+        ensure!(error.contains(said) && error.contains("the task_id same is that of another task"), "{error}");
+    }
+    site.kill_daemon()?;
+    site.start_daemon().await?;
+    let results = exactly(&site, &mut client, 3).await?;
+    assert_eq!((results[2].text("task_id"), results[2].text("status")), ("same".into(), "completed".into()));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_task_is_done_again_where_ids_are_not_remembered_or_not_any_more() -> Result<()> {
     for remember in ["0s", "1s"] {
         let site = plan()?.set("tasks.remember", remember).start().await?;

@@ -59,6 +59,8 @@ async fn a_refused_request_adds_no_task_and_says_why() -> Result<()> {
     assert_eq!(wrong.status, 401);
     assert_eq!(desk.send("GET /v1/tasks/x", "", "").await?.status, 401);
     assert_eq!(desk.look("0f0e").await?.status, 404);
+    let unitless = desk.look("0f0e?wait=1").await?;
+    ensure!(unitless.status == 400 && unitless.body["error"].to_string().contains("?wait=10s"), "{}", unitless.body);
     assert_eq!(desk.look("%20").await?.status, 404);
     assert!(site.stream(TASKS).await?.is_empty() && site.stream(RESULTS).await?.is_empty());
     Ok(())
@@ -95,11 +97,53 @@ async fn too_many_waiting_tasks_are_refused_until_some_are_done() -> Result<()> 
     assert_eq!(desk.ask(ECHO.replace("30s", "0s").as_str()).await?.status, 202);
     let refused = desk.ask(ECHO).await?;
     ensure!(refused.status == 429 && refused.head.contains("retry-after"), "{} {}", refused.status, refused.body);
+    site.wait_until("the full queue to be told of", async || {
+        let report = site.readiness().await?;
+        ensure!(report.contains("tasks.max_queue is 2"), "{report}");
+        Ok(())
+    })
+    .await?;
     // The attempt that never ends ends with its worker, and the next one goes well.
     site.kill_daemon()?;
     site.start_daemon().await?;
     exactly(&site, &mut Client::of(&site).await?, 2).await?;
     assert_eq!(desk.ask(ECHO).await?.status, 200);
+    site.wait_until("nobody to be told any more", async || {
+        let report = site.readiness().await?;
+        ensure!(!report.contains("tasks.max_queue"), "{report}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn tasks_for_agents_of_nobody_fill_no_queue_and_are_given_up() -> Result<()> {
+    const SLIP: &str = r#"{"agent":"errant"}"#;
+    let (plan, desk) = plan_with_desk()?;
+    let plan = plan.set("tasks.max_unknown", 2).set("tasks.expected", vec!["enrich"]).set("tasks.left_for", "8s");
+    let site = plan.start().await?;
+    let first = desk.ask(SLIP).await?;
+    assert_eq!((first.status, desk.ask(SLIP).await?.status), (202, 202));
+    let refused = desk.ask(SLIP).await?;
+    assert_eq!(
+        (refused.status, &refused.body["known_agents"]),
+        (429, &json!(["errand", "enrich"])),
+        "{}",
+        refused.body
+    );
+    ensure!(refused.body["error"].to_string().contains("tasks.max_unknown"), "{}", refused.body);
+    // Neither ours nor those of an expected worker stand back for them.
+    assert_eq!(desk.ask(ECHO).await?.status, 200);
+    for _ in 0..3 {
+        assert_eq!(desk.ask(r#"{"agent":"enrich"}"#).await?.status, 202);
+    }
+    let id = first.body["task_id"].as_str().unwrap_or_default();
+    let given_up = desk.look(&format!("{id}?wait=60s")).await?;
+    assert_eq!((given_up.status, &given_up.body["status"]), (200, &json!("failed")), "{}", given_up.body);
+    ensure!(given_up.body["error"].to_string().contains("tasks.left_for"), "{}", given_up.body);
+    exactly(&site, &mut Client::of(&site).await?, 6).await?;
+    assert!(site.stream(TASKS).await?.is_empty());
+    assert_eq!(desk.ask(SLIP).await?.status, 202, "there is room again");
     Ok(())
 }
 
@@ -117,6 +161,29 @@ async fn the_same_key_is_the_same_task_and_no_other() -> Result<()> {
     let new = desk.ask_with("idempotency-key: k2\r\n", ECHO).await?;
     ensure!(new.status == 200 && new.body["task_id"] != first.body["task_id"], "{}", new.body);
     exactly(&site, &mut Client::of(&site).await?, 2).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn under_a_key_whose_result_is_gone_the_same_is_done_again_and_another_is_refused() -> Result<()> {
+    let (plan, desk) = plan_with_desk()?;
+    let site = plan.set("tasks.keep", "1s").start().await?;
+    let key = "idempotency-key: k1\r\n";
+    let first = desk.ask_with(key, ECHO).await?;
+    assert_eq!(first.status, 200, "{}", first.body);
+    let id = first.body["task_id"].as_str().unwrap_or_default();
+    site.wait_until("the result is kept no more", async || {
+        let status = desk.look(id).await?.status;
+        ensure!(status == 404, "{status}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let other = desk.ask_with(key, &ECHO.replace("hello", "bye")).await?;
+    ensure!(other.status == 409, "{} {}", other.status, other.body);
+    let again = desk.ask_with(key, ECHO).await?;
+    assert_eq!((again.status, &again.body["output"]), (200, &first.body["output"]), "{}", again.body);
+    assert_eq!(site.stream_of(RESULTS, 2).await?.len(), 2);
+    assert_eq!(site.scrape().await?.get("aurora_agent_tasks_repeated_total")?, 0.0);
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! Workers that share the group, and workers that die.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use harness::{PATIENCE, Place};
 
-use super::{Client, LETTERS, exactly, plan};
+use super::{Client, GROUP, LETTERS, TASKS, exactly, plan};
 
 /// Never ends in its first attempt.
 const FIRST_NEVER_ENDS: &str = r#"{"do":"spin","until":2}"#;
@@ -35,6 +35,31 @@ async fn another_worker_takes_over_what_a_dead_one_had() -> Result<()> {
     // The streams are those of the first site's Redis.
     let result = &exactly(&first, &mut client, 1).await?[0];
     assert_eq!((result.text("worker").as_str(), result.text("attempts").as_str()), ("second", "2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_that_a_dead_worker_had_is_taken_over_as_fast_as_it_is_done() -> Result<()> {
+    const COUNT: usize = 200;
+    // A look each second, of four tasks, would take fifty.
+    let mut site = plan()?.set("tasks.stale", "4s").set("tasks.workers", 4).start().await?;
+    let mut client = Client::of(&site).await?;
+    // The group is made by the first round.
+    client.add("first", r#"{"do":"echo"}"#).await?;
+    exactly(&site, &mut client, 1).await?;
+    site.kill_daemon()?;
+    for number in 0..COUNT {
+        client.add(&format!("t{number}"), r#"{"do":"echo"}"#).await?;
+    }
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg(GROUP).arg("dead").arg("COUNT").arg(COUNT).arg("STREAMS").arg(TASKS).arg(">");
+    read.exec_async(&mut client.0).await?;
+    assert_eq!(client.pending().await?.len(), COUNT);
+    site.start_daemon().await?;
+    let began = Instant::now();
+    exactly(&site, &mut client, COUNT + 1).await?;
+    let took = began.elapsed();
+    ensure!(took < Duration::from_secs(25), "{took:?}");
     Ok(())
 }
 

@@ -70,8 +70,7 @@ async fn a_worker_and_a_client_in_python_work_beside_ours_on_the_same_streams() 
     }
     exactly(&site, &mut Client::of(&site).await?, 2 * COUNT).await?;
     assert!(site.stream(LETTERS).await?.is_empty());
-    // Ours go when they are done; what the other worker leaves in the stream is its business.
-    assert_eq!(site.stream(TASKS).await?.len(), COUNT);
+    assert!(site.stream(TASKS).await?.is_empty(), "what is done goes from the stream, whoever has done it");
     Ok(())
 }
 

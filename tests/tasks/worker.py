@@ -27,8 +27,12 @@ def do(entry, fields):
         "output": json.dumps({"said": question["say"].upper()}),
         "worker": name,
     }
-    server.xadd(RESULTS, result, maxlen=50_000, approximate=True)
-    server.xack(TASKS, GROUP, entry)
+    # In one step. Nobody trims the stream of tasks: whoever has done one removes it.
+    with server.pipeline(transaction=True) as step:
+        step.xadd(RESULTS, result, maxlen=50_000, approximate=True)
+        step.xack(TASKS, GROUP, entry)
+        step.xdel(TASKS, entry)
+        step.execute()
 
 
 while True:

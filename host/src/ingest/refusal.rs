@@ -36,6 +36,11 @@ pub(super) enum Refusal {
     NoSuchTask,
     #[error("there is no agent {agent:?} here, nor are there other workers (tasks.unknown); nothing was added")]
     NoSuchAgent { agent: String, known: Vec<String> },
+    #[error(
+        "there is no agent {agent:?} here, and {waiting} tasks for agents that are not here wait already \
+         (tasks.max_unknown, tasks.expected); nothing was added"
+    )]
+    TooManyStrange { agent: String, waiting: u64, known: Vec<String> },
     #[error("this Idempotency-Key was used for another task")]
     Conflict,
     #[error("Redis is away; nobody knows whether the task was added: send it again with the same Idempotency-Key")]
@@ -50,7 +55,7 @@ impl Refusal {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::InputTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy(_) | Self::TooManyStrange { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Draining | Self::Away => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSuchRoute | Self::NoSuchTask => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
@@ -68,7 +73,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut body = json!({ "error": self.to_string() });
-        if let Self::NoSuchAgent { known, .. } = &self {
+        if let Self::NoSuchAgent { known, .. } | Self::TooManyStrange { known, .. } = &self {
             body["known_agents"] = json!(known);
         }
         let mut response = (self.status(), Json(body)).into_response();

@@ -11,7 +11,8 @@
 //! `Idempotency-Key` the same request again is the same task.
 //!
 //! For an agent that this host does not know the 202 has `known_agents`, its own ones: another worker may have it. Where
-//! there are no other workers (`tasks.unknown = "refuse"`) it is 400 with the same.
+//! there are no other workers (`tasks.unknown = "refuse"`) it is 400 with the same, and where too many wait for such agents
+//! (`tasks.max_unknown`), 429.
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +81,7 @@ impl From<Unasked> for Refusal {
     fn from(unasked: Unasked) -> Self {
         match unasked {
             Unasked::Full(_) => Self::Busy("too many tasks wait for workers"),
+            Unasked::Strange(_) => Self::Busy("too many tasks wait for agents that this host does not know"),
             Unasked::Other => Self::Conflict,
             Unasked::Redis(error) => {
                 tracing::warn!(error = %crate::telemetry::Chain(&error), "a task cannot be asked for");
@@ -116,8 +118,9 @@ async fn ask<I: Intake>(ingest: &Ingest<I>, desk: &Desk, parts: &Parts, body: &m
     let key = idempotency_key(&parts.headers)?;
     let whole = ingest.bounds.read(body, &ingest.draining).await?;
     let malformed = |what: String| Refusal::Malformed(what);
-    let wish: Wish = serde_json::from_slice(&whole.bytes)
-        .map_err(|error| malformed(format!("the body is no task: {error}; send {{\"agent\":\"…\",\"input\":…}}")))?;
+    let wish: Wish = serde_json::from_slice(&whole.bytes).map_err(|error| {
+        malformed(format!("the body is no task: {error}; send {{\"agent\":\"…\",\"input\":…,\"wait\":\"10s\"}}"))
+    })?;
     if !is_agent(&wish.agent) {
         return Err(malformed("`agent` is no name: 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()));
     }
@@ -135,7 +138,12 @@ async fn ask<I: Intake>(ingest: &Ingest<I>, desk: &Desk, parts: &Parts, body: &m
     let key = key.map(|key| [wish.agent.as_bytes(), b"\0", &key].concat());
     let id = Desk::id(key.as_deref());
     let wait = wish.wait.unwrap_or_default();
-    let asked = desk.ask(&id, &wish.agent, input, wait, &ingest.draining).await?;
+    let asked = match (desk.ask(&id, &wish.agent, input, wait, &ingest.draining).await, known_agents.clone()) {
+        (Err(Unasked::Strange(waiting)), Some(known)) => {
+            return Err(Refusal::TooManyStrange { agent: wish.agent, waiting, known });
+        }
+        (asked, _) => asked?,
+    };
     Ok(Answer { id, asked, known_agents })
 }
 
@@ -147,7 +155,10 @@ pub(super) async fn get_task<I: Intake>(
 ) -> Response {
     let looked = async {
         ingest.token.check(&headers)?;
-        let Query(patience) = patience.map_err(|rejection| Refusal::Malformed(rejection.body_text()))?;
+        let Query(patience) = patience.map_err(|rejection| {
+            let said = rejection.body_text();
+            Refusal::Malformed(format!("{said}; there is `wait` alone, a time with its unit, as in ?wait=10s"))
+        })?;
         if !is_task_id(&id) {
             return Err(Refusal::NoSuchTask);
         }

@@ -43,6 +43,9 @@ pub struct Config {
     /// How long such a task is left at the head of the stream before it is passed over.
     #[serde(with = "humantime_serde")]
     pub patience: Duration,
+    /// How long after it was added such a task is given up, if nobody has done it.
+    #[serde(with = "humantime_serde")]
+    pub left_for: Duration,
     /// Whether a task goes from its stream when it is done. Other groups could not read it then.
     pub remove: bool,
     /// How long a `task_id` is known: for so long after its result, what asks the same under it is not done again, and what
@@ -63,6 +66,10 @@ pub struct Config {
     pub max_waiting: usize,
     /// Tasks that may wait for workers. Beyond it a request is answered with 429.
     pub max_queue: u64,
+    /// Those of them that were asked for by a request and whose agent is neither in `agents` nor in `expected`.
+    pub max_unknown: u64,
+    /// Agents of other workers, for which as many may be asked as for ours.
+    pub expected: Vec<String>,
     /// `[tasks.agents.<name>]`
     pub agents: BTreeMap<String, Agent>,
 }
@@ -160,6 +167,7 @@ impl Default for Config {
             stale: Duration::from_secs(60),
             unknown: Unknown::Leave,
             patience: Duration::from_secs(5),
+            left_for: Duration::from_hours(24),
             remove: true,
             remember: Duration::from_hours(24),
             max_payload: ByteSize::mib(1),
@@ -168,6 +176,8 @@ impl Default for Config {
             max_wait: Duration::from_secs(60),
             max_waiting: 64,
             max_queue: 10_000,
+            max_unknown: 100,
+            expected: Vec::new(),
             agents: BTreeMap::new(),
         }
     }
@@ -215,6 +225,8 @@ impl Config {
         findings.range("tasks.stale", self.stale, ages, ("\"1s\"", "\"24h\""));
         let patience = (Duration::ZERO, Duration::from_secs(600));
         findings.range("tasks.patience", self.patience, patience, ("\"0s\"", "\"10m\""));
+        let left = (Duration::from_secs(1), Duration::from_hours(30 * 24));
+        findings.range("tasks.left_for", self.left_for, left, ("\"1s\"", "\"30d\""));
         let known = (Duration::ZERO, Duration::from_hours(30 * 24));
         findings.range("tasks.remember", self.remember, known, ("\"0s\"", "\"30d\""));
         let sizes = (ByteSize::b(1), ByteSize::mib(64));
@@ -225,6 +237,15 @@ impl Config {
         findings.range("tasks.max_wait", self.max_wait, longest, ("\"1s\"", "\"10m\""));
         findings.range("tasks.max_waiting", self.max_waiting, (1, 10_000), ("1", "10000"));
         findings.range("tasks.max_queue", self.max_queue, (1, 10_000_000), ("1", "10000000"));
+        findings.range("tasks.max_unknown", self.max_unknown, (0, 10_000_000), ("0", "10000000"));
+        if let Some(name) = self.expected.iter().find(|name| !is_agent(name)) {
+            let what = format!("{name:?} is no name of an agent");
+            findings.problem("tasks.expected", what, "choose 1 to 64 of A-Z a-z 0-9 _ . -");
+        }
+        if self.unknown == Unknown::Refuse && !self.expected.is_empty() {
+            let what = "names agents of other workers, and `tasks.unknown` says that there are none";
+            findings.problem("tasks.expected", what, "set tasks.unknown = \"leave\"");
+        }
         if self.agents.len() > 64 {
             findings.problem("tasks.agents", "has more than 64 agents", "let one guest serve several of them");
         }

@@ -82,10 +82,23 @@ impl Correlator {
             if Instant::now() >= look_at {
                 look_at = Instant::now() + LOOK;
                 self.bring_left(&mut stream).await?;
+                self.tell_of_queue().await?;
             }
             let read = stream.next(MOST, look_at.saturating_duration_since(Instant::now())).await?;
             self.bring(&read).await?;
         }
+    }
+
+    /// Says that nothing can be asked for while as many tasks wait as may.
+    async fn tell_of_queue(&self) -> Result<(), Error> {
+        let Means { config, redis_config, .. } = &self.means;
+        let (waiting, most) = (self.tickets.waiting().await?, config.max_queue);
+        let full = (waiting >= most).then(|| {
+            let stream = redis_config.key(&config.stream);
+            format!("{waiting} tasks wait in {stream}, tasks.max_queue is {most}: POST /v1/tasks is answered with 429")
+        });
+        self.readiness.degrade("task queue", full);
+        Ok(())
     }
 
     /// What was read before and not brought: by an earlier run, or by a host that has gone.

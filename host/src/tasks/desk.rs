@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Correlator, Means, Unknown, entry, waiting::Waiting};
+use super::{Config, Correlator, Means, Unknown, entry, waiting::Waiting};
 use crate::{
     admin::Readiness,
     broker::redis_streams::{Submitted, TicketError, Tickets},
@@ -48,6 +48,9 @@ pub enum Unasked {
     /// Too many tasks wait for workers.
     #[error("{0} tasks wait for workers")]
     Full(u64),
+    /// Too many tasks wait whose agent is not known here.
+    #[error("{0} tasks wait for agents that are not known here")]
+    Strange(u64),
     /// Another task has this id.
     #[error("this Idempotency-Key was used for another task")]
     Other,
@@ -67,10 +70,11 @@ impl Desk {
         let tickets = Tickets::new(
             &means.redis,
             &means.redis_config,
-            &config.stream,
-            &config.group,
+            (&config.stream, &config.group),
             &config.results,
             config.keep,
+            config.remember,
+            config.left_for,
         );
         let (tickets, waiting) = (Arc::new(tickets), Waiting::default());
         let correlator = Correlator::new(means.clone(), Arc::clone(&tickets), waiting.clone(), readiness.clone());
@@ -90,11 +94,12 @@ impl Desk {
         self.means.config.most_bytes()
     }
 
-    /// The agents that this host knows, where `agent` is none of them.
+    /// The agents that this host knows, where `agent` is none of them, nor one that another worker is expected to have.
     #[must_use]
     pub fn others_than(&self, agent: &str) -> Option<Vec<String>> {
-        let agents = &self.means.config.agents;
-        (!agents.contains_key(agent)).then(|| agents.keys().cloned().collect())
+        let Config { agents, expected, .. } = &self.means.config;
+        let is_known = agents.contains_key(agent) || expected.iter().any(|name| name == agent);
+        (!is_known).then(|| agents.keys().chain(expected).cloned().collect())
     }
 
     /// Whether a task for an agent that this host does not know is for nobody: there are no other workers.
@@ -128,11 +133,14 @@ impl Desk {
         let digest = entry::digest(agent, input.as_bytes());
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let fields = [("task_id", id), ("agent", agent), ("input", input), ("timestamp", now.as_str())];
-        match self.tickets.submit(id, &digest, &fields, self.means.config.max_queue).await? {
+        let Config { max_queue, max_unknown, .. } = self.means.config;
+        let strange = self.others_than(agent).map(|_| max_unknown);
+        match self.tickets.submit(id, &digest, &fields, max_queue, strange).await? {
             Submitted::Known(Some(result)) => Ok(Asked::Result(result)),
             Submitted::Added | Submitted::Known(None) => Ok(self.wait(id, place, wait, stop).await),
             Submitted::Other => Err(Unasked::Other),
             Submitted::Full(waiting) => Err(Unasked::Full(waiting)),
+            Submitted::Strange(waiting) => Err(Unasked::Strange(waiting)),
         }
     }
 

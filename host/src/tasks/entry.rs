@@ -30,6 +30,8 @@ pub struct Unfit {
     pub entry: EntryId,
     /// Its name, if that can be used; else its entry's id.
     pub id: String,
+    /// By what it is known, if who added it has given a name that can be used.
+    pub named: Option<Named>,
     /// Its agent, if that can be used.
     pub agent: String,
     /// Why.
@@ -106,8 +108,17 @@ impl Task {
             let input = input.unwrap_or_else(|| b"{}".to_vec());
             return Ok(Self { entry: entry.id, id, is_named, agent, input });
         }
-        Err(Unfit { entry: entry.id, id, agent, reason, fields: shown(&entry.fields, most) })
+        let named = is_named.then(|| Named { task: id.clone(), digest: unfit_digest(&entry.fields) });
+        Err(Unfit { entry: entry.id, id, named, agent, reason, fields: shown(&entry.fields, most) })
     }
+}
+
+/// As [`digest`], of what is no task; no task has the same, for no agent is called so.
+fn unfit_digest(fields: &[Vec<u8>]) -> String {
+    let last = |name: &[u8]| fields.chunks_exact(2).rfind(|pair| pair[0] == name).map(|pair| &pair[1][..]);
+    let asked =
+        [last(b"agent"), last(b"input")].map(|bytes| bytes.map(<[u8]>::escape_ascii).map(|text| text.to_string()));
+    digest("no agent", format!("{asked:?}").as_bytes())
 }
 
 /// Whether `bytes` are JSON, in UTF-8 throughout.
@@ -174,6 +185,13 @@ mod tests {
             assert!(unfit.reason.contains(reason), "{}", unfit.reason);
             assert_eq!(unfit.id, id);
         }
+        fn digest_of(fields: Fields<'_>) -> String {
+            read(fields).unwrap_err().named.unwrap().digest
+        }
+        let first = digest_of(&[(b"agent", b"a"), (b"input", b"{"), (b"task_id", b"t")]);
+        assert_eq!(digest_of(&[(b"task_id", b"t"), (b"agent", b"a"), (b"note", b"2"), (b"input", b"{")]), first);
+        assert_ne!(digest_of(&[(b"task_id", b"t"), (b"agent", b"a"), (b"input", b"[")]), first);
+        assert_eq!(read(&[(b"agent", b"a b")]).unwrap_err().named, None);
         let large = read(&[(b"agent", b"a"), (b"input", &[b' '; 21])]).unwrap_err();
         assert!(large.reason.contains("21 bytes") && large.fields.len() < 80, "{large:?}");
     }

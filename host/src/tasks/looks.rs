@@ -11,6 +11,9 @@ use crate::{
     telemetry::Chain,
 };
 
+/// Pages of pending tasks without one for us that are turned in one look.
+const MOST_BARREN: usize = 5;
+
 impl Worker {
     /// Looks at what is pending: says what is in good hands, finds what an earlier run has left, takes over what nobody does.
     pub(super) async fn look(&mut self, stream: &mut TaskStream) -> Result<(), Error> {
@@ -40,12 +43,25 @@ impl Worker {
         }
         // What is not ours any more was taken over while we could not say that we have it.
         self.later.retain(|id, _| seen.contains(id));
-        if self.crew.idle() > 0 {
+        self.take_stale(stream).await
+    }
+
+    /// Takes over what nobody does, as long as there is some and room for it.
+    pub(super) async fn take_stale(&mut self, stream: &mut TaskStream) -> Result<(), Error> {
+        let mut barren = 0;
+        while self.crew.idle() > 0 {
             let (stale, from) = (Some(self.means.config.stale), self.stale_from.take());
             let given = stream.take(self.crew.idle(), &self.served, stale, from.as_deref()).await?;
             self.stale_from = given.next;
             self.count(given.passed, given.deleted);
+            barren = if given.tasks.is_empty() { barren + 1 } else { 0 };
             self.begin_all(stream, given.tasks).await?;
+            // What is behind many tasks of others is for the next look.
+            self.is_more_stale = self.stale_from.is_some() && barren < MOST_BARREN;
+            // What was no task is stored before more is taken.
+            if !self.is_more_stale || !self.ended.is_empty() {
+                break;
+            }
         }
         Ok(())
     }
@@ -65,7 +81,7 @@ impl Worker {
         let counts: HashMap<_, _> = due.into_iter().collect();
         let again = taken.entries.into_iter().map(|entry| {
             let deliveries = counts.get(&entry.id).copied().unwrap_or_default() + 1;
-            Delivered { entry, deliveries }
+            Delivered { entry, deliveries, is_left: false }
         });
         self.begin_all(stream, again.collect()).await
     }

@@ -57,15 +57,26 @@ pub fn failed(task: &Task, reason: &str, maker: &Maker<'_>) -> Ending {
 /// Of a task whose name is that of another one, the entry `first`. It goes by its entry's id, as what has no name that can
 /// be used: under the name stands the other's result, and who waits for that must not take this for it.
 pub fn taken(task: &Task, first: EntryId, maker: &Maker<'_>) -> Ending {
-    let reason =
-        format!("the task_id {} is that of another task, of the entry {first}, which asks something else", task.id);
+    let reason = of_another(&task.id, first);
     given_up((task.entry, &task.entry.to_string(), &task.agent), &reason, ("input", &task.input), maker)
 }
 
 /// Of an entry that is no task.
 pub fn unfit(unfit: &Unfit, maker: &Maker<'_>) -> Ending {
     let what = ("fields", unfit.fields.as_bytes());
-    given_up((unfit.entry, &unfit.id, &unfit.agent), &unfit.reason, what, maker)
+    let given_up = given_up((unfit.entry, &unfit.id, &unfit.agent), &unfit.reason, what, maker);
+    Ending { named: unfit.named.clone(), ..given_up }
+}
+
+/// Of one whose name is moreover that of another task, as in [`taken`].
+pub fn unfit_and_taken(unfit: &Unfit, first: EntryId, maker: &Maker<'_>) -> Ending {
+    let reason = format!("{}; {}", unfit.reason, of_another(&unfit.id, first));
+    let what = ("fields", unfit.fields.as_bytes());
+    given_up((unfit.entry, &unfit.entry.to_string(), &unfit.agent), &reason, what, maker)
+}
+
+fn of_another(id: &str, first: EntryId) -> String {
+    format!("the task_id {id} is that of another task, of the entry {first}, which asks something else")
 }
 
 fn given_up(

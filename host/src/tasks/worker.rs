@@ -52,6 +52,8 @@ pub struct Worker {
     pub(super) look_at: Instant,
     /// Where taking over goes on.
     pub(super) stale_from: Option<String>,
+    /// Whether it goes on as soon as there is room, and not with the next look.
+    pub(super) is_more_stale: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,7 @@ impl Worker {
                 agents: agents.names(),
                 all: config.unknown == Unknown::Refuse,
                 patience: config.patience,
+                left_for: config.left_for,
             },
             crew: Crew::start(config.workers)?,
             agents,
@@ -95,6 +98,7 @@ impl Worker {
             later: BTreeMap::new(),
             look_at: Instant::now(),
             stale_from: None,
+            is_more_stale: false,
             means,
         })
     }
@@ -149,6 +153,9 @@ impl Worker {
                 self.look(&mut stream).await?;
                 // Not before something went well: what cannot be stored would come and go.
                 self.readiness.degrade("tasks", None);
+            }
+            if self.is_more_stale {
+                self.take_stale(&mut stream).await?;
             }
             self.retake(&mut stream).await?;
             let mut wake = self.look_at.min(self.next_retry().unwrap_or(self.look_at));

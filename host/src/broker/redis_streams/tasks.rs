@@ -49,6 +49,8 @@ pub struct Served {
     pub all: bool,
     /// How long a task of others is left at the head of the stream before it is passed over.
     pub patience: Duration,
+    /// How long after it was added such a task is given up that nobody has done.
+    pub left_for: Duration,
 }
 
 /// A task that was delivered.
@@ -58,6 +60,8 @@ pub struct Delivered {
     pub entry: RawEntry,
     /// How often it was delivered, this time included.
     pub deliveries: u64,
+    /// It is for none of ours, and is to be given up: nobody has done it.
+    pub is_left: bool,
 }
 
 /// What a look at the stream gave.
@@ -132,7 +136,7 @@ impl TaskStream {
     }
 
     /// At most `most` tasks that are for us, without waiting for any: first those that other workers have left for `stale`,
-    /// if that is given, from behind `from` on; then new ones.
+    /// if that is given, from behind `from` on; then new ones. Among the former are those of others that nobody has done.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses.
@@ -148,14 +152,15 @@ impl TaskStream {
         call.arg(served.patience.as_millis() as u64);
         call.arg(stale.map(|stale| stale.as_millis().to_string()).unwrap_or_default());
         call.arg(from.unwrap_or_default()).arg(u8::from(served.all));
+        call.arg(served.left_for.as_millis() as u64);
         served.agents.iter().for_each(|agent| _ = call.arg(agent));
-        type Task = (String, u64, Vec<Vec<u8>>);
+        type Task = (String, u64, Vec<Vec<u8>>, u8);
         let reply: (Vec<Task>, usize, usize, i64, String, String) =
             call.invoke_async(self.pending.connection()).await?;
         let (tasks, passed, deleted, waits, after, next) = reply;
-        let delivered = |(id, deliveries, fields): Task| {
+        let delivered = |(id, deliveries, fields, left): Task| {
             let id = id.parse().map_err(|_| (redis::ErrorKind::Parse, "an entry without an id"))?;
-            Ok(Delivered { entry: RawEntry { id, fields }, deliveries })
+            Ok(Delivered { entry: RawEntry { id, fields }, deliveries, is_left: left == 1 })
         };
         Ok(Given {
             tasks: tasks.into_iter().map(delivered).collect::<RedisResult<_>>()?,

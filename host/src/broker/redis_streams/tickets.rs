@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis::{RedisResult, Script, aio::MultiplexedConnection};
 
-use super::{Config, Pool, PoolError};
+use super::{Config, Depth, Pool, PoolError, depth};
 use crate::event::EntryId;
 
 static SUBMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("tickets_submit.lua")));
@@ -22,7 +22,16 @@ pub struct Tickets {
     results: String,
     /// What the keys of tickets begin with.
     prefix: String,
+    /// What the keys begin with of what is known of names, as in [`TaskNames`](super::TaskNames).
+    known: String,
+    /// Key of the tickets of tasks whose agent is not known.
+    strange: String,
+    /// How long a ticket is kept after its result.
     keep: Duration,
+    /// How long without one.
+    wait: Duration,
+    /// How long a task may wait whose agent is not known.
+    left_for: Duration,
 }
 
 /// What became of a task that somebody wants done.
@@ -36,6 +45,8 @@ pub enum Submitted {
     Other,
     /// So many wait already.
     Full(u64),
+    /// So many wait already whose agent is not known.
+    Strange(u64),
 }
 
 /// What became of a result.
@@ -63,16 +74,31 @@ pub enum TicketError {
 }
 
 impl Tickets {
-    /// Of tasks in the stream `tasks` with results in the stream `results`, kept for `keep`.
+    /// Of tasks in the stream `tasks`, whose names are known for `remember`, with results in the stream `results`, kept for
+    /// `keep`. What nobody does is given up after `left_for`.
     #[must_use]
-    pub fn new(redis: &Pool, config: &Config, tasks: &str, group: &str, results: &str, keep: Duration) -> Self {
+    pub fn new(
+        redis: &Pool,
+        config: &Config,
+        (tasks, group): (&str, &str),
+        results: &str,
+        keep: Duration,
+        remember: Duration,
+        left_for: Duration,
+    ) -> Self {
         Self {
             redis: redis.clone(),
             tasks: config.key(tasks),
             group: group.to_owned(),
             results: config.key(results),
             prefix: config.state_key("task"),
+            known: config.state_key("task-known"),
             keep,
+            strange: config.state_key("task-strange"),
+            // Else the same again would be another entry of a task that is under way, and who asked would not hear that it
+            // was given up.
+            wait: keep.max(remember).max(left_for.saturating_add(keep)),
+            left_for,
         }
     }
 
@@ -80,7 +106,8 @@ impl Tickets {
         format!("{}:{task}", self.prefix)
     }
 
-    /// Adds the task `id` with these names and values, unless `most` wait.
+    /// Adds the task `id` with these names and values, unless `most` wait; if its agent is not known, unless so many of
+    /// those wait as `strange` says.
     ///
     /// # Errors
     /// If Redis cannot be reached or refuses. It may have been added all the same; the same again finds it.
@@ -90,9 +117,12 @@ impl Tickets {
         digest: &str,
         fields: &[(&str, &str)],
         most: u64,
+        strange: Option<u64>,
     ) -> Result<Submitted, TicketError> {
         let mut call = SUBMIT.prepare_invoke();
-        call.key(&self.tasks).key(self.key(id)).arg(&self.group).arg(most).arg(self.keep_ms()).arg(digest);
+        call.key(&self.tasks).key(self.key(id)).key(format!("{}:{id}", self.known)).key(&self.strange);
+        call.arg(&self.group).arg(most).arg(ms(self.wait)).arg(digest);
+        call.arg(strange.map(|most| most.to_string()).unwrap_or_default()).arg(ms(self.left_for));
         fields.iter().for_each(|(name, value)| _ = call.arg(*name).arg(*value));
         let (what, result, waiting): (String, String, u64) =
             self.ask(async |redis| call.invoke_async(redis).await).await?;
@@ -100,8 +130,20 @@ impl Tickets {
             "added" => Submitted::Added,
             "known" => Submitted::Known(Some(result).filter(|result| !result.is_empty())),
             "full" => Submitted::Full(waiting),
+            "strange" => Submitted::Strange(waiting),
             _ => Submitted::Other,
         })
+    }
+
+    /// How many tasks wait or are under way, of all agents.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached or refuses.
+    pub async fn waiting(&self) -> Result<u64, TicketError> {
+        let Depth { entries, groups } = depth(&self.redis, &self.tasks).await?;
+        let ours = groups.iter().find(|group| group.name == self.group);
+        // As where one is added: where Redis does not know how many are unread, all that are there count.
+        Ok(ours.and_then(|group| Some(group.lag? + group.pending)).unwrap_or(entries) as u64)
     }
 
     /// Whether the task `id` was asked for, and its result, if it is there.
@@ -128,7 +170,7 @@ impl Tickets {
         results: &[(EntryId, String, String)],
     ) -> Result<Vec<(Matched, Duration)>, TicketError> {
         let mut call = MATCH.prepare_invoke();
-        call.key(&self.results).arg(group).arg(self.keep_ms());
+        call.key(&self.results).key(&self.strange).arg(group).arg(ms(self.keep));
         for (entry, task, result) in results {
             call.key(self.key(task)).arg(entry.to_string()).arg(result);
         }
@@ -145,14 +187,14 @@ impl Tickets {
         Ok(answers.into_iter().map(answer).collect())
     }
 
-    fn keep_ms(&self) -> u64 {
-        u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX)
-    }
-
     async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, TicketError> {
         self.redis.ask(question, TicketError::Redis).await
     }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -87,9 +87,10 @@ const OF_BROADCAST: [&str; 5] = [
 ];
 
 /// What it does with the stream of tasks for agents, where it does them; `RAW` stands for it.
-const OF_TASKS: [&str; 9] = [
+const OF_TASKS: [&str; 10] = [
     "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 RAW",
     "TYPE RAW",
+    "XLEN RAW",
     "XADD RAW * field value",
     "XGROUP CREATE RAW group 0 MKSTREAM",
     "XREADGROUP GROUP group consumer COUNT 1 STREAMS RAW >",

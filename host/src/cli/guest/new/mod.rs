@@ -125,7 +125,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     println!("  aurora guest test .        # that file: cases/, hostile input, budgets");
     match args.stage {
         Stage::Task => {
-            println!("  aurora check --config aurora.toml   # with path = \"{name}.wasm\" in [tasks.agents.{name}]\n")
+            println!("  mkdir cases/mine           # and a task of yours, done without a broker:");
+            println!("  echo '{{\"name\":\"Ada\"}}' > cases/mine/input");
+            println!("  aurora guest test . --cases cases/mine --update --hostile 0");
+            println!("  cat cases/mine/expected.json\n")
         }
         Stage::Inbound => {
             println!("  aurora demo --sites 2 --guest inbound=target/guests/{name}.wasm --send cases/judged/input\n")
