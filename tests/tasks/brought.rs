@@ -24,9 +24,10 @@ async fn of_two_correlators_that_have_read_the_same_results_one_brings_them() ->
     let program = Make::Redis7.program()?.context("no Redis")?;
     let server = Server::start(&program, &folder.path().join("redis"), "").await?;
     let config: Config = toml::from_str(&format!("url = {:?}", server.url()))?;
-    let tickets = Tickets::new(&Pool::new(&config)?, &config, TASKS, GROUP, RESULTS, Duration::from_secs(60));
+    let minute = Duration::from_secs(60);
+    let tickets = Tickets::new(&Pool::new(&config)?, &config, (TASKS, GROUP), RESULTS, minute, minute, minute);
     let fields = [("task_id", "asked"), ("agent", "errand"), ("input", "{}")];
-    assert_eq!(tickets.submit("asked", "digest", &fields, 10).await?, Submitted::Added);
+    assert_eq!(tickets.submit("asked", "digest", &fields, 10, None).await?, Submitted::Added);
 
     let _: String = server.ask(&format!("XGROUP CREATE {RESULTS} {READERS} 0 MKSTREAM")).await?;
     let mut read = Vec::new();

@@ -28,7 +28,7 @@ enum Fate {
     /// It is given up, for this reason.
     GiveUp(Task, String),
     /// It is no task.
-    Unfit(Unfit),
+    Unfit(Box<Unfit>),
 }
 
 impl Worker {

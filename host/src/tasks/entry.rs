@@ -64,7 +64,7 @@ impl Task {
     }
 
     /// The task in `entry`, whose input has at most `most` bytes.
-    pub fn read(entry: RawEntry, most: usize) -> Result<Self, Unfit> {
+    pub fn read(entry: RawEntry, most: usize) -> Result<Self, Box<Unfit>> {
         let mut named: [Option<Vec<u8>>; 3] = Default::default();
         for pair in entry.fields.chunks_exact(2) {
             let place = match pair[0].as_slice() {
@@ -109,7 +109,7 @@ impl Task {
             return Ok(Self { entry: entry.id, id, is_named, agent, input });
         }
         let named = is_named.then(|| Named { task: id.clone(), digest: unfit_digest(&entry.fields) });
-        Err(Unfit { entry: entry.id, id, named, agent, reason, fields: shown(&entry.fields, most) })
+        Err(Box::new(Unfit { entry: entry.id, id, named, agent, reason, fields: shown(&entry.fields, most) }))
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
 
     type Fields<'a> = &'a [(&'a [u8], &'a [u8])];
 
-    fn read(fields: Fields<'_>) -> Result<Task, Unfit> {
+    fn read(fields: Fields<'_>) -> Result<Task, Box<Unfit>> {
         let id = EntryId { ms: 7, sequence: 1 };
         let fields = fields.iter().flat_map(|(name, value)| [name.to_vec(), value.to_vec()]).collect();
         Task::read(RawEntry { id, fields }, 20)
