@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     event::Context,
     intel,
-    mark::{Mark, is_marked},
+    mark::{self, is_marked},
     pipeline::dedup::EventKind,
     sandbox::{
         Kind, ObservableType, Severity, Tlp,
@@ -168,24 +168,11 @@ fn markings(event: EventRef<'_>) -> impl Iterator<Item = (Tlp, &'static str)> {
 
 /// How the event itself is marked, wherever its source has written that.
 fn marking(event: EventRef<'_>) -> Option<Tlp> {
-    let field = |(key, value): (&str, &str)| {
-        let name = key.rsplit(['.', '_']).next().unwrap_or(key);
-        if name.eq_ignore_ascii_case("tlp") {
-            return Tlp::read(value).or_else(|| Mark::of(format!("tlp:{value}").as_bytes()).map(tlp_of));
-        }
-        Mark::of(value.as_bytes()).map(tlp_of)
-    };
     // What its indicators are marked with is told apart.
-    let fields = event.fields().filter(|(key, _)| *key != intel::TLP).filter_map(field);
-    let texts = [event.title(), event.description()].map(|text| Mark::of(text.as_bytes()).map(tlp_of));
+    let fields = event.fields().filter(|(key, _)| *key != intel::TLP);
+    let fields = fields.filter_map(|(key, value)| mark::of_field(key, value));
+    let texts = [event.title(), event.description()].map(|text| mark::marking(text.as_bytes()));
     fields.chain(texts.into_iter().flatten()).reduce(Tlp::stricter)
-}
-
-fn tlp_of(mark: Mark) -> Tlp {
-    match mark {
-        Mark::AmberStrict => Tlp::AmberStrict,
-        Mark::Red => Tlp::Red,
-    }
 }
 
 /// Whether `subject` is kept for something else than alerts and attestation results, so that who reads it need not tell
@@ -358,8 +345,22 @@ mod tests {
         assert_eq!(marked("tlp", "amber+strict").unwrap().tlp, Tlp::AmberStrict);
         assert_eq!(marked("tlp", "amber").unwrap().tlp, Tlp::Amber);
         assert_eq!(marked("tlp", "clear").unwrap().tlp, Tlp::Green, "it makes nothing more open");
+        assert_eq!(marked("tags.0", "tlp:amber").unwrap().tlp, Tlp::Amber);
+        assert!(marked("tlp_level", "3").unwrap_err().contains("TLP:RED is above"), "what cannot be read is not open");
+        let red = "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed";
+        assert!(marked("object_marking_refs.0", red).unwrap_err().contains("TLP:RED is above"));
         let said = marked(intel::STATUS, intel::NOT_LOOKED_UP).unwrap_err();
         assert!(said.contains("could not be looked up"), "{said}");
+    }
+
+    #[test]
+    fn what_is_marked_in_its_title_does_not_leave_as_clear() {
+        let most = |max_tlp| ceiling(|config| config.federation.ceiling.max_tlp = max_tlp);
+        let titled = |title: &str| Draft { title: title.to_owned(), ..draft() };
+        let said = refused(&most(Marking::Green), &titled("restricted, TLP:AMBER"), share(ALERTS, Tlp::Clear));
+        assert!(said.contains("TLP:AMBER is above TLP:GREEN"), "{said}");
+        let sent = narrowed(&most(Marking::Green), &titled("TLP:GREEN"), share(ALERTS, Tlp::Clear), "test").unwrap();
+        assert_eq!(sent.tlp, Tlp::Green);
     }
 
     #[test]
