@@ -8,8 +8,7 @@ use super::{
     host::{Host, host_of},
     names::{self, Names, canonical},
     networks::{Networks, RESERVED, meanings, octets},
-    reading::{DEPTH, Reading},
-    short_form,
+    reading, short_form,
     warning_list::WarningList,
     words::{MOST_GROUPS, Signs, Word, runs, stands_alone, trimmed, v6_in},
 };
@@ -106,7 +105,7 @@ impl Never {
         }
     }
 
-    /// Finds addresses and names in `text` that never leave, as they stand and as they [read](Reading). Not what only a
+    /// Finds addresses and names in `text` that never leave, as they stand and as they [read](reading). Not what only a
     /// list has: lists say which observables are worthless to others, and a text may still speak of them.
     pub fn find<'n>(&'n self, text: &str, mut found: impl FnMut(Range<usize>, Why<'n>)) {
         if !self.reserved && self.networks.is_empty() && self.domains.is_empty() {
@@ -119,17 +118,9 @@ impl Never {
         if !signs.is_odd() && !signs.is_dot() {
             return;
         }
-        let mut readings: Vec<Reading> = Vec::new();
-        while readings.len() < DEPTH
-            && let Some(reading) = Reading::of(readings.last().map_or(text, |last| &last.text))
-        {
-            readings.push(reading);
-            let (read, under) = (&readings[readings.len() - 1], &readings[..readings.len() - 1]);
-            self.find_plain(&read.text, &mut |range: Range<usize>, why| {
-                let place = under.iter().rev().fold(read.place(&range), |range, reading| reading.place(&range));
-                found(place, why);
-            });
-        }
+        reading::each(text, |read, place| {
+            self.find_plain(read, &mut |range: Range<usize>, why| found(place(range), why));
+        });
     }
 
     /// The one of its own that the key of a field names. A key is put together of others by dots, so that a name in it may

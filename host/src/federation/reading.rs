@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::words::Signs;
 
 /// Escapes within escapes that are undone: JSON in JSON, a URL in a URL.
-pub(super) const DEPTH: usize = 3;
+const DEPTH: usize = 3;
 
 /// A text as it reads, and where each byte of that stands in the text itself.
 #[derive(Debug)]
@@ -39,9 +39,33 @@ impl Reading {
         Some(reading)
     }
 
+    /// Of `text` in lower case, character by character.
+    pub fn lower(text: &str) -> Self {
+        let mut reading = Self { text: String::with_capacity(text.len()), begins: Vec::new(), ends: Vec::new() };
+        for (at, upper) in text.char_indices() {
+            reading.text.extend(upper.to_lowercase());
+            reading.begins.resize(reading.text.len(), at);
+            reading.ends.resize(reading.text.len(), at + upper.len_utf8());
+        }
+        reading
+    }
+
     /// Where `range` of what is read stands in the text itself.
     pub fn place(&self, range: &Range<usize>) -> Range<usize> {
         self.begins[range.start]..self.ends[range.end - 1]
+    }
+}
+
+/// Has `look` see each of the readings of `text`, escapes within escapes, and what tells where a part of it stands in the
+/// text itself.
+pub(super) fn each(text: &str, mut look: impl FnMut(&str, &dyn Fn(Range<usize>) -> Range<usize>)) {
+    let mut readings: Vec<Reading> = Vec::new();
+    while readings.len() < DEPTH
+        && let Some(reading) = Reading::of(readings.last().map_or(text, |last| &last.text))
+    {
+        readings.push(reading);
+        let place = |range: Range<usize>| readings.iter().rev().fold(range, |range, reading| reading.place(&range));
+        look(&readings[readings.len() - 1].text, &place);
     }
 }
 
