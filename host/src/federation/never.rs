@@ -386,6 +386,11 @@ mod tests {
             ("get http://10.7/a or http://u:p@0x0a000001:80/", &["10.7", "0x0a000001"]),
             ("http%3A%2F%2F167772161%2Fx, not http://1.1/ or 10.7 of 11", &["167772161"]),
             (r"shop.b\u00fccher.de", &[r"shop.b\u00fccher.de"]),
+            ("http://evil.com/?q=a%0A10.0.0.7%0D%0Aplant.com", &["10.0.0.7", "plant.com"]),
+            (r"10\.0\.0\.7 hmi\.plant\.com", &[r"10\.0\.0\.7", r"hmi\.plant\.com"]),
+            ("b%C3%BCcher.de 10&#46;0&#46;0&#46;7", &["b%C3%BCcher.de", "10&#46;0&#46;0&#46;7"]),
+            ("CN=joe,DC=hmi,DC=plant,DC=com", &["joe,DC=hmi,DC=plant,DC=com"]),
+            ("IP6 fe80::1.546 > 2a00:77::5.443", &["fe80::1.546", "2a00:77::5.443"]),
             ("hxxp://plc[.]plant[.]com, 10[.]0[.]0[.]7", &["plc[.]plant[.]com", "10[.]0[.]0[.]7"]),
             ("connecting...plc.plant.com", &["plc.plant.com"]),
             ("１０．０．０．７", &["１０．０．０．７"]),
@@ -405,6 +410,8 @@ mod tests {
             "Chrome/120.0.0.0",
             "9.9.9.9 and 2606:4700::1111",
             "§ 10.0.0",
+            "at 10:20:30.546, a, b and c = 45",
+            "1.3.6.1.4.1.311, #0122",
         ] {
             assert_eq!(found(text), [] as [&str; 0], "{text}");
         }

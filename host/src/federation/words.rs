@@ -27,7 +27,8 @@ impl Signs {
         loop {
             let is_word = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'@');
             let is_telling = matches!(byte, b'.' | b':' | b'@' | 0xe3 | 0xef);
-            let is_odd = matches!(byte, b'\\' | b'%' | b'[' | b'(' | b'{') || !byte.is_ascii();
+            let is_odd =
+                matches!(byte, b'\\' | b'%' | b'[' | b'(' | b'{' | b'#' | b'&' | b'=' | b',') || !byte.is_ascii();
             table[byte as usize] = Self(
                 (if is_word || !byte.is_ascii() { Self::WORD } else { 0 })
                     | (if is_telling { Self::TELLING } else { 0 })
@@ -145,5 +146,11 @@ pub(super) fn v6_in(text: &str, run: Range<usize>) -> Option<(Range<usize>, Ipv6
     let behind_colons =
         run.clone().filter(|&at| bytes[at] == b':' && bytes.get(at + 1) != Some(&b':')).map(|at| at + 1);
     let starts = (!touched).then_some(run.start).into_iter().chain(behind_colons);
-    starts.map(|start| start..run.end).find_map(|range| v6(&text[range.clone()]).map(|address| (range, address)))
+    // tcpdump writes the port behind a dot.
+    let port = text[run.clone()].rfind('.').map(|dot| run.start + dot);
+    let port = port.filter(|&dot| bytes[dot + 1..run.end].iter().all(u8::is_ascii_digit));
+    starts.map(|start| start..run.end).find_map(|range| {
+        let bare = || port.filter(|&dot| dot > range.start).and_then(|dot| v6(&text[range.start..dot]));
+        v6(&text[range.clone()]).or_else(bare).map(|address| (range, address))
+    })
 }
