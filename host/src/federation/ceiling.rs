@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     event::Context,
     intel,
-    mark::{Mark, is_marked},
+    mark::{self, is_marked},
     pipeline::dedup::EventKind,
     sandbox::{
         Kind, ObservableType, Severity, Tlp,
@@ -107,13 +107,13 @@ impl Ceiling {
             let unseen = event.text().contains(intel::NOT_LOOKED_UP)
                 && event.fields().any(|(key, value)| key == intel::STATUS && value == intel::NOT_LOOKED_UP);
             let unseen = unseen.then(|| (Cut::Tlp, "its indicators could not be looked up".to_owned()));
-            if let Some((cut, what)) = unseen.or_else(|| self.refusal(shared, event, context)) {
+            let narrowing = Narrowing { ceiling: self, event, context, metrics };
+            let refused = unseen.or_else(|| self.refusal(shared, event, context));
+            if let Some((cut, what)) = refused.or_else(|| narrowing.narrow(shared, reason)) {
                 metrics.federation_cut(cut).inc();
                 *reason = format!("ceiling: {what}; the policy would have shared it: {reason}");
                 *share = None;
-                continue;
             }
-            Narrowing { ceiling: self, event, context, metrics }.narrow(shared, reason);
         }
     }
 
@@ -169,24 +169,11 @@ fn markings(event: EventRef<'_>) -> impl Iterator<Item = (Tlp, &'static str)> {
 
 /// How the event itself is marked, wherever its source has written that.
 fn marking(event: EventRef<'_>) -> Option<Tlp> {
-    let field = |(key, value): (&str, &str)| {
-        let name = key.rsplit(['.', '_']).next().unwrap_or(key);
-        if name.eq_ignore_ascii_case("tlp") {
-            return Tlp::read(value).or_else(|| Mark::of(format!("tlp:{value}").as_bytes()).map(tlp_of));
-        }
-        Mark::of(value.as_bytes()).map(tlp_of)
-    };
     // What its indicators are marked with is told apart.
-    let fields = event.fields().filter(|(key, _)| *key != intel::TLP).filter_map(field);
-    let texts = [event.title(), event.description()].map(|text| Mark::of(text.as_bytes()).map(tlp_of));
+    let fields = event.fields().filter(|(key, _)| *key != intel::TLP);
+    let fields = fields.filter_map(|(key, value)| mark::of_field(key, value));
+    let texts = [event.title(), event.description()].map(|text| mark::marking(text.as_bytes()));
     fields.chain(texts.into_iter().flatten()).reduce(Tlp::stricter)
-}
-
-fn tlp_of(mark: Mark) -> Tlp {
-    match mark {
-        Mark::AmberStrict => Tlp::AmberStrict,
-        Mark::Red => Tlp::Red,
-    }
 }
 
 /// Whether `subject` is kept for something else than alerts and attestation results, so that who reads it need not tell
@@ -200,6 +187,7 @@ fn is_of_others(subject: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::federation::secrets::Secrets;
     use crate::sandbox::{Category, ObservableType as T, Scope, Tlp, answer::Piece, events::Draft};
 
     fn draft() -> Draft {
@@ -368,8 +356,22 @@ mod tests {
         assert_eq!(marked("tlp", "amber+strict").unwrap().tlp, Tlp::AmberStrict);
         assert_eq!(marked("tlp", "amber").unwrap().tlp, Tlp::Amber);
         assert_eq!(marked("tlp", "clear").unwrap().tlp, Tlp::Green, "it makes nothing more open");
+        assert_eq!(marked("tags.0", "tlp:amber").unwrap().tlp, Tlp::Amber);
+        assert!(marked("tlp_level", "3").unwrap_err().contains("TLP:RED is above"), "what cannot be read is not open");
+        let red = "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed";
+        assert!(marked("object_marking_refs.0", red).unwrap_err().contains("TLP:RED is above"));
         let said = marked(intel::STATUS, intel::NOT_LOOKED_UP).unwrap_err();
         assert!(said.contains("could not be looked up"), "{said}");
+    }
+
+    #[test]
+    fn what_is_marked_in_its_title_does_not_leave_as_clear() {
+        let most = |max_tlp| ceiling(|config| config.federation.ceiling.max_tlp = max_tlp);
+        let titled = |title: &str| Draft { title: title.to_owned(), ..draft() };
+        let said = refused(&most(Marking::Green), &titled("restricted, TLP:AMBER"), share(ALERTS, Tlp::Clear));
+        assert!(said.contains("TLP:AMBER is above TLP:GREEN"), "{said}");
+        let sent = narrowed(&most(Marking::Green), &titled("TLP:GREEN"), share(ALERTS, Tlp::Clear), "test").unwrap();
+        assert_eq!(sent.tlp, Tlp::Green);
     }
 
     #[test]
@@ -384,6 +386,49 @@ mod tests {
     }
 
     #[test]
+    fn what_is_removed_does_not_leave_as_an_observable() {
+        let ceiling = ceiling(|config| config.federation.ceiling.never.fields = vec!["user*".to_owned()]);
+        let mut draft = draft();
+        draft.fields = vec![("user.name".to_owned(), "secretuser".to_owned())];
+        draft.observables = [
+            (T::FilePath, r"C:\Users\SecretUser\evil.exe"),
+            (T::Url, "http://evil.com/home/secret%75ser"),
+            (T::Email, "secretuser@evil.com"),
+            (T::FilePath, r"C:\Users\secretusers\evil.exe"),
+        ]
+        .map(|(kind, value)| (kind, Scope::Public, value.to_owned()))
+        .into();
+        let all = Share { observables: vec![0, 1, 2, 3], ..share(ALERTS, Tlp::Clear) };
+        let sent = narrowed(&ceiling, &draft, all, "test").unwrap();
+        assert_eq!(sent.observables, [3]);
+        assert_eq!(sent.cut[0], "3 observables kept: holds what is removed");
+    }
+
+    #[test]
+    fn what_never_leaves_is_no_token_of_a_subject() {
+        let ceiling = ceiling(|config| {
+            config.federation.ceiling.never.domains = vec!["plc7".to_owned()];
+            config.federation.ceiling.never.fields = vec!["asset".to_owned()];
+            config.federation.share = vec![Offer::Soar];
+        });
+        let attestation = Draft { kind: Kind::Attestation, ..draft() };
+        let said = refused(&ceiling, &attestation, share("aurora.cps.attestation.PLC7", Tlp::Clear));
+        assert!(said.contains("attestation.PLC7 names what never leaves: own domain; the policy would"), "{said}");
+        assert!(narrowed(&ceiling, &attestation, share("aurora.cps.attestation.plc70", Tlp::Clear), "test").is_ok());
+        let soar = Offer::Soar.source();
+        let said = narrowed(&ceiling, &draft(), share("aurora.soar.plc7", Tlp::Clear), soar).unwrap_err();
+        assert!(said.contains("own domain"), "{said}");
+        // Words that are names only where something is below them.
+        assert!(narrowed(&ceiling, &draft(), share("aurora.soar.test", Tlp::Clear), soar).is_ok());
+        let mut removed = attestation;
+        removed.fields = vec![("asset".to_owned(), "press-4".to_owned()), ("asset.x".to_owned(), "alerts".to_owned())];
+        let said = refused(&ceiling, &removed, share("aurora.cps.attestation.press-4", Tlp::Clear));
+        assert!(said.contains("it is removed from the event"), "{said}");
+        let said = refused(&ceiling, &removed, share("aurora.alerts.10.0.0.7", Tlp::Clear));
+        assert!(said.contains("reserved"), "{said}");
+    }
+
+    #[test]
     fn nothing_is_masked_where_that_is_not_wanted() {
         let ceiling = ceiling(|config| config.federation.ceiling.never.mask = false);
         let sent = narrowed(&ceiling, &draft(), share(ALERTS, Tlp::Clear), "test").unwrap();
@@ -395,7 +440,8 @@ mod tests {
         let (ceiling, draft) = (ceiling(|_| {}), draft());
         let (events, context, metrics) = (Events::of([&draft]).unwrap(), Context::default(), Metrics::new());
         let one = Narrowing { ceiling: &ceiling, event: events.get(0), context: &context, metrics: &metrics };
-        let secrets = ["http://x.local/a".to_owned(), "a b".to_owned()];
+        let mut secrets = Secrets::default();
+        ["http://x.local/a", "local/a b"].into_iter().for_each(|secret| secrets.add(secret));
         let masked = one.masked("see http://x.local/a b, ::ffff:10.0.0.1", &secrets);
         assert_eq!(masked.as_deref(), Some("see [masked], [masked]"));
         assert_eq!(one.masked("nothing here", &secrets), None);

@@ -9,7 +9,8 @@
 //! | kind, severity, subject, marking | `[federation.ceiling]` | it is kept, with the reason of the policy behind that of the ceiling |
 //! | observables that mean nothing elsewhere or are the site's own | `[federation.ceiling.never]` | it leaves without them |
 //! | fields | `never.fields` | it leaves without them |
-//! | texts that hold what never leaves | `never.mask` | it leaves with `[masked]` in their place |
+//! | texts that hold what never leaves | `never.mask` | it leaves with `[masked]` in their place, and without such observables |
+//! | a subject that names what never leaves | `never.mask` | it is kept |
 //!
 //! Besides events, three streams of the site can be offered to the others: see [`Offer`].
 //!
@@ -21,6 +22,7 @@
 //! | `ceiling`, `narrowing`, `cut` | from what a policy decided to what leaves; what stays of an event that does; what was cut |
 //! | `never`, `host`, `words` | what never leaves: whether an observable is one, and where in a text one stands |
 //! | `reading` | what a text says to whoever reads it: escapes undone, what was defanged mended |
+//! | `secrets` | what else is looked for in the texts of one event |
 //! | `short_form` | addresses as only programs still read them |
 //! | `networks`, `names` | sets of addresses and of names |
 //! | `warning_list`, `commonplace` | files of what never leaves; what everybody has |
@@ -39,6 +41,7 @@ mod reading;
 mod offer;
 mod sendable;
 mod cut;
+mod secrets;
 mod narrowing;
 mod ceiling;
 pub mod inbound;

@@ -45,6 +45,69 @@ impl Names {
     }
 }
 
+/// Last labels of files, and of names that tcpdump writes with their ports, that are not looked up as names.
+const EXTENSIONS: [&str; 36] = [
+    "bak", "cer", "cfg", "conf", "config", "crt", "csv", "db", "domain", "err", "evtx", "gz", "htm", "html", "http",
+    "https", "ini", "json", "key", "ldap", "log", "old", "out", "p12", "pcap", "pem", "pfx", "smb", "sql", "ssh",
+    "tar", "txt", "xml", "yaml", "yml", "zip",
+];
+
+/// Most of them behind a name.
+const MOST_EXTENSIONS: usize = 2;
+
+impl Names {
+    /// Whether `word` is made of one of them that has several labels, and of what no name goes on with: something behind a
+    /// hyphen, an underscore or a dot that makes it a file, or something before an underscore. `plant.com.evil.net` and
+    /// `log-plant.com` are other names.
+    pub fn are_in(&self, word: &str) -> bool {
+        if self.all.is_empty() {
+            return false;
+        }
+        let bytes = word.as_bytes();
+        memchr::memchr_iter(b'.', bytes).any(|dot| {
+            let label = bytes[dot + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            let end = dot + 1 + label;
+            self.ends_in(&bytes[dot + 1..end]) && is_file(&word[end..]) && self.are_behind(&word[..end])
+        })
+    }
+
+    /// Whether `name` is one of them or below one, or is so behind an underscore.
+    fn are_behind(&self, name: &str) -> bool {
+        let behind = name.match_indices('_').map(|(at, _)| at + 1);
+        let mut starts = std::iter::once(0).chain(behind);
+        starts.any(|start| canonical(&name[start..]).is_some_and(|name| self.contains(&name)))
+    }
+}
+
+/// Whether what follows a name is nothing, or makes a file of it.
+fn is_file(rest: &str) -> bool {
+    let mut labels = rest.split('.');
+    // Nothing, or what is glued to the name's last label.
+    let _ = labels.next();
+    let is_extension = |label: &str| {
+        let is_number = (1..=5).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_digit());
+        is_number || EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(label))
+    };
+    let (mut count, mut all) = (0, true);
+    for label in labels {
+        count += 1;
+        all &= is_extension(label);
+    }
+    all && count <= MOST_EXTENSIONS
+}
+
+/// Whether a field's `key` ends like the name of a host at a site, and not like one made of words: `nas.lan`,
+/// `dc01.corp.local`, but neither `user.home` nor `network.local`.
+pub(super) fn is_host_in_key(key: &str) -> bool {
+    let mut labels = key.rsplit('.');
+    let (Some(last), Some(before)) = (labels.next(), labels.next()) else { return false };
+    let is = |label: &str, known: &str| label.eq_ignore_ascii_case(known);
+    let is_reserved = |label: &str| RESERVED.iter().any(|known| is(label, known));
+    let is_below = !before.is_empty();
+    is_below && (is(last, "lan") || is(last, "localdomain"))
+        || labels.next().is_some() && is_reserved(last) && is_reserved(before)
+}
+
 /// Longest name, bytes; RFC 1035.
 const LONGEST: usize = 253;
 
@@ -138,6 +201,21 @@ mod tests {
             assert!(!ours.contains(&canonical(other).unwrap()), "{other}");
         }
         assert!(ours.have_words() && !names(&["a.b"]).have_words());
+    }
+
+    #[test]
+    fn a_name_is_found_in_a_word_that_is_no_name() {
+        let ours = names(&["plant.com", "bücher.de"]);
+        for word in
+            ["a.plant.com.conf", "www.plant.com-x.log.1", "joe_PLANT.com", "plant.com_x", "xn--bcher-kva.de.443"]
+        {
+            assert!(ours.are_in(word), "{word}");
+        }
+        for word in
+            ["plant.com.evil.net", "log-plant.com", "plant.com-x.net", "xplant.com.log", "plant.community", "com", ""]
+        {
+            assert!(!ours.are_in(word), "{word}");
+        }
     }
 
     #[test]

@@ -1,11 +1,16 @@
 use std::borrow::Cow;
 
-use super::{ceiling::Ceiling, cut::Cut, never::Why};
+use super::{
+    ceiling::Ceiling,
+    cut::Cut,
+    never::Why,
+    secrets::{SHORTEST, Secrets},
+};
 use crate::{
     event::Context,
     pipeline::glob,
     sandbox::{
-        Scope,
+        Category, Scope,
         answer::{Piece, Share},
         events::EventRef,
     },
@@ -15,11 +20,9 @@ use crate::{
 /// In the place of what was blotted out.
 const MASKED: &str = "[masked]";
 
-/// Shortest observable that is looked for in texts: a shorter one is in many words.
-const SHORTEST: usize = 4;
-
-/// Values of fields that say nothing by themselves.
-const COMMON: [&str; 4] = ["true", "false", "null", "none"];
+/// Tokens of subjects that are the same at every site, beside the names of categories.
+const TOKENS: [&str; 9] =
+    ["aurora", "AURORA", "alerts", "agent_results", "attestation", "audit", "cps", "ioc_sharing", "soar"];
 
 /// Names of fields in a note.
 const NAMED: usize = 8;
@@ -33,18 +36,45 @@ pub(super) struct Narrowing<'a> {
 }
 
 impl Narrowing<'_> {
-    /// Cuts from `share`, which its policy decided for `reason`.
-    pub fn narrow(&self, share: &mut Share, reason: &str) {
-        let judged = self.observables(share);
-        self.fields(share);
+    /// Cuts from `share`, which its policy decided for `reason`. Why the event stays, if it does after all.
+    pub fn narrow(&self, share: &mut Share, reason: &str) -> Option<(Cut, String)> {
+        let judged = self.judged(share);
+        let removed = self.fields(share);
+        let mut secrets = Secrets::default();
+        let mut named = 0;
         if self.ceiling.mask {
-            self.mask(share, reason, &judged);
+            named = self.keys(share);
+            secrets = self.secrets(share, &judged);
+            if let Some(why) = self.subject(&share.subject, &secrets) {
+                return Some((Cut::Subject, format!("its subject {} names what never leaves: {why}", share.subject)));
+            }
         }
+        self.observables(share, &judged, &secrets);
+        if !removed.is_empty() {
+            self.metrics.federation_cut(Cut::Field).inc_by(removed.len() as u64);
+            share.cut.push(listed("fields removed: ", &removed));
+        }
+        if named > 0 {
+            self.metrics.federation_cut(Cut::Field).inc_by(named as u64);
+            share.cut.push(format!("{named} fields removed for their names"));
+        }
+        if self.ceiling.mask {
+            self.mask(share, reason, &secrets);
+        }
+        None
     }
 
-    /// Returns of each observable whether it stays and is to be in no text; none: it was not to leave anyway.
-    fn observables(&self, share: &mut Share) -> Vec<Option<bool>> {
+    /// Of each observable why it stays, if it does; none: it was not to leave anyway.
+    fn judged(&self, share: &Share) -> Vec<Option<Option<Why<'_>>>> {
         let mut judged = vec![None; self.event.observable_count()];
+        for &position in &share.observables {
+            let (kind, _, value) = self.event.observable(position as usize);
+            judged[position as usize] = Some(self.ceiling.never.judge(kind, value));
+        }
+        judged
+    }
+
+    fn observables(&self, share: &mut Share, judged: &[Option<Option<Why<'_>>>], secrets: &Secrets) {
         let (mut causes, mut kept): (Vec<Cow<'static, str>>, _) = (Vec::new(), share.scoped_out);
         let mut count = |cut, times: u32, cause: Cow<'static, str>| {
             self.metrics.federation_cut(cut).inc_by(u64::from(times));
@@ -56,12 +86,16 @@ impl Narrowing<'_> {
             count(Cut::Scope, share.scoped_out, "not public".into());
         }
         share.observables.retain(|&position| {
-            let (kind, _, value) = self.event.observable(position as usize);
-            let why = self.ceiling.never.judge(kind, value);
-            judged[position as usize] = Some(why.is_some_and(Why::is_secret));
-            let Some(why) = why else { return true };
+            let (cut, cause) = match judged[position as usize].flatten() {
+                Some(why) => (Cut::from(why), why.text()),
+                // What is blotted out in a text is not sent beside it.
+                None if secrets.are_in(self.event.observable(position as usize).2) => {
+                    (Cut::Mask, "holds what is removed".into())
+                }
+                None => return true,
+            };
             kept += 1;
-            count(why.into(), 1, why.text());
+            count(cut, 1, cause);
             false
         });
         if kept > 0 {
@@ -74,15 +108,15 @@ impl Narrowing<'_> {
             self.metrics.federation_cut(Cut::Subject).inc_by(unsent as u64);
             share.cut.push("observables not sent by themselves: their subject".to_owned());
         }
-        judged
     }
 
-    fn fields(&self, share: &mut Share) {
+    /// What is removed for its key. As in a note, each with nothing before it.
+    fn fields(&self, share: &mut Share) -> Vec<(&'static str, &str)> {
         let patterns = &self.ceiling.fields;
-        if patterns.is_empty() {
-            return;
-        }
         let mut removed = Vec::new();
+        if patterns.is_empty() {
+            return removed;
+        }
         for (key, _) in self.event.fields() {
             let lower = key.to_ascii_lowercase();
             let is_meant = patterns.iter().any(|pattern| glob(pattern.as_bytes(), lower.as_bytes()));
@@ -91,23 +125,37 @@ impl Narrowing<'_> {
                 removed.push(("", key));
             }
         }
-        if !removed.is_empty() {
-            self.metrics.federation_cut(Cut::Field).inc_by(removed.len() as u64);
-            share.cut.push(listed("fields removed: ", &removed));
+        removed
+    }
+
+    /// Why a message to `subject` would tell what never leaves, if it would. Subjects are seen by more than those who read
+    /// the messages, and a token cannot be blotted out: whoever waits for it would wait for nothing.
+    fn subject(&self, subject: &str, secrets: &Secrets) -> Option<Cow<'static, str>> {
+        let is_fixed = |token: &str| TOKENS.contains(&token) || Category::ALL.iter().any(|one| one.as_str() == token);
+        let mut first = None;
+        for token in subject.split('.').filter(|token| !is_fixed(token)) {
+            self.ceiling.never.find(token, |_, why| first = first.or(Some(why)));
+            if secrets.are_in(token) {
+                return Some("it is removed from the event".into());
+            }
         }
+        // The last names that every site has for itself are words there.
+        self.ceiling.never.find(subject, |range, why| {
+            let is_address = !subject[range].bytes().any(|byte| byte.is_ascii_alphabetic());
+            first = first.or((why != Why::Reserved || is_address).then_some(why));
+        });
+        first.map(Why::text)
     }
 
     /// Blots out what never leaves, whether the event has it as an observable or not.
-    fn mask(&self, share: &mut Share, reason: &str, judged: &[Option<bool>]) {
-        self.keys(share);
-        let secrets: Vec<String> = self.secrets(share, judged);
+    fn mask(&self, share: &mut Share, reason: &str, secrets: &Secrets) {
         let (own_source, own_device) = (self.event.source(), self.event.device_id());
         let source = if own_source.is_empty() { self.context.source.as_str() } else { own_source };
         let device =
             if own_device.is_empty() { self.context.device_id.as_deref().unwrap_or_default() } else { own_device };
         let mut masked = Vec::new();
         let mut look = |piece, name, text| {
-            if let Some(text) = self.masked(text, &secrets) {
+            if let Some(text) = self.masked(text, secrets) {
                 share.masked.push((piece, text));
                 masked.push((if matches!(piece, Piece::Field(_)) { "fields." } else { "" }, name));
             }
@@ -128,62 +176,47 @@ impl Narrowing<'_> {
         }
     }
 
-    /// Fields whose very keys name what never leaves.
-    fn keys(&self, share: &mut Share) {
+    /// Removes the fields whose very keys name what never leaves, and returns how many there are.
+    fn keys(&self, share: &mut Share) -> usize {
         let keys = self.event.fields().map(|(key, _)| key);
         let named: Vec<_> = keys
             .filter(|key| !share.remove.iter().any(|removed| removed == key) && self.ceiling.never.in_key(key))
             .collect();
-        if !named.is_empty() {
-            self.metrics.federation_cut(Cut::Field).inc_by(named.len() as u64);
-            share.cut.push(format!("{} fields removed for their names", named.len()));
-            share.remove.extend(named.into_iter().map(str::to_owned));
-        }
+        let count = named.len();
+        share.remove.extend(named.into_iter().map(str::to_owned));
+        count
     }
 
-    /// What is not found in a text by what it is: observables of the event that never leave, and the values of fields that
-    /// are removed, for a title is often made of one.
-    fn secrets(&self, share: &Share, judged: &[Option<bool>]) -> Vec<String> {
+    fn secrets(&self, share: &Share, judged: &[Option<Option<Why<'_>>>]) -> Secrets {
         let never = &self.ceiling.never;
-        let mut secrets = Vec::new();
+        let mut secrets = Secrets::default();
         for ((kind, scope, value), judged) in self.event.observables().zip(judged) {
-            let is_secret = || judged.unwrap_or_else(|| never.judge(kind, value).is_some_and(Why::is_secret));
+            let is_secret = || {
+                let why = judged.unwrap_or_else(|| never.judge(kind, value));
+                why.is_some_and(Why::is_secret)
+            };
             if value.len() < SHORTEST || scope == Scope::Public && !is_secret() {
                 continue;
             }
             let mut whole = false;
             never.find(value, |range, _| whole |= range == (0..value.len()));
             if !whole {
-                secrets.push(value.to_ascii_lowercase());
+                secrets.add(value);
             }
         }
         for (key, value) in self.event.fields() {
-            let value = value.trim();
-            let is_removed = || share.remove.iter().any(|removed| removed == key);
-            if is_removed() && value.len() >= SHORTEST && !COMMON.contains(&value) {
-                secrets.push(value.to_ascii_lowercase());
+            if share.remove.iter().any(|removed| removed == key) {
+                secrets.add(value);
             }
         }
         secrets
     }
 
     /// `text` without what never leaves; none if there is nothing of it.
-    pub(super) fn masked(&self, text: &str, secrets: &[String]) -> Option<String> {
+    pub(super) fn masked(&self, text: &str, secrets: &Secrets) -> Option<String> {
         let mut ranges = Vec::new();
         self.ceiling.never.find(text, |range, _| ranges.push(range));
-        if !secrets.is_empty() {
-            // Byte by byte of the same length, so that places in one are places in the other.
-            let lower = text.to_ascii_lowercase();
-            for secret in secrets {
-                let whole = |(start, _): &(usize, &str)| {
-                    let before = lower.as_bytes()[..*start].last();
-                    let after = lower.as_bytes().get(start + secret.len());
-                    ![before, after].into_iter().flatten().any(u8::is_ascii_alphanumeric)
-                };
-                ranges
-                    .extend(lower.match_indices(&**secret).filter(whole).map(|(start, _)| start..start + secret.len()));
-            }
-        }
+        secrets.find(text, |range| ranges.push(range));
         if ranges.is_empty() {
             return None;
         }

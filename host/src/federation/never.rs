@@ -1,6 +1,11 @@
 //! What never leaves: judged by what an observable is, whatever scope its guest gave it, and found in running text.
 
-use std::{borrow::Cow, net::IpAddr, ops::Range, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+    ops::Range,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
@@ -9,10 +14,9 @@ use super::{
     host::{Host, host_of},
     names::{self, Names, canonical},
     networks::{Networks, RESERVED, meanings, octets},
-    reading::{DEPTH, Reading},
-    short_form,
+    reading, short_form,
     warning_list::WarningList,
-    words::{MOST_GROUPS, Signs, Word, runs, stands_alone, trimmed, v6_in},
+    words::{MOST_GROUPS, Signs, Word, is_version, runs, stands_alone, trimmed, v6_in},
 };
 use crate::sandbox::ObservableType;
 
@@ -114,30 +118,22 @@ impl Never {
         }
     }
 
-    /// Finds addresses and names in `text` that never leave, as they stand and as they [read](Reading). Not what only a
+    /// Finds addresses and names in `text` that never leave, as they stand and as they [read](reading). Not what only a
     /// list has: lists say which observables are worthless to others, and a text may still speak of them.
     pub fn find<'n>(&'n self, text: &str, mut found: impl FnMut(Range<usize>, Why<'n>)) {
         if !self.reserved && self.networks.is_empty() && self.domains.is_empty() {
             return;
         }
         let signs = Signs::in_text(text);
-        if signs.is_telling() || self.domains.have_words() {
+        if signs.is_telling() || signs.is_dash() || self.domains.have_words() {
             self.find_plain(text, &mut found);
         }
         if !signs.is_odd() && !signs.is_dot() {
             return;
         }
-        let mut readings: Vec<Reading> = Vec::new();
-        while readings.len() < DEPTH
-            && let Some(reading) = Reading::of(readings.last().map_or(text, |last| &last.text))
-        {
-            readings.push(reading);
-            let (read, under) = (&readings[readings.len() - 1], &readings[..readings.len() - 1]);
-            self.find_plain(&read.text, &mut |range: Range<usize>, why| {
-                let place = under.iter().rev().fold(read.place(&range), |range, reading| reading.place(&range));
-                found(place, why);
-            });
-        }
+        reading::each(text, |read, place| {
+            self.find_plain(read, &mut |range: Range<usize>, why| found(place(range), why));
+        });
     }
 
     /// The one of its own that the key of a field names. A key is put together of others by dots, so that a name in it may
@@ -146,6 +142,9 @@ impl Never {
         // Most keys are plain words with dots between them, and each event has dozens.
         let is_plain = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-');
         let mut is_there = false;
+        if self.reserved && names::is_host_in_key(key) {
+            return true;
+        }
         if key.bytes().all(is_plain) && self.domains.is_empty() {
             return false;
         }
@@ -166,11 +165,12 @@ impl Never {
                 at += 1;
                 continue;
             }
-            let mut word = Word { range: at..at, signs: Signs::NONE, dots: 0, colons: 0 };
+            let mut word = Word { range: at..at, signs: Signs::NONE, dots: 0, colons: 0, dashes: 0 };
             while at < bytes.len() && Signs::of(bytes[at]).is_word() {
                 word.signs = word.signs.and(Signs::of(bytes[at]));
                 word.dots += usize::from(bytes[at] == b'.');
                 word.colons += usize::from(bytes[at] == b':');
+                word.dashes += usize::from(bytes[at] == b'-');
                 at += 1;
             }
             word.range.end = at;
@@ -180,7 +180,7 @@ impl Never {
             {
                 found(range, why);
             }
-            if word.signs.is_telling() || words {
+            if word.signs.is_telling() || word.dashes > 2 || words {
                 self.in_word(text, word, found);
             }
         }
@@ -200,6 +200,13 @@ impl Never {
         if word.dots > 2 {
             for run in runs(text, word.range.clone(), |byte| byte.is_ascii_digit() || byte == b'.') {
                 if let Some((range, why)) = self.v4_in(text, run) {
+                    found(range, why);
+                }
+            }
+        }
+        if word.dashes > 2 {
+            for run in runs(text, word.range.clone(), |byte| byte.is_ascii_digit() || byte == b'-') {
+                if let Some((range, why)) = self.dashed_in(text, run) {
                     found(range, why);
                 }
             }
@@ -230,43 +237,83 @@ impl Never {
     /// The run as a whole, if an address stands in it: tcpdump writes the port behind one more dot.
     fn v4_in(&self, text: &str, run: Range<usize>) -> Option<(Range<usize>, Why<'_>)> {
         let run = trimmed(text, run, |byte| byte == b'.');
-        if !stands_alone(text, &run) {
-            return None;
-        }
+        let is_alone = stands_alone(text, &run);
         let (mut all, mut count) = ([""; MOST_GROUPS], 0);
         for (place, group) in all.iter_mut().zip(text[run.clone()].split('.')) {
             *place = group;
             count += 1;
         }
         let groups = &all[..count];
+        if !is_alone {
+            // `src10.0.0.7`, `45.10.1.2ms`: four whole groups, and no version.
+            let why = self.bare(octets(groups)?)?;
+            return (why != Why::Reserved || !is_version(text, &run)).then_some((run, why));
+        }
         let first = groups.first_chunk::<4>().and_then(|groups| octets(groups));
         let last = groups.last_chunk::<4>().and_then(|groups| octets(groups));
         let why = [first, last].into_iter().flatten().find_map(|address| self.address(address.into()))?;
         Some((run, why))
     }
 
+    /// An address that a name is made of: `ip-10-0-0-7`.
+    fn dashed_in(&self, text: &str, run: Range<usize>) -> Option<(Range<usize>, Why<'_>)> {
+        let run = trimmed(text, run, |byte| byte == b'-');
+        let bytes = text.as_bytes();
+        // Of an address of a network card, or of a date with more behind it.
+        let is_pair = |pair: &[u8]| matches!(pair, [a, b, b'-'] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+        let goes_on = bytes.get(run.end) == Some(&b'-') || run.start > 2 && is_pair(&bytes[run.start - 3..run.start]);
+        if goes_on || !stands_alone(text, &run) {
+            return None;
+        }
+        let (mut all, mut count) = ([""; 4], 0);
+        for group in text[run.clone()].split('-') {
+            *all.get_mut(count)? = group;
+            count += 1;
+        }
+        self.bare(octets(&all[..count])?).map(|why| (run, why))
+    }
+
+    /// Why `address` never leaves where it is only likely to be one: of what is reserved only what hosts of sites have.
+    fn bare(&self, address: Ipv4Addr) -> Option<Why<'_>> {
+        let is_hosts = address.is_private() || address.is_loopback() || address.is_link_local();
+        self.address(address.into()).filter(|why| *why != Why::Reserved || is_hosts)
+    }
+
     fn name_in<'n>(&'n self, text: &str, piece: Range<usize>, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
         let bytes = &text.as_bytes()[piece.clone()];
         if bytes.is_ascii() && !self.may_name(bytes) {
+            self.glued_in(text, piece, found);
             return;
         }
         let inner = text[piece.clone()].trim_start_matches(|c: char| !c.is_alphanumeric());
         let start = piece.end - inner.len();
         let whole = inner.trim_end_matches(|c: char| !c.is_alphanumeric());
-        // In front of the first `@` stands a person, not a host.
-        let names = whole.split('@').skip(usize::from(whole.contains('@')));
+        // In front of the first `@` stands a person, not a host; but `\\host@SSL@8443\share` is one.
+        let has_user = whole.contains('@') && text.as_bytes()[..start].last() != Some(&b'\\');
         // A word alone is a name where the site says so; `test` and `home` are words.
-        let judged = |name: Cow<'_, str>| match name.contains('.') {
+        let judged = |(place, name): (usize, Cow<'_, str>)| match name.contains('.') {
+            true if place == 0 && has_user => self.domains.contains(&name).then_some(Why::Domain),
             true => self.name(&name),
-            false => self.domains.contains(&name).then_some(Why::Domain),
+            false => (!(place == 0 && has_user) && self.domains.contains(&name)).then_some(Why::Domain),
         };
-        if let Some(why) = names.filter_map(canonical).find_map(judged) {
+        let mut names = whole.split('@').enumerate().filter_map(|(place, name)| Some((place, canonical(name)?)));
+        if let Some(why) = names.find_map(judged) {
             found(start..start + whole.len(), why);
         } else if !whole.is_ascii() {
             // Quotation marks of other scripts stand beside a name and not in it.
             for part in runs(text, piece, |byte| byte.is_ascii()) {
                 self.name_in(text, part, found);
             }
+        } else {
+            self.glued_in(text, piece, found);
+        }
+    }
+
+    /// A name of the site's that a longer word is made of: `hmi.plant.com.conf`, `joe_plant.com`.
+    fn glued_in<'n>(&'n self, text: &str, piece: Range<usize>, found: &mut impl FnMut(Range<usize>, Why<'n>)) {
+        let range = trimmed(text, piece, |byte| !byte.is_ascii_alphanumeric());
+        if text[range.clone()].split('@').any(|word| self.domains.are_in(word)) {
+            found(range, Why::Domain);
         }
     }
 }
@@ -391,7 +438,19 @@ mod tests {
     #[test]
     fn keys_of_fields_name_what_is_the_sites_own() {
         let never = never();
-        for key in ["10.0.0.9", "hosts.10.1.2.3.port", "plc.plant.com", "plc.plant.com.a", "fe80::1"] {
+        for key in [
+            "10.0.0.9",
+            "hosts.10.1.2.3.port",
+            "plc.plant.com",
+            "plc.plant.com.a",
+            "fe80::1",
+            "dc01.corp.local",
+            "nas.lan",
+            "hmi_plant.com",
+            "hmi.plant.com_x",
+            "10-0-0-7",
+            "ip10.0.0.7",
+        ] {
             assert!(never.in_key(key), "{key}");
         }
         for key in ["user.home", "network.local", "src_ip", "process.name", "http.version", "8.8.8.8"] {
@@ -407,6 +466,7 @@ mod tests {
                 ranges.push(range);
             }
         });
+        ranges.sort_unstable_by_key(|range| range.start);
         ranges.into_iter().map(|range| &text[range]).collect()
     }
 
@@ -429,6 +489,20 @@ mod tests {
             ("get http://10.7/a or http://u:p@0x0a000001:80/", &["10.7", "0x0a000001"]),
             ("http%3A%2F%2F167772161%2Fx, not http://1.1/ or 10.7 of 11", &["167772161"]),
             (r"shop.b\u00fccher.de", &[r"shop.b\u00fccher.de"]),
+            ("http://evil.com/?q=a%0A10.0.0.7%0D%0Aplant.com", &["10.0.0.7", "plant.com"]),
+            (r"10\.0\.0\.7 hmi\.plant\.com", &[r"10\.0\.0\.7", r"hmi\.plant\.com"]),
+            ("b%C3%BCcher.de 10&#46;0&#46;0&#46;7", &["b%C3%BCcher.de", "10&#46;0&#46;0&#46;7"]),
+            ("CN=joe,DC=hmi,DC=plant,DC=com", &["joe,DC=hmi,DC=plant,DC=com"]),
+            ("src10.0.0.7, 10.1.2.3x and v45.10.1.2, 45.10.1.2ms", &["10.0.0.7", "10.1.2.3", "45.10.1.2", "45.10.1.2"]),
+            ("ip-10-0-0-7 and 192-168-0-1.evil.net", &["10-0-0-7", "192-168-0-1"]),
+            (
+                "/etc/hmi.plant.com.conf /var/www.plant.com-access.log.1",
+                &["hmi.plant.com.conf", "www.plant.com-access.log.1"],
+            ),
+            ("joe_plant.com#EXT#@evil.net hmi.plant.com_x", &["joe_plant.com", "hmi.plant.com_x"]),
+            ("joe.plant.com@evil.com", &["joe.plant.com@evil.com"]),
+            (r"\\hmi.lan@SSL@8443\x", &["hmi.lan@SSL@8443"]),
+            ("IP6 fe80::1.546 > 2a00:77::5.443", &["fe80::1.546", "2a00:77::5.443"]),
             ("hxxp://plc[.]plant[.]com, 10[.]0[.]0[.]7", &["plc[.]plant[.]com", "10[.]0[.]0[.]7"]),
             ("connecting...plc.plant.com", &["plc.plant.com"]),
             ("１０．０．０．７", &["１０．０．０．７"]),
@@ -448,6 +522,12 @@ mod tests {
             "Chrome/120.0.0.0",
             "9.9.9.9 and 2606:4700::1111",
             "§ 10.0.0",
+            "version10.0.0.1, Rev10.0.0.1, x0.1.2.3",
+            "2026-11-22-10 at 00-1a-10-0-0-7 or 10-0-0-7-x, 1-2-3-4",
+            "log-plant.com plant.com-evil.net xplant.com.log",
+            "joe.test@evil.com",
+            "at 10:20:30.546, a, b and c = 45",
+            "1.3.6.1.4.1.311, #0122",
         ] {
             assert_eq!(found(text), [] as [&str; 0], "{text}");
         }

@@ -53,12 +53,24 @@ pub(super) fn in_word(text: &str, word: Range<usize>) -> Option<(Range<usize>, I
     Some((host.clone(), address(text.get(host)?)?))
 }
 
+/// Those whose hosts are numbers in the URL standard ("special scheme").
+const SCHEMES: [&[u8]; 5] = [b"http:", b"https:", b"ftp:", b"ws:", b"wss:"];
+
+fn ends_with(text: &[u8], end: &[u8]) -> bool {
+    text.len() >= end.len() && text[text.len() - end.len()..].eq_ignore_ascii_case(end)
+}
+
 /// Whether a URL's host, or the user in front of it, is what begins at `start`.
 fn is_host(bytes: &[u8], start: usize, has_user: bool) -> bool {
     let is_slash = |byte: u8| matches!(byte, b'/' | b'\\');
     let ends_scheme = |end: usize| {
         let slashes = bytes[..end].iter().rev().take_while(|&&byte| is_slash(byte)).count();
         slashes > 1 && bytes[..end - slashes].last() == Some(&b':')
+            // Of these schemes one slash is enough.
+            || slashes == 1 && SCHEMES.iter().any(|scheme| ends_with(&bytes[..end - slashes], scheme))
+            // Without any scheme it is a share, or a URL of the same one; `//10` begins comments.
+            || slashes == 2 && bytes[end..].first_chunk().is_some_and(|hex: &[u8; 2]| hex.eq_ignore_ascii_case(b"0x"))
+                && !bytes[..end - slashes].last().is_some_and(u8::is_ascii_alphanumeric)
     };
     if ends_scheme(start) {
         return true;
@@ -169,6 +181,12 @@ mod tests {
             ("http://joe:a!b$c@10.7/", Some("10.7")),
             (r"http:\\167772161\a", Some("167772161")),
             ("http:///10.7", Some("10.7")),
+            ("http:/10.7/", Some("10.7")),
+            (r"\\0x0a000001\c$", Some("0x0a000001")),
+            ("src=//0x0a000001/x", Some("0x0a000001")),
+            ("a//0x0a000001", None),
+            ("//10 of them", None),
+            ("at:/10", None),
             ("version 10.7", None),
             ("a//10.7", None),
             ("http://plant.com/10.7", None),

@@ -19,6 +19,7 @@ impl Signs {
     const TELLING: u8 = 1 << 1;
     const ODD: u8 = 1 << 2;
     const DOT: u8 = 1 << 3;
+    const DASH: u8 = 1 << 4;
 
     /// Every event that leaves is looked at byte by byte, several times over: a look into a table is what that may cost.
     const TABLE: [Self; 256] = {
@@ -27,12 +28,14 @@ impl Signs {
         loop {
             let is_word = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'@');
             let is_telling = matches!(byte, b'.' | b':' | b'@' | 0xe3 | 0xef);
-            let is_odd = matches!(byte, b'\\' | b'%' | b'[' | b'(' | b'{') || !byte.is_ascii();
+            let is_odd =
+                matches!(byte, b'\\' | b'%' | b'[' | b'(' | b'{' | b'#' | b'&' | b'=' | b',') || !byte.is_ascii();
             table[byte as usize] = Self(
                 (if is_word || !byte.is_ascii() { Self::WORD } else { 0 })
                     | (if is_telling { Self::TELLING } else { 0 })
                     | (if is_odd { Self::ODD } else { 0 })
-                    | (if byte == b'.' { Self::DOT } else { 0 }),
+                    | (if byte == b'.' { Self::DOT } else { 0 })
+                    | (if byte == b'-' { Self::DASH } else { 0 }),
             );
             if byte == u8::MAX {
                 break table;
@@ -72,6 +75,11 @@ impl Signs {
         self.0 & Self::ODD != 0
     }
 
+    /// Some write addresses with it, as labels of names: `ip-10-0-0-7`.
+    pub fn is_dash(self) -> bool {
+        self.0 & Self::DASH != 0
+    }
+
     pub fn is_dot(self) -> bool {
         self.0 & Self::DOT != 0
     }
@@ -84,6 +92,7 @@ pub(super) struct Word {
     pub signs: Signs,
     pub dots: usize,
     pub colons: usize,
+    pub dashes: usize,
 }
 
 impl Word {
@@ -121,7 +130,16 @@ pub(super) fn trimmed(text: &str, mut range: Range<usize>, of: impl Fn(u8) -> bo
     range
 }
 
-/// Whether neither a letter nor a digit touches it: `v10.0.0.1` is a version.
+/// Whether what touches a run of digits that does not stand alone makes a version of it: `v10.0.0.1`, `rev10.0.0.1`.
+pub(super) fn is_version(text: &str, run: &Range<usize>) -> bool {
+    const WORDS: [&str; 8] = ["v", "ver", "version", "r", "rev", "rel", "release", "build"];
+    let before = &text.as_bytes()[..run.start];
+    let letters = before.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let word = &before[run.start - letters..];
+    WORDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// Whether neither a letter nor a digit touches it.
 pub(super) fn stands_alone(text: &str, range: &Range<usize>) -> bool {
     let bytes = text.as_bytes();
     let before = range.start.checked_sub(1).map(|before| bytes[before]);
@@ -145,5 +163,11 @@ pub(super) fn v6_in(text: &str, run: Range<usize>) -> Option<(Range<usize>, Ipv6
     let behind_colons =
         run.clone().filter(|&at| bytes[at] == b':' && bytes.get(at + 1) != Some(&b':')).map(|at| at + 1);
     let starts = (!touched).then_some(run.start).into_iter().chain(behind_colons);
-    starts.map(|start| start..run.end).find_map(|range| v6(&text[range.clone()]).map(|address| (range, address)))
+    // tcpdump writes the port behind a dot.
+    let port = text[run.clone()].rfind('.').map(|dot| run.start + dot);
+    let port = port.filter(|&dot| bytes[dot + 1..run.end].iter().all(u8::is_ascii_digit));
+    starts.map(|start| start..run.end).find_map(|range| {
+        let bare = || port.filter(|&dot| dot > range.start).and_then(|dot| v6(&text[range.start..dot]));
+        v6(&text[range.clone()]).or_else(bare).map(|address| (range, address))
+    })
 }
