@@ -103,10 +103,10 @@ async fn invented_ids_are_bounded_and_push_out_nobody_who_is_enrolled() -> Resul
     let device = Device::connect(&site, "stm32_pac_17").await?;
     enroll(&site, &device, &[])?;
     site.series_of("aurora_devices_enrolled", 1.0).await?;
-    // Who is enrolled has been silent longest.
-    for (device, minutes) in
-        [("stm32_pac_17", 900), ("visitor_1", 800), ("visitor_2", 700), ("visitor_3", 20), ("visitor_4", 15)]
-    {
+    // Who is enrolled has been silent longest, and is known to before the others come.
+    heard(&site, device.id, 900 * 60_000).await?;
+    site.series_of("aurora_devices{health=\"offline\"}", 1.0).await?;
+    for (device, minutes) in [("visitor_1", 800), ("visitor_2", 700), ("visitor_3", 20), ("visitor_4", 15)] {
         heard(&site, device, minutes * 60_000).await?;
     }
     site.series_of("aurora_devices_forgotten_total", 2.0).await?;

@@ -325,8 +325,13 @@ impl<I: Intake> Challenger<I> {
         self.reach.metrics.show_health(shown.map(|count| count.max(0)));
         // The next look shows the rest.
         let Some(known) = &self.known else { return Ok(()) };
-        let strangers = usize::try_from(all).unwrap_or_default().saturating_sub(self.last_heard.len());
-        let excess = strangers.saturating_sub(config.strangers);
+        let excess = |ours: usize| usize::try_from(all).unwrap_or_default().saturating_sub(ours + config.strangers);
+        if excess(self.last_heard.len()) == 0 {
+            return Ok(());
+        }
+        // What other hosts have heard of ours since the last look is not to be taken for strangers.
+        let ours: Vec<&str> = known.iter().map(String::as_str).collect();
+        let excess = excess(devices.heard_of(&ours).await?.len());
         self.reach.metrics.forgotten.inc_by(devices.forget_strangers(known, excess).await?);
         Ok(())
     }
